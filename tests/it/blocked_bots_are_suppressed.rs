@@ -12,7 +12,7 @@ const BOT: u64 = 42;
 /// Waits until a person is on the channel's suppression list, or off it.
 async fn is_suppressed(site: &Site, person: &str, suppressed: bool) {
     eventually_async("the list", async || {
-        let find = ["suppression", "find", "--channel", "telegram", person, "-o", "ndjson"];
+        let find = ["suppression", "lookup", "--channel", "telegram", person, "-o", "ndjson"];
         let found = site.deliveries(&find).map_err(|error| error.to_string())?;
         match found.first().map(|found| found["suppressed"] == suppressed) {
             Some(true) => Ok(()),
@@ -33,15 +33,15 @@ async fn next_second() {
     .await;
 }
 
-/// Sends a message to a person and returns its state.
+/// Sends a message to a person and returns its status.
 async fn told(site: &Site, person: &str) -> anyhow::Result<String> {
     let send =
         ["send", "--telegram", person, "--text", "Training is at six.", "--sender", "news", "-o", "ndjson"];
     let answer = site.deliveries(&send)?.into_iter().next().context("an answer")?;
-    let id = answer["order_id"].as_str().context("an order")?.to_owned();
+    let id = answer["id"].as_str().context("an order")?.to_owned();
     site.until_finished(&id).await;
     let deliveries = site.recipients(&id)?;
-    Ok(deliveries[person]["state"].as_str().context("a state")?.to_owned())
+    Ok(deliveries[person]["status"].as_str().context("a status")?.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,8 +61,8 @@ async fn the_legacy_client_needs_only_an_api_key() -> anyhow::Result<()> {
     let (status, told) = track(1, 1).await?;
     ensure!(status == 200 && !told["history"].is_null(), "{status} {told}");
     let deliveries = site.recipients(&key)?;
-    ensure!(deliveries["one@example.test"]["state"] == "sent", "{deliveries:?}");
-    ensure!(deliveries["two@refuse.test"]["state"] == "suppressed", "{deliveries:?}");
+    ensure!(deliveries["one@example.test"]["status"] == "sent", "{deliveries:?}");
+    ensure!(deliveries["two@refuse.test"]["status"] == "suppressed", "{deliveries:?}");
 
     let limit = async || call(http.get(format!("{url}/queue/limit?uid=17"))).await;
     let (status, used) = limit().await?;

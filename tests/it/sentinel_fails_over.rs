@@ -68,7 +68,7 @@ impl Client {
         let status = answer.status().as_u16();
         let answer: Value = answer.json().await?;
         if status < 300 {
-            let order = answer["order_id"].as_str().context("an order")?.to_owned();
+            let order = answer["id"].as_str().context("an order")?.to_owned();
             self.all().insert(mailbox.to_owned(), order);
         }
         Ok((status, answer))
@@ -228,7 +228,7 @@ async fn check(
             continue;
         };
         ensure!(!lost.contains(order), "{order} of {mailbox} is listed as lost but exists");
-        let is = |state: &str| read["totals"][state] == 1;
+        let is = |state: &str| read["counts"][state] == 1;
         match times {
             1 if is("sent") => count[0] += 1,
             0 | 1 if is("unknown") => count[1] += 1,

@@ -176,14 +176,14 @@ async fn strangers_at_every_port() -> anyhow::Result<()> {
         ["send", "--email", "a@example.test", "--sms", "+79161000001", "--telegram", "1001", "--vk", "7"];
     let answer =
         site.deliveries(&[&send[..], &["--text", "Hello", "--sender", "news", "-o", "ndjson"]].concat())?;
-    let id = answer.first().and_then(|answer| answer["order_id"].as_str()).context("an order")?.to_owned();
+    let id = answer.first().and_then(|answer| answer["id"].as_str()).context("an order")?.to_owned();
     site.until_finished(&id).await;
     let deliveries = site.recipients(&id)?;
     ensure!(
         deliveries.len() == 4
             && deliveries
                 .values()
-                .all(|delivery| delivery["state"] == "sent" || delivery["state"] == "delivered"),
+                .all(|delivery| delivery["status"] == "sent" || delivery["status"] == "delivered"),
         "{deliveries:?}"
     );
     let told = site.queue_output()?;

@@ -83,8 +83,8 @@ async fn ten_thousand_people_get_an_e_mail() -> anyhow::Result<()> {
     ensure!(site.deliveries(&["order", "list", "-o", "ndjson"])?.is_empty(), "and nothing is there");
     let words: Vec<&str> = send.iter().copied().chain(["--on-invalid", "skip", "-o", "ndjson"]).collect();
     let answer = site.deliveries(&words)?.into_iter().next().context("an answer")?;
-    let id = answer["order_id"].as_str().context("an order")?.to_owned();
-    ensure!(answer["recipients"]["accepted"] == PEOPLE - PEOPLE / BAD, "{answer}");
+    let id = answer["id"].as_str().context("an order")?.to_owned();
+    ensure!(answer["recipients"]["accepted_count"] == PEOPLE - PEOPLE / BAD, "{answer}");
 
     eventually_async("a part of it is through", async || match site.sandbox.messages().len() {
         few if few < 2_000 => Err(few),
@@ -110,11 +110,11 @@ fn check(
     expected: &BTreeMap<String, (&'static str, Option<&'static str>)>,
 ) -> anyhow::Result<()> {
     let order = site.order(id)?;
-    let totals = &order["totals"];
+    let totals = &order["counts"];
     let count = |state: &str| totals[state].as_u64().unwrap_or(0);
     let finals = ["sent", "delivered", "failed", "unknown", "suppressed", "expired", "cancelled"];
     let sum: u64 = finals.into_iter().map(count).sum();
-    ensure!(sum == count("accepted") && sum == expected.len() as u64, "the sum: {totals}");
+    ensure!(sum == count("total") && sum == expected.len() as u64, "the sum: {totals}");
     let deliveries = site.recipients(id)?;
     ensure!(deliveries.len() == expected.len(), "{} deliveries", deliveries.len());
     let taken = site.taken();
@@ -122,7 +122,7 @@ fn check(
     let mut unasked = 0_u32;
     for (address, (state, reason)) in expected {
         let delivery = deliveries.get(address).with_context(|| format!("no delivery of {address}"))?;
-        let is = delivery["state"].as_str().unwrap_or_default();
+        let is = delivery["status"].as_str().unwrap_or_default();
         *by_state.entry(is).or_default() += 1;
         let times = taken.get(address).copied().unwrap_or(0);
         // A delivery whose send was cut off by the kill is unknown, and held; all others end as their domain behaves.
@@ -156,9 +156,9 @@ fn check(
 
 /// Retries those only.
 fn retried(site: &Site, id: &str, deliveries: &BTreeMap<String, Value>) -> anyhow::Result<()> {
-    let failed = deliveries.values().filter(|delivery| delivery["state"] == "failed").count();
-    let answer = site.deliveries(&["order", "retry", id, "--state", "failed", "-o", "ndjson"])?;
+    let failed = deliveries.values().filter(|delivery| delivery["status"] == "failed").count();
+    let answer = site.deliveries(&["order", "retry", id, "--status", "failed", "-o", "ndjson"])?;
     let answer = answer.first().context("an answer")?;
-    ensure!(answer["retry_of"] == *id && answer["recipients"] == failed, "{answer}");
+    ensure!(answer["retry_of"] == *id && answer["delivery_count"] == failed, "{answer}");
     Ok(())
 }

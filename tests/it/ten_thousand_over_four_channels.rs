@@ -112,7 +112,7 @@ async fn ten_thousand_people_are_reached_over_four_channels() -> anyhow::Result<
         ["send", "--to", &path.display().to_string(), "--subject", "News", "--text", "A canary sings"];
     let answer = site.deliveries(&[&words[..], &["--sender", "news", "-o", "ndjson"]].concat())?;
     let answer = answer.into_iter().next().context("an answer")?;
-    let id = answer["order_id"].as_str().context("an order")?.to_owned();
+    let id = answer["id"].as_str().context("an order")?.to_owned();
 
     let _email = site.courier(&MAIL).await?;
     let _telegram = site.telegram(&TELEGRAM).await?;
@@ -137,7 +137,7 @@ async fn ten_thousand_people_are_reached_over_four_channels() -> anyhow::Result<
         .count();
     eventually_async("all receipts of SMS", async || {
         let order = site.order(&id).map_err(|error| error.to_string())?;
-        let counters = order["counters"].to_string();
+        let counters = order["channel_counts"].to_string();
         if channel(&order, "sms")["delivered"] == sms { Ok(()) } else { Err(counters) }
     })
     .await;
@@ -166,7 +166,7 @@ const SMS: [(&str, &str); 5] = [
 
 /// The counts of one channel of an order.
 fn channel<'a>(order: &'a Value, name: &str) -> &'a Value {
-    &order["counters"][name]
+    &order["channel_counts"][name]
 }
 
 fn check(site: &Site, id: &str, expected: &BTreeMap<String, &str>) -> anyhow::Result<()> {
@@ -177,7 +177,7 @@ fn check(site: &Site, id: &str, expected: &BTreeMap<String, &str>) -> anyhow::Re
     let mut by_channel: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
     for (address, of) in expected {
         let delivery = deliveries.get(address).with_context(|| format!("no delivery of {address}"))?;
-        let state = delivery["state"].as_str().unwrap_or_default();
+        let state = delivery["status"].as_str().unwrap_or_default();
         *by_channel.entry(of).or_default().entry(state).or_default() += 1;
         let (wanted, why) = match SPECIAL.iter().find(|(_, one, ..)| one == address) {
             Some((_, _, state, why)) => (*state, *why),
@@ -201,7 +201,7 @@ fn check(site: &Site, id: &str, expected: &BTreeMap<String, &str>) -> anyhow::Re
     let finals = ["sent", "delivered", "failed", "unknown", "suppressed", "expired", "cancelled"];
     for (name, states) in by_channel {
         let told = channel(&order, name);
-        let accepted = told["accepted"].as_u64().unwrap_or_default();
+        let accepted = told["total"].as_u64().unwrap_or_default();
         let sum: u64 = finals.iter().filter_map(|state| told[state].as_u64()).sum();
         ensure!(
             accepted == sum && told["pending"] == 0 && told["sending"] == 0,

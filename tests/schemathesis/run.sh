@@ -26,7 +26,7 @@ export POSTHASTE_REDIS__URL=redis://127.0.0.1:$port
 created=
 for _ in $(seq 100); do
   created=$("$posthaste" key create --direct --redis "$POSTHASTE_REDIS__URL" --name schemathesis \
-    --scope enqueue,read,admin,act_as 2>"$work/key.log") && break
+    --scope write,read,admin,any_sender 2>"$work/key.log") && break
   sleep 0.2
 done
 key=$(grep -o 'ph_[A-Za-z0-9_-]*' <<< "$created" | head -1) || { cat "$work/key.log" "$work/redis.log"; exit 1; }

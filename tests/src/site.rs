@@ -88,7 +88,7 @@ impl<S> Site<S> {
             folder,
             started: std::sync::atomic::AtomicU32::new(0),
         };
-        let scopes = "enqueue,read,admin,act_as";
+        let scopes = "write,read,admin,any_sender";
         let url = site.redis.clone();
         let words = [
             "key",
@@ -315,7 +315,7 @@ impl<S> Site<S> {
     pub async fn until_finished(&self, id: &str) {
         eventually_async("the order has ended", async || match self.order(id) {
             Ok(order) if !order["finished_at"].is_null() => Ok(()),
-            Ok(order) => Err(order["totals"].to_string()),
+            Ok(order) => Err(order["counts"].to_string()),
             Err(error) => Err(error.to_string()),
         })
         .await;

@@ -66,12 +66,12 @@ impl Client {
         let start = Instant::now();
         let answer = self.call("POST", "/v1/orders", "application/x-ndjson", whole(order)).await?;
         let answer: Value = serde_json::from_slice(&answer)?;
-        let path = format!("/v1/orders/{}", answer["order_id"].as_str().unwrap_or_default());
+        let path = format!("/v1/orders/{}", answer["id"].as_str().unwrap_or_default());
         loop {
             let order = self.call("GET", &path, "application/json", whole(String::new())).await?;
             let order: Value = serde_json::from_slice(&order)?;
             if !order["finished_at"].is_null() {
-                anyhow::ensure!(order["totals"]["sent"] == messages, "{}", order["totals"]);
+                anyhow::ensure!(order["counts"]["sent"] == messages, "{}", order["counts"]);
                 return Ok(start.elapsed().as_secs_f64());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -191,7 +191,7 @@ async fn batches(
                 let lines: Vec<String> = (from..from + BATCH).map(small).collect();
                 let body = whole(lines.join("\n") + "\n");
                 let answer = client.call("POST", "/v1/orders/batch", "application/x-ndjson", body).await?;
-                let accepted = String::from_utf8_lossy(&answer).matches("\"order_id\"").count();
+                let accepted = String::from_utf8_lossy(&answer).matches("\"order\":").count();
                 anyhow::ensure!(accepted as u64 == BATCH, "{accepted} of {BATCH} orders of a batch");
             }
         }
@@ -228,7 +228,7 @@ async fn upload(
     let answer = client.call("POST", "/v1/orders", "application/x-ndjson", body).await?;
     let seconds = start.elapsed().as_secs_f64();
     let answer: Value = serde_json::from_slice(&answer)?;
-    let accepted = answer["recipients"]["accepted"].as_u64().unwrap_or(0);
+    let accepted = answer["recipients"]["accepted_count"].as_u64().unwrap_or(0);
     anyhow::ensure!(accepted == recipients, "{answer}");
     figures
         .add(format!("one upload of {recipients}: recipients per second"), per_second(recipients, seconds));
@@ -242,7 +242,7 @@ async fn trackers(queue: &Service, host: &str, key: &str, figures: &mut Figures)
     let mut client = Client::connect(host, key).await?;
     let answer = client.call("POST", "/v1/orders", "application/json", whole(small(0))).await?;
     let answer: Value = serde_json::from_slice(&answer)?;
-    let id = answer["order_id"].as_str().unwrap_or_default().to_owned();
+    let id = answer["id"].as_str().unwrap_or_default().to_owned();
     figures.add("acceptance, no tracker open: p99 ms", acceptance(&mut client).await?);
     let before = queue.memory()?.1;
     let path = format!("/v1/orders/{id}/events");

@@ -64,7 +64,7 @@ impl Site {
         let url = self.server.url();
         let words = ["key", "create", "--direct", "--redis", &url, "--name", "bench", "--scope"];
         let none: [(&str, &str); 0] = [];
-        let args = words.into_iter().chain(["enqueue,read,admin,act_as"]);
+        let args = words.into_iter().chain(["write,read,admin,any_sender"]);
         let mint = Child::spawn(workspace_binary("posthaste")?, args, none)?;
         anyhow::ensure!(mint.wait_exit()?.success(), "no key: {}", mint.tail(20));
         let output = mint.output()?;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use posthaste_client::Client;
 use posthaste_ops::config::{HumanDuration, Loaded};
 
-use crate::api::Client;
-use crate::args::Shared;
 use crate::failure::{Failure, Result};
+use crate::global_options::GlobalOptions;
 use crate::output::{Format, Output};
 use crate::settings::{self, Flags, Places, Settings};
 use crate::terminal::Terminal;
@@ -22,15 +22,15 @@ pub(crate) struct Context {
 
 impl Context {
     /// From the options.
-    pub(crate) fn new(shared: &Shared) -> Self {
+    pub(crate) fn new(options: &GlobalOptions) -> Self {
         Self {
-            terminal: Terminal::new(shared.color, shared.quiet, shared.yes, shared.no_input),
-            format: shared.output.or(shared.json.then_some(Format::Json)),
+            terminal: Terminal::new(options.color, options.quiet, options.yes, options.no_input),
+            format: options.output.or(options.json.then_some(Format::Json)),
             flags: Flags {
-                server: shared.server.clone(),
-                token_file: shared.token_file.clone(),
-                timeout: shared.timeout.clone(),
-                profile: shared.profile.clone(),
+                server: options.server.clone(),
+                token_file: options.token_file.clone(),
+                timeout: options.timeout.clone(),
+                profile: options.profile.clone(),
             },
             places: Places::of_user(),
         }
@@ -65,12 +65,12 @@ impl Context {
     /// Usage: the settings are invalid.
     pub(crate) fn client(&self) -> Result<(Client, settings::Client)> {
         let settings = self.settings()?.settings.client;
-        let client = Client::new(&settings)?;
+        let client = crate::client::new(&settings)?;
         if client.is_in_the_clear() {
             self.terminal.warn(&format!(
                 "the connection to {} is not encrypted: others on the network can read the API key and all messages. \
                  Use https://.",
-                client.base()
+                client.server()
             ));
         }
         Ok((client, settings))

@@ -1,14 +1,15 @@
 //! `posthaste`, the binary that users start with: everything on one computer (`dev`), the command line of a queue, and the
 //! processes themselves.
 
-mod api;
 mod args;
+mod client;
 mod command;
 mod context;
 mod dev;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod global_options;
 mod moment;
 mod output;
 mod recipients_file;
@@ -20,7 +21,7 @@ mod terminal;
 use std::pin::pin;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use posthaste_ops::exit;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,7 +32,7 @@ use crate::failure::{Failure, Kind, Result};
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let context = Context::new(&cli.shared);
+    let context = Context::new(&cli.global);
     match cli.command {
         Command::Queue(args) => process("posthaste queue", || posthaste_queue::run(*args)),
         Command::Courier(command::courier::Command::Email(args)) => {
@@ -95,7 +96,7 @@ async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Recover(args) => command::recover::run(args, context).await,
         Command::Config(command) => command::config::run(command, context),
         Command::Healthcheck(args) => command::healthcheck::run(&args).await,
-        Command::Completion(args) => command::completion::run(&args),
+        Command::Completion(args) => command::completion::run(&args, Cli::command()),
         // `main` runs these itself, before this runtime exists, except `dev`, which `command_line` runs.
         Command::Dev(_) | Command::Queue(_) | Command::Sandbox(_) | Command::AsChild(_) => Ok(()),
     }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use posthaste_ops::exit::{Exit, ExitFailure};
-use posthaste_sandbox::Args;
+use posthaste_sandbox::{Args, Setting};
 
-use crate::command::config::Row;
+use crate::failure::{Failure, Result};
 
 /// The sandbox's exit code for invalid settings.
 const SETTINGS: u8 = Exit::Usage.code();
@@ -25,16 +25,8 @@ pub(crate) async fn run(args: Args) -> Result<(), ExitFailure> {
 ///
 /// # Errors
 /// The first invalid setting.
-pub(crate) fn settings(config: Option<PathBuf>) -> crate::failure::Result<Vec<Row>> {
+pub(crate) fn settings(config: Option<PathBuf>) -> Result<Vec<Setting>> {
     let args = Args { config, ..Args::default() };
-    let settings = args.settings(std::env::vars_os());
-    let settings = settings.map_err(|error| {
-        crate::failure::Failure::usage("the sandbox cannot use its settings").because(error)
-    })?;
-    let row = |setting: posthaste_sandbox::Setting| Row {
-        key: setting.key,
-        value: setting.value,
-        origin: setting.origin,
-    };
-    Ok(settings.into_iter().map(row).collect())
+    args.settings(std::env::vars_os())
+        .map_err(|error| Failure::usage("the sandbox cannot use its settings").because(error))
 }

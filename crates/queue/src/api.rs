@@ -33,13 +33,13 @@ use crate::{auth, docs_page, intake, keys, parked, read, streaming, suppressions
     security(("key" = [])),
     tags(
         (name = "orders", description = "Messages to lists of recipients, and the state of their deliveries."),
-        (name = "trackers", description = "Wait for changes of an order."),
+        (name = "waiting", description = "Wait for changes of an order."),
         (name = "senders", description = "How many orders a sender may still send."),
         (name = "couriers", description = "Channels and their couriers."),
         (name = "suppressions", description = "Addresses that receive no messages."),
         (name = "parked", description = "Orders that can't be read and need an operator."),
-        (name = "keys", description = "API keys and what they allow."),
-        (name = "ancestor", description = "The legacy API: the paths of the service that Posthaste replaces."),
+        (name = "api-keys", description = "API keys and what they allow."),
+        (name = "legacy", description = "The legacy API: the paths of the service that Posthaste replaces."),
     ),
 )]
 struct Description;

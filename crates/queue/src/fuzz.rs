@@ -46,7 +46,7 @@ mod tests {
             for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"contacts\":", "}]")] {
                 let deep = format!("{}1{}", open.repeat(levels), close.repeat(levels));
                 super::order_body(deep.as_bytes());
-                for name in ["recipients", "metadata", "texts", "sender", "text", "channels", "none"] {
+                for name in ["recipients", "metadata", "overrides", "sender", "text", "channels", "none"] {
                     super::order_body(format!("{{\"{name}\":{deep}}}").as_bytes());
                     super::order_body(format!("{{\"{name}\":{}", open.repeat(levels)).as_bytes());
                 }

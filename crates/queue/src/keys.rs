@@ -30,10 +30,10 @@ pub struct KeyBody {
     /// A name for people. Two live keys may share it.
     #[schema(example = "timetable", min_length = 1, max_length = 64)]
     name: String,
-    /// `enqueue`, `read`, `admin`, `act_as`.
-    #[schema(example = json!(["enqueue", "read"]))]
+    /// `write`, `read`, `admin`, `any_sender`.
+    #[schema(example = json!(["write", "read"]))]
     scopes: Vec<String>,
-    /// The sender it is bound to; required unless it has `act_as`.
+    /// The sender it is bound to; required unless it has `any_sender`.
     sender_id: Option<String>,
     /// The role it is bound to.
     role: Option<String>,
@@ -60,8 +60,10 @@ pub struct KeyView {
     /// The scopes of the key.
     scopes: Vec<&'static str>,
     /// The sender it is bound to.
+    #[schema(required = true)]
     sender_id: Option<String>,
     /// The role it is bound to.
+    #[schema(required = true)]
     role: Option<String>,
     /// Mailboxes its orders may be sent from.
     mailboxes: Vec<String>,
@@ -70,18 +72,21 @@ pub struct KeyView {
     /// When it was created.
     created_at: ApiTime,
     /// When it expires.
+    #[schema(required = true)]
     expires_at: Option<ApiTime>,
     /// When it was last used, to the minute.
+    #[schema(required = true)]
     last_used_at: Option<ApiTime>,
     /// When it was revoked.
+    #[schema(required = true)]
     revoked_at: Option<ApiTime>,
 }
 
 /// A key that was just created.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NewKeyView {
-    /// The whole key: shown only this once.
-    key: String,
+    /// The whole key, for the header `Authorization: Bearer`: shown only this once.
+    token: String,
     /// The key as listed.
     #[serde(flatten)]
     view: KeyView,
@@ -121,7 +126,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 ///
 /// The response shows the whole key, only this once. Needs the scope `admin`.
 #[utoipa::path(
-    post, path = "/v1/keys", tag = "keys", operation_id = "createKey",
+    post, path = "/v1/api-keys", tag = "api-keys", operation_id = "createKey",
     request_body = KeyBody,
     responses(
         (status = 201, description = "The key, shown only this once.", body = NewKeyView),
@@ -168,7 +173,7 @@ async fn create(
         revoked_at: None,
     };
     let mut response =
-        (StatusCode::CREATED, Json(NewKeyView { key: minted.bearer.expose(), view })).into_response();
+        (StatusCode::CREATED, Json(NewKeyView { token: minted.bearer.expose(), view })).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
@@ -182,7 +187,7 @@ fn wanted(body: KeyBody, now: UnixMs) -> Result<Wanted, Problem> {
     let mut scopes = KeyScopes::default();
     for (at, word) in body.scopes.iter().enumerate() {
         let scope = word.parse::<KeyScope>().map_err(|_| {
-            violation(&format!("/scopes/{at}"), "must be one of enqueue, read, admin, act_as".to_owned())
+            violation(&format!("/scopes/{at}"), "must be one of write, read, admin, any_sender".to_owned())
         })?;
         scopes = scopes.with(scope);
     }
@@ -207,7 +212,7 @@ fn wanted(body: KeyBody, now: UnixMs) -> Result<Wanted, Problem> {
 ///
 /// The secrets are not included. Needs the scope `admin`.
 #[utoipa::path(
-    get, path = "/v1/keys", tag = "keys", operation_id = "listKeys",
+    get, path = "/v1/api-keys", tag = "api-keys", operation_id = "listKeys",
     responses(
         (status = 200, description = "The keys.", body = KeyList),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -222,7 +227,7 @@ async fn list(_: Admin, State(state): State<AppState>) -> Result<Json<KeyList>, 
 ///
 /// This replica refuses the key at once; others refuse it after at most `keys.known_for`. Needs the scope `admin`.
 #[utoipa::path(
-    delete, path = "/v1/keys/{id}", tag = "keys", operation_id = "revokeKey",
+    delete, path = "/v1/api-keys/{id}", tag = "api-keys", operation_id = "revokeKey",
     params(("id" = String, Path, description = "The public part of the key.")),
     responses(
         (status = 204, description = "The key is revoked."),

@@ -10,10 +10,10 @@ use utoipa::ToSchema;
 
 use crate::timestamp::ApiTime;
 
-/// The state of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// The status of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OrderState {
+pub enum OrderStatus {
     /// Not due yet.
     Scheduled,
     /// Due; deliveries are being sent or waiting to be sent.
@@ -26,12 +26,12 @@ pub enum OrderState {
     Cancelled,
 }
 
-impl OrderState {
-    /// All states.
+impl OrderStatus {
+    /// All statuses.
     pub const ALL: [Self; 5] =
         [Self::Scheduled, Self::Running, Self::Finished, Self::FinishedWithFailures, Self::Cancelled];
 
-    /// The state of an order.
+    /// The status of an order.
     #[must_use]
     pub fn of(summary: &OrderSummary) -> Self {
         if summary.cancelled.is_some() {
@@ -64,11 +64,11 @@ impl OrderState {
     }
 }
 
-/// Number of deliveries by state. `accepted` is the sum of all others except `no_contact`.
+/// Number of deliveries by status. `total` is the sum of all others except `no_contact`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Counts {
     /// All deliveries of the order.
-    pub accepted: u64,
+    pub total: u64,
     /// Waiting to be sent.
     pub pending: u64,
     /// Being sent to the provider.
@@ -95,7 +95,7 @@ impl From<&Counters> for Counts {
     fn from(counters: &Counters) -> Self {
         let of = |state: DeliveryState| u64::from(counters[state]);
         Self {
-            accepted: counters.accepted(),
+            total: counters.accepted(),
             pending: of(DeliveryState::Pending),
             sending: of(DeliveryState::Sending),
             sent: of(DeliveryState::Sent),
@@ -110,61 +110,64 @@ impl From<&Counters> for Counts {
     }
 }
 
-/// An order: its times, state and counters.
+/// An order: its times, status and counts.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OrderView {
     /// `<sender id>.<nanoseconds>`.
     #[schema(example = "u17.1763618400000000000")]
-    pub order_id: String,
-    /// The same id as a history key.
-    #[schema(example = "history:u17:1763618400000000000")]
-    pub history_key: String,
-    /// The state of the order.
-    pub state: OrderState,
+    pub id: String,
+    /// `scheduled` (not due yet), `running`, `finished` (every delivery is sent or delivered),
+    /// `finished_with_failures` (every delivery is final, some were not sent, or their outcome is unknown) or `cancelled`.
+    #[schema(value_type = String, example = "running")]
+    pub status: OrderStatus,
     /// `urgent` or `bulk`.
     #[schema(value_type = String, example = "bulk")]
     pub priority: Priority,
     /// When it was accepted.
-    pub accepted_at: ApiTime,
+    pub created_at: ApiTime,
     /// When it is due.
-    pub due_at: ApiTime,
+    pub deliver_at: ApiTime,
     /// When deliveries that were not started expire.
-    pub not_after: ApiTime,
+    pub expires_at: ApiTime,
     /// When it was cancelled.
+    #[schema(required = true)]
     pub cancelled_at: Option<ApiTime>,
     /// When its last delivery became final.
+    #[schema(required = true)]
     pub finished_at: Option<ApiTime>,
     /// Increases with every change.
     pub revision: u64,
     /// The order whose deliveries this one retries.
+    #[schema(required = true)]
     pub retry_of: Option<String>,
     /// The sender.
     pub sender_id: String,
     /// Where the order came from, in the client's words.
-    pub origin: Option<String>,
-    /// Number of deliveries by state, for each channel.
-    pub counters: BTreeMap<String, Counts>,
-    /// Number of deliveries by state, for all channels.
-    pub totals: Counts,
+    #[schema(required = true)]
+    pub source: Option<String>,
+    /// Number of deliveries by status, for each channel.
+    pub channel_counts: BTreeMap<String, Counts>,
+    /// Number of deliveries by status, for all channels.
+    pub counts: Counts,
     /// For each channel: whether the provider reports what happened to a message after taking it. If `true`, a `sent`
     /// delivery may still become `delivered` or `failed` (for e-mail, only bounces are reported). If `false`, `sent`
-    /// is the last state that will be known. `null` until a courier of the channel has reported it. The value is what
+    /// is the last status that will be known. `null` until a courier of the channel has reported it. The value is what
     /// the channel's last courier reported when it started.
-    pub receipts: BTreeMap<String, Option<bool>>,
+    pub delivery_receipts: BTreeMap<String, Option<bool>>,
 }
 
 /// What the order's content adds to its view. It never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Provenance {
     retry_of: Option<String>,
-    origin: Option<String>,
+    source: Option<String>,
 }
 
 impl From<&Content> for Provenance {
     fn from(content: &Content) -> Self {
         let retry_of = content.retry_of.parse::<OrderId>().ok().map(|order_id| order_id.wire_id());
-        let origin = (!content.origin.is_empty()).then(|| content.origin.clone());
-        Self { retry_of, origin }
+        let source = (!content.origin.is_empty()).then(|| content.origin.clone());
+        Self { retry_of, source }
     }
 }
 
@@ -180,36 +183,36 @@ impl OrderView {
         let head = &summary.head;
         let said = |name: &Channel| (name.to_string(), receipts.get(name).copied());
         Self {
-            order_id: order_id.wire_id(),
-            history_key: format!("history:{order_id}"),
-            state: OrderState::of(summary),
+            id: order_id.wire_id(),
+            status: OrderStatus::of(summary),
             priority: head.priority,
-            accepted_at: ApiTime(head.accepted),
-            due_at: ApiTime(head.due),
-            not_after: ApiTime(head.not_after),
+            created_at: ApiTime(head.accepted),
+            deliver_at: ApiTime(head.due),
+            expires_at: ApiTime(head.not_after),
             cancelled_at: summary.cancelled.map(ApiTime),
             finished_at: summary.finished.map(ApiTime),
             revision: summary.revision,
             retry_of: provenance.retry_of,
             sender_id: order_id.sender().to_owned(),
-            origin: provenance.origin,
-            counters: summary
+            source: provenance.source,
+            channel_counts: summary
                 .counters
                 .iter()
                 .map(|(name, of)| (name.to_string(), Counts::from(of)))
                 .collect(),
-            totals: Counts::from(&summary.totals()),
-            receipts: summary.counters.iter().map(|(name, _)| said(name)).collect(),
+            counts: Counts::from(&summary.totals()),
+            delivery_receipts: summary.counters.iter().map(|(name, _)| said(name)).collect(),
         }
     }
 
-    /// Identifies this version of the order. It includes the state, because an order starts running without a change
+    /// Identifies this version of the order. It includes the status, because an order starts running without a change
     /// to its record.
     #[must_use]
     pub fn etag(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&format!("\"{}-{}\"", self.revision, self.state.word())).ok()
+        HeaderValue::from_str(&format!("\"{}-{}\"", self.revision, self.status.word())).ok()
     }
 }
+
 /// A reason as responses show it: its stable word, `None` if there is no particular one.
 pub(crate) fn reason_word(reason: Reason) -> Option<&'static str> {
     (reason != Reason::None).then(|| reason.word())

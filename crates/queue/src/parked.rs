@@ -23,14 +23,17 @@ struct ParkedView {
     #[schema(example = "u17.1763618400000000000")]
     order_id: String,
     /// The channel of the parcel; `null` if the order itself can't be read.
+    #[schema(required = true)]
     channel: Option<String>,
     /// The number of the parcel on its channel.
+    #[schema(required = true)]
     parcel: Option<u32>,
     /// What can't be read: `type` (a key has the wrong type), `head`, `counters`, `parcel_id` (no such parcel),
     /// `outcomes`, `content`, `deliveries`; `null` if it was not recorded.
+    #[schema(required = true)]
     reason: Option<String>,
     /// When it was parked.
-    since: ApiTime,
+    parked_at: ApiTime,
 }
 
 impl From<ParkedEntry> for ParkedView {
@@ -43,7 +46,13 @@ impl From<ParkedEntry> for ParkedView {
         // Reasons are our own words; anything else stored there is not shown.
         let known =
             |why: &String| !why.is_empty() && why.len() <= 32 && why.bytes().all(|b| b.is_ascii_lowercase());
-        Self { order_id, channel, parcel, reason: Some(entry.why).filter(known), since: ApiTime(entry.since) }
+        Self {
+            order_id,
+            channel,
+            parcel,
+            reason: Some(entry.why).filter(known),
+            parked_at: ApiTime(entry.since),
+        }
     }
 }
 
@@ -53,10 +62,9 @@ struct ParkedPage {
     /// Within each partition, the longest parked come first.
     items: Vec<ParkedView>,
     /// Cursor of the next page; `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
-    /// Partitions of the database that are unreachable now: their records are missing here. Left out if all
-    /// partitions answer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Partitions of the database that are unreachable now: their records are missing here.
     partitions_missing: Vec<u16>,
 }
 
@@ -73,14 +81,14 @@ struct ParkedOrder {
 #[derive(Debug, Serialize, ToSchema)]
 struct Released {
     /// Records that are tried again. A record that still can't be read is parked again.
-    released: u64,
+    released_count: u64,
 }
 
 /// What was failed.
 #[derive(Debug, Serialize, ToSchema)]
 struct Failed {
     /// Deliveries that are now `failed`, or `unknown` if they may have been sent.
-    deliveries: u64,
+    delivery_count: u64,
     /// Whether the whole order was removed because not even its head can be read. The code `order_ended_unreadable`
     /// says so afterwards.
     removed: bool,
@@ -192,7 +200,7 @@ async fn release(
         return Err(none_parked());
     }
     tracing::info!(order = order_id.wire_id(), released, "operator released parked records");
-    Ok(Json(Released { released }))
+    Ok(Json(Released { released_count: released }))
 }
 
 /// Fail a parked order
@@ -216,8 +224,8 @@ async fn fail(
 ) -> Result<Json<Failed>, Problem> {
     let failed = match state.store.fail_parked(&order_id).await.map_err(written)? {
         None => return Err(none_parked()),
-        Some(ParkedFailed::Deliveries(deliveries)) => Failed { deliveries, removed: false },
-        Some(ParkedFailed::Order) => Failed { deliveries: 0, removed: true },
+        Some(ParkedFailed::Deliveries(deliveries)) => Failed { delivery_count: deliveries, removed: false },
+        Some(ParkedFailed::Order) => Failed { delivery_count: 0, removed: true },
         Some(ParkedFailed::Busy) => {
             return Err(Problem::new(Code::OrderUnexpectedStatus, "a courier is working on it; try again"));
         }
@@ -226,7 +234,7 @@ async fn fail(
             return Err(Problem::new(Code::RecordUnreadable, detail));
         }
     };
-    let (deliveries, removed) = (failed.deliveries, failed.removed);
+    let (deliveries, removed) = (failed.delivery_count, failed.removed);
     tracing::info!(order = order_id.wire_id(), deliveries, removed, "operator failed parked records");
     Ok(Json(failed))
 }

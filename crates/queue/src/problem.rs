@@ -94,8 +94,8 @@ codes! {
     IdempotencyKeyInUse = CONFLICT, "idempotency_key_in_use", "A request with this idempotency key is still running";
     /// An order with this id already exists.
     OrderAlreadyExists = CONFLICT, "order_already_exists", "An order with this id already exists";
-    /// The order's state does not allow it; the member `state` names the state.
-    OrderUnexpectedStatus = CONFLICT, "order_unexpected_status", "The order's state does not allow this";
+    /// The order's status does not allow it; the member `order_status` names the status.
+    OrderUnexpectedStatus = CONFLICT, "order_unexpected_status", "The order's status does not allow this";
     /// No delivery matches the retry.
     NothingToRetry = CONFLICT, "nothing_to_retry", "No delivery matches the retry";
     /// Another upload took over, or this one stalled for too long.
@@ -222,7 +222,7 @@ impl Problem {
         self
     }
 
-    /// Adds an extra member (`order_id`, `state`).
+    /// Adds an extra member (`order_id`, `order_status`).
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.0.members.insert(member.to_owned(), value.into());
@@ -356,14 +356,14 @@ mod tests {
     #[test]
     fn the_document_has_the_members_of_the_standard_and_ours() {
         let problem = Problem::new(Code::OrderUnexpectedStatus, "the order is being sent")
-            .with("state", "running")
+            .with("order_status", "running")
             .with("code", "forged")
             .with_errors([Violation::at("/deliver_at", "past", "must lie in the future")]);
         let document = problem.document();
         assert_eq!(document["type"], "/docs#order_unexpected_status");
         assert_eq!(document["status"], 409);
         assert_eq!(document["code"], "order_unexpected_status", "a member cannot replace ours");
-        assert_eq!(document["state"], "running");
+        assert_eq!(document["order_status"], "running");
         assert_eq!(document["errors"][0]["pointer"], "/deliver_at");
         assert!(document["errors"][0].get("line").is_none());
     }

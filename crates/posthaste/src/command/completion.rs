@@ -2,10 +2,8 @@
 
 use std::io::{self, Write};
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::failure::Result;
 
 const EXAMPLES: &str = "\
@@ -24,12 +22,12 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-/// Prints the script.
+/// Prints the script for this tree of commands.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args, mut commands: clap::Command) -> Result<()> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "posthaste", &mut text);
+    clap_complete::generate(args.shell, &mut commands, "posthaste", &mut text);
     Ok(io::stdout().lock().write_all(&text)?)
 }

@@ -129,7 +129,14 @@ fn load(what: &What, context: &Context) -> Result<Vec<Row>> {
             courier::<posthaste_courier_telegram::Settings>(posthaste_courier_telegram::PROCESS, config)?
         }
         Part::Vk => courier::<posthaste_courier_vk::Settings>(posthaste_courier_vk::PROCESS, config)?,
-        Part::Sandbox => return crate::sandbox::settings(config),
+        Part::Sandbox => {
+            let row = |setting: posthaste_sandbox::Setting| Row {
+                key: setting.key,
+                value: setting.value,
+                origin: setting.origin,
+            };
+            return Ok(crate::sandbox::settings(config)?.into_iter().map(row).collect());
+        }
     };
     let row = |entry: &SettingEntry| Row {
         key: entry.key.clone(),

@@ -1,8 +1,7 @@
 //! `posthaste courier`: lists couriers, and runs the courier of a channel as a process.
 
-use serde_json::Value;
+use posthaste_client::{ApiResponse, CourierStatus};
 
-use crate::api::{ApiResponse, Courier, Couriers};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader, tell_missing};
@@ -28,30 +27,30 @@ pub(crate) enum Command {
 /// The queue does not respond, or rejects the request.
 pub(crate) async fn list(context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let found: Couriers = client.get("/v1/couriers", &[]).await?;
+    let found = client.couriers().await?;
     let columns = [
         Column {
             title: "Channel",
-            cell: |courier: &ApiResponse<Courier>, _: &Reader<'_>| courier.seen.channel.clone(),
+            cell: |courier: &ApiResponse<CourierStatus>, _: &Reader<'_>| courier.seen.channel.clone(),
+        },
+        Column { title: "Online", cell: |courier, reader| reader.answer(Some(courier.seen.online)) },
+        Column {
+            title: "Last seen at",
+            cell: |courier, reader| reader.moment(courier.seen.last_seen_at.as_deref()),
         },
         Column {
-            title: "State",
-            cell: |courier, _| if courier.seen.present { "at work" } else { "away" }.to_owned(),
+            title: "Delivery receipts",
+            cell: |courier, reader| reader.answer(courier.seen.delivery_receipts),
         },
-        Column {
-            title: "Last seen",
-            cell: |courier, reader| reader.moment(courier.seen.last_seen.as_ref().and_then(Value::as_str)),
-        },
-        Column { title: "Receipts", cell: |courier, reader| reader.answer(courier.seen.receipts) },
     ];
     let output = context.output(Format::Table);
     let mut rows = output.rows(&columns, std::io::stdout());
-    for courier in &found.couriers {
+    for courier in &found.items {
         rows.push(courier)?;
     }
     tell_missing(&mut rows, &found.partitions_missing, "orders", &context.terminal)?;
     rows.end()?;
-    if output.format() == Format::Table && !found.couriers.iter().any(|courier| courier.seen.present) {
+    if output.format() == Format::Table && !found.items.iter().any(|courier| courier.seen.online) {
         context
             .terminal
             .hint("No courier is running, so orders wait. Start the ones you need:  posthaste courier email --config FILE");

@@ -1,18 +1,17 @@
 //! `posthaste doctor`: finds problems and explains how to fix them.
 
+mod findings;
 mod keys;
 mod store;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use console::style;
 use jiff::fmt::rfc2822;
+use posthaste_client::{ApiResponse, Client, CourierStatus, Page};
 use posthaste_courier::Checked;
-use reqwest::{Method, header};
-use serde::Serialize;
 
-use crate::api::{Client, Couriers};
+use self::findings::{Finding, Findings, Verdict};
 use crate::context::Context;
 use crate::dev;
 use crate::failure::{Failure, Kind, Result};
@@ -55,27 +54,6 @@ pub(crate) struct Args {
     vk: Option<Option<PathBuf>>,
 }
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    Good,
-    Note,
-    Bad,
-}
-
-/// One finding.
-#[derive(Debug, Serialize)]
-struct Finding {
-    verdict: Verdict,
-    what: String,
-    found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-    #[serde(skip)]
-    kind: Kind,
-}
-
 /// Runs all checks.
 ///
 /// # Errors
@@ -93,7 +71,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     }
     channels(&args, &mut findings).await;
     for_dev(&mut findings);
-    let findings = findings.0;
+    let findings = findings.into_list();
     print(&findings, context)?;
     let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).collect();
     match bad.first() {
@@ -105,46 +83,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     }
 }
 
-#[derive(Default)]
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn say(&mut self, verdict: Verdict, what: &str, found: impl Into<String>) {
-        self.0.push(Finding {
-            verdict,
-            what: what.into(),
-            found: found.into(),
-            remedy: None,
-            kind: Kind::Error,
-        });
-    }
-
-    fn bad(&mut self, what: &str, failure: &Failure) {
-        let mut lines = failure.lines().into_iter();
-        let found = lines.next().unwrap_or_default();
-        let remedy: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
-        let remedy = (!remedy.is_empty()).then(|| remedy.join("\n"));
-        self.0.push(Finding {
-            verdict: Verdict::Bad,
-            what: what.into(),
-            found,
-            remedy,
-            kind: failure.kind(),
-        });
-    }
-
-    fn note(&mut self, what: &str, found: impl Into<String>, remedy: impl Into<String>) {
-        self.say(Verdict::Note, what, found);
-        if let Some(last) = self.0.last_mut() {
-            last.remedy = Some(remedy.into());
-        }
-    }
-}
-
 fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
     let made = context.settings().and_then(|loaded| {
         let origin = |key: &str| loaded.origins.of(key).map(ToString::to_string).unwrap_or_default();
-        let client = Client::new(&loaded.settings.client)?;
+        let client = crate::client::new(&loaded.settings.client)?;
         Ok((client, origin("client.server"), origin("client.token")))
     });
     match made {
@@ -152,7 +94,7 @@ fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
             findings.say(
                 Verdict::Good,
                 "settings",
-                format!("the queue is at {} (from {server})", client.base()),
+                format!("the queue is at {} (from {server})", client.server()),
             );
             if client.is_in_the_clear() {
                 findings.note(
@@ -179,14 +121,12 @@ fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
 }
 
 async fn queue(client: &Client, findings: &mut Findings) {
-    let request = client.request(Method::GET, "/v1/couriers", &[]).timeout(Duration::from_secs(5));
-    let answer = match client.answer(request).await {
+    let answer = match client.fetch(&["v1", "couriers"], &[], Duration::from_secs(5)).await {
         Ok(answer) => answer,
-        Err(failure) => return findings.bad("queue", &failure),
+        Err(error) => return findings.bad("queue", &error.into()),
     };
     findings.say(Verdict::Good, "queue", "responds, and accepts the API key");
-    let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
-    if let Some(there) = date.and_then(|date| rfc2822::parse(date).ok()) {
+    if let Some(there) = answer.date().and_then(|date| rfc2822::parse(date).ok()) {
         let away = (crate::moment::now().timestamp() - there.timestamp()).get_seconds();
         match away.abs() > SKEW {
             true => findings.note(
@@ -197,7 +137,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
             false => findings.say(Verdict::Good, "clock", "agrees with the queue's"),
         }
     }
-    match client.json::<Couriers>(answer).await {
+    match answer.json::<Page<CourierStatus>>() {
         Ok(found) => {
             if !found.partitions_missing.is_empty() {
                 findings.note(
@@ -207,9 +147,8 @@ async fn queue(client: &Client, findings: &mut Findings) {
                      posthaste doctor --config queue.toml",
                 );
             }
-            let (there, away): (Vec<_>, Vec<_>) =
-                found.couriers.iter().partition(|courier| courier.seen.present);
-            let names = |couriers: &[&crate::api::ApiResponse<crate::api::Courier>]| {
+            let (there, away): (Vec<_>, Vec<_>) = found.items.iter().partition(|courier| courier.seen.online);
+            let names = |couriers: &[&ApiResponse<CourierStatus>]| {
                 couriers
                     .iter()
                     .map(|courier| crate::terminal::plain(&courier.seen.channel))
@@ -232,7 +171,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
                 );
             }
         }
-        Err(failure) => findings.bad("couriers", &failure),
+        Err(error) => findings.bad("couriers", &error.into()),
     }
     keys::tell(client, findings).await;
 }
@@ -339,22 +278,4 @@ fn print(findings: &[Finding], context: &Context) -> Result<()> {
         }
     }
     Ok(std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes())?)
-}
-
-impl Verdict {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Note => "note",
-            Self::Bad => "bad",
-        }
-    }
-
-    fn sign(self) -> String {
-        match self {
-            Self::Good => style("✔").green().to_string(),
-            Self::Note => style("!").yellow().to_string(),
-            Self::Bad => style("✖").red().to_string(),
-        }
-    }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
+use posthaste_client::{Client, ClientOptions};
 
-use crate::api::Client;
 use crate::failure::{Failure, Kind, Result};
 use crate::settings::web_address;
 
@@ -35,18 +34,16 @@ pub(crate) struct Args {
 /// The process does not respond or is unhealthy: exit code 1, the only one that container runtimes know. A wrong address is
 /// a usage error.
 pub(crate) async fn run(args: &Args) -> Result<()> {
-    let path = if args.live { "/livez" } else { "/readyz" };
+    let path = if args.live { "livez" } else { "readyz" };
+    let within = Duration::from_secs(args.within);
     let asked = async {
-        let client = Client::of(
-            web_address(&args.admin, "http://127.0.0.1:9464")?,
-            None,
-            Duration::from_secs(args.within),
-        )?;
-        let request = client.request(Method::GET, path, &[]).timeout(Duration::from_secs(args.within));
-        client.answer(request).await.map(drop)
+        let server = web_address(&args.admin, "http://127.0.0.1:9464")?;
+        let client = Client::new(ClientOptions { server, token: None, timeout: within })?;
+        client.fetch(&[path], &[], within).await?;
+        Ok::<(), Failure>(())
     };
     asked.await.map_err(|failure| {
         let kind = if failure.kind() == Kind::Usage { Kind::Usage } else { Kind::Error };
-        Failure::new(kind, format!("{path}: {}", failure.lines().swap_remove(0)))
+        Failure::new(kind, format!("/{path}: {}", failure.lines().swap_remove(0)))
     })
 }

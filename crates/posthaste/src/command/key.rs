@@ -4,13 +4,11 @@ mod direct;
 
 use std::io::{self, Write};
 
+use posthaste_client::{ApiResponse, Key, KeyRequest};
 use posthaste_model::SenderId;
 use posthaste_store::KeyScope;
-use reqwest::Method;
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value, json};
 
-use crate::api::{ApiResponse, Key, NewKey, Page};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -19,9 +17,9 @@ use crate::terminal::plain;
 
 const EXAMPLES: &str = "\
 Examples:
-  posthaste key create --name timetable --scope enqueue,read --sender timetable > timetable.key
-  posthaste key create --name office --scope enqueue --sender office --mailbox office@example.org --display-name Office
-  posthaste key create --name first --scope admin,act_as --direct --config queue.toml > admin.key
+  posthaste key create --name timetable --scope write,read --sender timetable > timetable.key
+  posthaste key create --name office --scope write --sender office --mailbox office@example.org --display-name Office
+  posthaste key create --name first --scope admin,any_sender --direct --config queue.toml > admin.key
   posthaste key list
   posthaste key revoke 3f9a0c1b2d4e
 ";
@@ -45,10 +43,10 @@ pub(crate) struct CreateArgs {
     /// Name of the key. Two live keys may share a name, so that one can replace the other.
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// What the key may do: enqueue, read, admin, act_as (send as any sender).
+    /// What the key may do: write, read, admin, any_sender (send as any sender).
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', required = true)]
     scope: Vec<KeyScope>,
-    /// The sender the key is bound to; required unless the key has act_as.
+    /// The sender the key is bound to; required unless the key has any_sender.
     #[arg(long, value_name = "ID")]
     sender: Option<SenderId>,
     /// The role the key is bound to.
@@ -102,22 +100,18 @@ async fn create(args: CreateArgs, context: &Context) -> Result<()> {
     if args.direct {
         return direct::create(&args, expires, context).await;
     }
-    let scopes: Vec<&str> = args.scope.iter().map(|scope| scope.word()).collect();
-    let mut body =
-        Map::from_iter([("name".to_owned(), json!(args.name)), ("scopes".to_owned(), json!(scopes))]);
-    let mut put =
-        |name: &str, value: Option<String>| body.extend(value.map(|value| (name.to_owned(), json!(value))));
-    put("sender_id", args.sender.as_ref().map(ToString::to_string));
-    put("role", args.role.clone());
-    put("expires_at", expires.map(|moment| moment.to_string()));
-    for (name, list) in [("mailboxes", &args.mailbox), ("display_names", &args.display_name)] {
-        if !list.is_empty() {
-            body.insert(name.to_owned(), json!(list));
-        }
-    }
+    let request = KeyRequest {
+        name: args.name,
+        scopes: args.scope.iter().map(|scope| scope.word().to_owned()).collect(),
+        sender_id: args.sender,
+        role: args.role,
+        mailboxes: args.mailbox,
+        display_names: args.display_name,
+        expires_at: expires.map(|moment| moment.to_string()),
+    };
     let (client, _) = context.client()?;
-    let made: ApiResponse<NewKey> = client.send(Method::POST, "/v1/keys", &Value::from(body)).await?;
-    told(context, &made, &made.seen.id, made.seen.key.expose_secret())
+    let made = client.create_key(&request).await?;
+    told(context, &made, &made.seen.id, made.seen.token.expose_secret())
 }
 
 /// Prints a new key: the key alone on standard output, so that it can be redirected to a file; a note on standard error.
@@ -135,16 +129,16 @@ fn told(context: &Context, whole: &impl serde::Serialize, id: &str, key: &str) -
 
 async fn list(context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let page: Page<Key> = client.get("/v1/keys", &[]).await?;
+    let page = client.keys().await?;
     let columns = [
         Column { title: "Id", cell: |key: &ApiResponse<Key>, _| key.seen.id.clone() },
         Column { title: "Name", cell: |key, _| key.seen.name.clone() },
         Column { title: "Scopes", cell: |key, _| key.seen.scopes.join(",") },
-        Column { title: "Sender", cell: |key, _| key.seen.sender_id.clone().unwrap_or_default() },
-        Column { title: "Sends from", cell: |key, _| key.seen.mailboxes.join(",") },
-        Column { title: "Expires", cell: |key, reader| reader.moment(key.seen.expires_at.as_deref()) },
-        Column { title: "Last used", cell: |key, reader| reader.moment(key.seen.last_used_at.as_deref()) },
-        Column { title: "Revoked", cell: |key, reader| reader.moment(key.seen.revoked_at.as_deref()) },
+        Column { title: "Sender id", cell: |key, _| key.seen.sender_id.clone().unwrap_or_default() },
+        Column { title: "Mailboxes", cell: |key, _| key.seen.mailboxes.join(",") },
+        Column { title: "Expires at", cell: |key, reader| reader.moment(key.seen.expires_at.as_deref()) },
+        Column { title: "Last used at", cell: |key, reader| reader.moment(key.seen.last_used_at.as_deref()) },
+        Column { title: "Revoked at", cell: |key, reader| reader.moment(key.seen.revoked_at.as_deref()) },
     ];
     context.output(Format::Table).list(&columns, &page.items)
 }
@@ -152,7 +146,7 @@ async fn list(context: &Context) -> Result<()> {
 async fn revoke(args: &RevokeArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     context.terminal.confirm(&format!("Revoke the key {}? Requests with it will be rejected.", args.id))?;
-    client.delete(&format!("/v1/keys/{}", args.id)).await?;
+    client.revoke_key(&args.id.to_string()).await?;
     context.terminal.note("Revoked.");
     Ok(())
 }

@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use reqwest::Method;
+use posthaste_client::{ApiResponse, Client, ClientOptions, Page};
 use serde_json::Value;
 
-use crate::api::{ApiResponse, Client, Page};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader};
@@ -81,11 +80,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 
 fn client(place: &Place, context: &Context) -> Result<Client> {
     let settings = context.settings()?.settings.client;
-    let base = match &place.outbox {
+    let server = match &place.outbox {
         Some(url) => web_address(url, "--outbox http://127.0.0.1:8025")?,
         None => settings.outbox()?,
     };
-    Client::of(base, None, settings.timeout.get())
+    Ok(Client::new(ClientOptions { server, token: None, timeout: settings.timeout.get() })?)
 }
 
 async fn list(args: &ListArgs, context: &Context) -> Result<()> {
@@ -99,7 +98,7 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
         query.extend(args.to.clone().map(|to| ("to", to)));
         query.extend(args.channel.as_ref().map(|channel| ("channel", channel.to_string())));
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let page: Page<Value> = client.get("/outbox", &query).await?;
+        let page: Page<Value> = client.get(&["outbox"], &query).await?;
         for message in page.items.iter().take(left) {
             rows.push(message)?;
         }
@@ -131,13 +130,12 @@ fn columns() -> [Column<ApiResponse<Value>>; 6] {
 
 async fn show(args: &ShowArgs, context: &Context) -> Result<()> {
     let client = client(&args.place, context)?;
+    let id = args.id.to_string();
     if args.raw {
-        let request = client.request(Method::GET, &format!("/outbox/{}/raw", args.id), &[]);
-        let answer = client.answer(request.timeout(Duration::from_secs(60))).await?;
-        let bytes = answer.bytes().await.map_err(|error| client.lost(error))?;
-        return Ok(io::stdout().lock().write_all(&bytes)?);
+        let message = client.fetch(&["outbox", &id, "raw"], &[], Duration::from_secs(60)).await?;
+        return Ok(io::stdout().lock().write_all(&message.into_bytes())?);
     }
-    let message: ApiResponse<Value> = client.get(&format!("/outbox/{}", args.id), &[]).await?;
+    let message: ApiResponse<Value> = client.get(&["outbox", &id], &[]).await?;
     let raw = &message.raw;
     context.output(Format::Table).one(&message, &columns(), std::slice::from_ref(&message), |out, reader| {
         let mut fact = |title: &str, text: String| match text.is_empty() {

@@ -2,17 +2,13 @@
 
 use std::io::{self, Write};
 
-use reqwest::Method;
-use serde_json::{Value, json};
+use posthaste_client::{ApiResponse, Parked};
 
-use crate::api::{ApiResponse, Page, Parked, ParkedOrder};
 use crate::command::order::OrderIdArg;
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader, tell_missing};
 use crate::terminal::plain;
-
-const PATH: &str = "/v1/parked";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +72,7 @@ fn columns() -> [Column<ApiResponse<Parked>>; 5] {
             cell: |entry, _| entry.seen.parcel.map(|parcel| parcel.to_string()).unwrap_or_default(),
         },
         Column { title: "Reason", cell: |entry, reader| reason(entry.seen.reason.as_deref(), reader) },
-        Column { title: "Since", cell: |entry, reader| reader.moment(Some(&entry.seen.since)) },
+        Column { title: "Parked at", cell: |entry, reader| reader.moment(Some(&entry.seen.parked_at)) },
     ]
 }
 
@@ -107,9 +103,7 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     let (mut left, mut cursor) = (args.limit.unwrap_or(usize::MAX), None::<String>);
     let mut missing = std::collections::BTreeSet::new();
     while left > 0 {
-        let mut query = vec![("limit", left.clamp(1, 500).to_string())];
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let page: Page<Parked> = client.get(PATH, &query).await?;
+        let page = client.parked(left.clamp(1, 500), cursor.as_deref()).await?;
         for entry in page.items.iter().take(left) {
             rows.push(entry)?;
         }
@@ -130,7 +124,7 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
 
 async fn show(args: &OrderArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: ApiResponse<ParkedOrder> = client.get(&path(&args.order, ""), &[]).await?;
+    let order = client.parked_order(args.order.as_str()).await?;
     let output = context.output(Format::Table);
     if output.format() == Format::Table {
         output.list(&columns(), &order.seen.items)?;
@@ -144,23 +138,18 @@ async fn show(args: &OrderArgs, context: &Context) -> Result<()> {
     output.one(&order, &columns(), &order.seen.items, |_, _| Ok(()))
 }
 
-fn path(order: &OrderIdArg, verb: &str) -> String {
-    format!("{PATH}/{}{verb}", order.as_str())
-}
-
 /// Prints the response for programs, or a sentence for people.
-fn say(context: &Context, thing: &ApiResponse<Value>, sentence: &str) -> Result<()> {
+fn say<T>(context: &Context, thing: &ApiResponse<T>, sentence: &str) -> Result<()> {
     let columns =
-        [Column { title: "Answer", cell: |told: &ApiResponse<Value>, _: &Reader<'_>| told.raw.to_string() }];
+        [Column { title: "Answer", cell: |told: &ApiResponse<T>, _: &Reader<'_>| told.raw.to_string() }];
     let write = |out: &mut dyn Write, _: &Reader<'_>| writeln!(out, "{sentence}");
     context.output(Format::Table).one(thing, &columns, std::slice::from_ref(thing), write)
 }
 
 async fn release(args: &OrderArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let told: ApiResponse<Value> =
-        client.send(Method::POST, &path(&args.order, "/release"), &json!({})).await?;
-    let released = &told.seen["released"];
+    let told = client.release_parked(args.order.as_str()).await?;
+    let released = told.seen.released_count;
     say(
         context,
         &told,
@@ -170,15 +159,15 @@ async fn release(args: &OrderArgs, context: &Context) -> Result<()> {
 
 async fn fail(args: &OrderArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: ApiResponse<ParkedOrder> = client.get(&path(&args.order, ""), &[]).await?;
+    let order = client.parked_order(args.order.as_str()).await?;
     let count = order.seen.items.len();
     context
         .terminal
         .confirm(&format!("End the order {} ({count} parked)? This can't be undone.", args.order.as_str()))?;
-    let told: ApiResponse<Value> = client.send(Method::POST, &path(&args.order, "/fail"), &json!({})).await?;
-    let sentence = match told.seen["removed"].as_bool() {
-        Some(true) => "The whole order was removed; from now on it is reported as ended".to_owned(),
-        _ => format!("{} deliveries ended", told.seen["deliveries"]),
+    let told = client.fail_parked(args.order.as_str()).await?;
+    let sentence = match told.seen.removed {
+        true => "The whole order was removed; from now on it is reported as ended".to_owned(),
+        false => format!("{} deliveries ended", told.seen.delivery_count),
     };
     say(context, &told, &sentence)
 }

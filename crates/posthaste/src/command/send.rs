@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use posthaste_model::{Channel, OnUnknown, Priority, SenderId};
-use reqwest::{Body, Method, header};
-use serde_json::{Map, Value, json};
+use posthaste_client::{
+    Accepted, AddressMode, ApiError, ApiResponse, Client, InvalidParts, OrderRequest, OrderSender,
+    Submission, fresh_idempotency_key,
+};
+use posthaste_model::{Channel, OnUnknown, Priority, SenderId, Text};
 
 use super::order::watch;
-use crate::api::{Accepted, ApiResponse, Client};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -26,7 +27,7 @@ Examples:
   posthaste send --email a@example.org --text \"Hello\"
   posthaste send --to people.csv --file letter.txt --at \"tomorrow 09:00\" --dry-run
   cat people.csv | posthaste send --to - --map \"Write to=email\" --text \"Hello\" --on-invalid skip
-  posthaste send --to people.csv --text \"Hello\" --watch | jq .order.totals
+  posthaste send --to people.csv --text \"Hello\" --watch | jq .order.counts
 ";
 
 /// A message text larger than this is rejected.
@@ -56,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COLUMN=FIELD", help_heading = "Recipients")]
     map: Vec<recipients_file::Map>,
     /// What to do about invalid rows and addresses.
-    #[arg(long, value_enum, default_value = "stop", help_heading = "Recipients")]
+    #[arg(long, value_enum, default_value = "reject", help_heading = "Recipients")]
     on_invalid: OnInvalid,
     /// The delimiter, if the detected one is wrong: , ; | or tab.
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter, help_heading = "Recipients")]
@@ -92,7 +93,7 @@ pub(crate) struct Args {
     at: Option<String>,
     /// Messages that could not be sent by this time expire. Same forms as --at.
     #[arg(long, value_name = "TIME", help_heading = "Schedule and options")]
-    not_after: Option<String>,
+    expires_at: Option<String>,
     /// Priority: urgent or bulk. Urgent messages go first.
     #[arg(long, value_name = "PRIORITY", value_parser = priority, help_heading = "Schedule and options")]
     priority: Option<Priority>,
@@ -143,7 +144,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         None => None,
     };
     let titles = people.as_ref().map(|people| people.columns().clone());
-    let key = args.idempotency_key.clone().unwrap_or_else(fresh_key);
+    let key = args.idempotency_key.clone().unwrap_or_else(|| fresh_idempotency_key("cli"));
     let upload = Upload {
         order,
         given,
@@ -157,22 +158,22 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if let Some(failure) = uploaded.failure {
         return Err(failure);
     }
-    if uploaded.errors.count() > 0 && args.on_invalid == OnInvalid::Stop {
+    if uploaded.errors.count() > 0 && args.on_invalid == OnInvalid::Reject {
         return Err(summary::bad_rows(&uploaded));
     }
-    let accepted: ApiResponse<Accepted> = match answer {
-        Sent::Accepted(accepted) => *accepted,
-        Sent::Refused(problem, retry_after) => {
-            return Err(summary::refused(problem, retry_after, &uploaded, titles.as_ref()));
+    let accepted = match answer {
+        Ok(accepted) => accepted,
+        Err(error) if error.problem().is_some() => {
+            return Err(summary::refused(error, &uploaded, titles.as_ref()));
         }
-        Sent::Lost(failure) => {
+        Err(error) => {
             let remedy = "It may have been accepted anyway. To try again without sending twice, repeat the command with\n  \
                         --idempotency-key ";
-            return Err(failure.remedy(format!("{remedy}{key}")));
+            return Err(Failure::from(error).remedy(format!("{remedy}{key}")));
         }
     };
     summary::skipped(&uploaded, &accepted.seen, titles.as_ref(), context);
-    let watched = args.watch.then_some(accepted.seen.order_id.as_deref()).flatten();
+    let watched = args.watch.then_some(accepted.seen.id.as_deref()).flatten();
     match watched {
         Some(order_id) => {
             context.terminal.note(&format!("order {} accepted", plain(order_id)));
@@ -188,46 +189,23 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     }
 }
 
-/// The queue's response to an upload.
-enum Sent {
-    Accepted(Box<ApiResponse<Accepted>>),
-    Refused(crate::api::Problem, Option<u64>),
-    Lost(Failure),
-}
-
+/// Uploads the order. Returns the queue's response, and what was read.
 async fn send(
     client: &Client,
     upload: Upload,
     dry_run: bool,
     key: &str,
     progress: ProgressBar,
-) -> Result<(Sent, Uploaded)> {
-    let query: &[(&str, String)] = if dry_run { &[("dry_run", "true".to_owned())] } else { &[] };
+) -> Result<(Result<ApiResponse<Accepted>, ApiError>, Uploaded)> {
     let (body, reading) = upload.start();
     let bar = progress.clone();
-    let body = recipients_file::stream(body).inspect(move |piece| {
+    let lines = recipients_file::stream(body).inspect(move |piece| {
         if let Ok(piece) = piece {
             bar.inc(piece.len() as u64);
         }
     });
-    let mut request = client
-        .request(Method::POST, "/v1/orders", query)
-        .header(header::CONTENT_TYPE, "application/x-ndjson")
-        .body(Body::wrap_stream(body));
-    if !dry_run {
-        request = request.header("idempotency-key", key);
-    }
-    let sent = match request.send().await {
-        Err(error) => Sent::Lost(client.lost(error)),
-        Ok(answer) if answer.status().is_success() => match client.json(answer).await {
-            Ok(accepted) => Sent::Accepted(Box::new(accepted)),
-            Err(failure) => Sent::Lost(failure),
-        },
-        Ok(answer) => {
-            let (problem, retry_after) = client.problem(answer).await?;
-            Sent::Refused(problem, retry_after)
-        }
-    };
+    let submission = if dry_run { Submission::DryRun } else { Submission::Keyed(key) };
+    let sent = client.upload_order(lines, submission).await;
     progress.finish_and_clear();
     let uploaded =
         reading.await.map_err(|error| Failure::error("reading the recipients failed").because(error))?;
@@ -249,7 +227,7 @@ fn progress(context: &Context) -> ProgressBar {
 }
 
 /// The order without its recipients.
-fn order(args: &Args, default_sender: &str) -> Result<Value> {
+fn order(args: &Args, default_sender: &str) -> Result<OrderRequest> {
     let now = moment::now();
     let read_moment = |flag: &str, text: &Option<String>| {
         let read = text.as_deref().map(|text| moment::read(text, &now)).transpose();
@@ -265,30 +243,37 @@ fn order(args: &Args, default_sender: &str) -> Result<Value> {
             );
         }
     };
-    let mut order = Map::new();
-    let sender = args.sender.as_ref().map_or(default_sender, SenderId::as_str);
-    if !sender.is_empty() {
-        let mut about = Map::from_iter([("id".to_owned(), json!(sender))]);
-        about.extend(args.role.as_ref().map(|role| ("role".to_owned(), json!(role))));
-        order.insert("sender".to_owned(), about.into());
-    } else if args.role.is_some() {
+    let id = match &args.sender {
+        Some(sender) => Some(sender.clone()),
+        None if default_sender.is_empty() => None,
+        None => Some(
+            default_sender
+                .parse::<SenderId>()
+                .map_err(|error| Failure::usage("client.sender is not the id of a sender").because(error))?,
+        ),
+    };
+    if id.is_none() && args.role.is_some() {
         return Err(Failure::usage("--role requires --sender"));
     }
     let html = args.html.as_ref().map(|path| read_text(&Source::File(path.clone()))).transpose()?;
-    let mut put =
-        |name: &str, value: Option<Value>| order.extend(value.map(|value| (name.to_owned(), value)));
-    put("text", Some(text.into()));
-    put("subject", args.subject.as_ref().map(|subject| json!(subject)));
-    put("html", html.map(Value::from));
-    put("channels", (!args.channel.is_empty()).then(|| json!(args.channel)));
-    put("deliver_at", read_moment("--at", &args.at)?.map(Value::from));
-    put("not_after", read_moment("--not-after", &args.not_after)?.map(Value::from));
-    put("priority", args.priority.map(|priority| json!(priority)));
-    put("on_unknown", args.on_unknown.map(|what| json!(what)));
-    put("addresses", args.all_addresses.then(|| "all".into()));
-    put("invalid", Some(args.on_invalid.word().into()));
-    put("origin", Some("cli".into()));
-    Ok(order.into())
+    Ok(OrderRequest {
+        sender: id.map(|id| OrderSender { id: Some(id), role: args.role.clone(), ..OrderSender::default() }),
+        text: Some(Text::new(text)),
+        subject: args.subject.clone().map(Text::new),
+        html: html.map(Text::new),
+        channels: args.channel.clone(),
+        deliver_at: read_moment("--at", &args.at)?,
+        expires_at: read_moment("--expires-at", &args.expires_at)?,
+        priority: args.priority,
+        on_unknown: args.on_unknown,
+        address_mode: args.all_addresses.then_some(AddressMode::All),
+        on_invalid: Some(match args.on_invalid {
+            OnInvalid::Reject => InvalidParts::Reject,
+            OnInvalid::Skip => InvalidParts::Skip,
+        }),
+        source: Some("cli".to_owned()),
+        ..OrderRequest::default()
+    })
 }
 
 fn read_text(source: &Source) -> Result<String> {
@@ -327,10 +312,6 @@ fn given(args: &Args) -> Vec<Person> {
     all.enumerate()
         .map(|(at, (field, address))| Person::at(format!("given-{}", at + 1), field, address))
         .collect()
-}
-
-fn fresh_key() -> String {
-    format!("cli-{:032x}", rand::random::<u128>())
 }
 
 fn delimiter(text: &str) -> Result<u8, String> {

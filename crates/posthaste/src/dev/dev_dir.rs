@@ -14,6 +14,9 @@ use crate::settings::Places;
 /// The kernel limits the path of a socket to 108 bytes.
 const LONGEST_SOCKET: usize = 100;
 
+/// The default sender of the command line while it runs.
+const SENDER: &str = "dev";
+
 /// The folder.
 pub(super) struct DevDir {
     dir: PathBuf,
@@ -111,7 +114,7 @@ impl DevDir {
         let client = toml::Table::from_iter([
             ("server".to_owned(), toml::Value::from(format!("http://{}", ports.api))),
             ("token_file".to_owned(), toml::Value::from(self.key().display().to_string())),
-            ("sender".to_owned(), toml::Value::from(super::key::SENDER)),
+            ("sender".to_owned(), toml::Value::from(SENDER)),
             ("outbox".to_owned(), toml::Value::from(format!("http://{}", ports.outbox))),
         ]);
         let text = toml::Table::from_iter([("client".to_owned(), toml::Value::Table(client))]).to_string();

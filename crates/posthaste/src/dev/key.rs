@@ -10,9 +10,6 @@ use posthaste_store::{KeyRecord, KeyScope, SendAs, Settings, Store};
 use super::dev_dir::DevDir;
 use crate::failure::{Failure, Kind, Result};
 
-/// The default sender.
-pub(super) const SENDER: &str = "dev";
-
 /// The name of the key.
 const NAME: &str = "posthaste dev";
 

@@ -1,6 +1,7 @@
 //! `posthaste dev`: runs everything on this computer as child processes of this executable: a private Redis, the queue, a
 //! courier for each channel, and the sandbox, which receives what the couriers send. Nothing leaves the computer.
 
+mod args;
 mod banner;
 mod couriers;
 mod dev_dir;
@@ -11,8 +12,6 @@ mod ports;
 mod server;
 mod supervisor;
 
-use std::path::PathBuf;
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::dev_dir::DevDir;
@@ -21,42 +20,10 @@ use self::supervisor::Supervisor;
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 
+pub(crate) use args::Args;
 pub(crate) use parent_death::{Args as AsChildArgs, run as as_child};
 pub(crate) use ports::{is_free, usual as usual_ports};
 pub(crate) use server::find as find_server;
-
-const EXAMPLES: &str = "\
-Examples:
-  posthaste dev                            all data is deleted when it stops
-  posthaste dev --data ./posthaste-data    all data is kept in this folder
-  posthaste dev --redis redis://127.0.0.1  use a Redis that is already running
-  posthaste dev --port 0 --outbox-port 0 --smtp-port 0    use any free ports
-
-While it runs, in another terminal:
-  posthaste send --email anna@example.org --sms +12025550123 --telegram 1001 --vk 2001 --text \"Hello\" --watch
-  posthaste outbox list
-";
-
-/// Arguments of `posthaste dev`.
-#[derive(Debug, Clone, clap::Args)]
-#[command(before_help = EXAMPLES)]
-pub(crate) struct Args {
-    /// Keep all data in this folder.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Use this Redis or Valkey instead of a private one. For a password, set POSTHASTE_REDIS__PASSWORD_FILE.
-    #[arg(long, value_name = "URL")]
-    redis: Option<String>,
-    /// Port of the API; 0 means any free port.
-    #[arg(long, value_name = "PORT", default_value_t = ports::API)]
-    port: u16,
-    /// Port of the outbox; 0 means any free port.
-    #[arg(long, value_name = "PORT", default_value_t = ports::OUTBOX)]
-    outbox_port: u16,
-    /// Port of the SMTP server that receives e-mail; 0 means any free port.
-    #[arg(long, value_name = "PORT", default_value_t = ports::SMTP)]
-    smtp_port: u16,
-}
 
 /// Runs until Ctrl-C.
 ///

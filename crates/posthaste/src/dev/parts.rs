@@ -8,7 +8,7 @@ use posthaste_store::Settings as StoreSettings;
 use secrecy::SecretString;
 use toml::{Table, Value};
 
-use super::Args;
+use super::args::Args;
 use super::couriers;
 use super::dev_dir::DevDir;
 use super::ports::Ports;

@@ -3,8 +3,8 @@
 use super::Reader;
 use crate::terminal::plain;
 
-/// Why an address is suppressed, for this reader.
-pub(crate) fn suppressed(reason: &str, reader: &Reader<'_>) -> String {
+/// Why an address is suppressed, for this reader; `code` is the provider's own.
+pub(crate) fn suppressed(reason: &str, code: Option<u64>, reader: &Reader<'_>) -> String {
     if matches!(reader, Reader::Program) {
         return reason.to_owned();
     }
@@ -19,8 +19,12 @@ pub(crate) fn suppressed(reason: &str, reader: &Reader<'_>) -> String {
         "rejected" => "the provider rejects it",
         "suppressed" => "on the suppression list",
         "" | "none" => "",
-        "provider_error" => "the provider's own code",
-        other => return plain(other),
+        other => {
+            return match code {
+                Some(code) => format!("provider code {code}"),
+                None => plain(other),
+            };
+        }
     };
     words.to_owned()
 }

@@ -15,6 +15,7 @@ const TITLES: &[(Field, &[&str])] = &[
         Field::Name,
         &[
             "name",
+            "recipient name",
             "full name",
             "fullname",
             "first name",

@@ -6,7 +6,7 @@ use std::io;
 
 use bytes::Bytes;
 use futures::Stream;
-use serde_json::Value;
+use posthaste_client::OrderRequest;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -26,25 +26,15 @@ const NAMED: usize = 5;
 pub(crate) enum OnInvalid {
     /// Send nothing.
     #[default]
-    Stop,
+    Reject,
     /// Leave them out and list them.
     Skip,
-}
-
-impl OnInvalid {
-    /// The queue's word for it.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Stop => "refuse",
-            Self::Skip => "skip",
-        }
-    }
 }
 
 /// What to send.
 pub(crate) struct Upload {
     /// The order without its recipients.
-    pub(crate) order: Value,
+    pub(crate) order: OrderRequest,
     /// People given on the command line.
     pub(crate) given: Vec<Person>,
     /// People of a file.
@@ -205,7 +195,7 @@ impl Upload {
                 }
             }
         }
-        if told.errors.count() > 0 && self.on_invalid == OnInvalid::Stop {
+        if told.errors.count() > 0 && self.on_invalid == OnInvalid::Reject {
             return Err(End::Stopped);
         }
         to.blocking_send(Ok(piece.into())).map_err(|_| End::Left)
@@ -261,7 +251,7 @@ mod tests {
     use super::super::{Options, Source};
     use super::*;
 
-    fn upload(order: Value, people: People, on_invalid: OnInvalid) -> Upload {
+    fn upload(order: OrderRequest, people: People, on_invalid: OnInvalid) -> Upload {
         let (given, people, channels) = (vec![], Some(people), vec![]);
         Upload { order, given, people, on_invalid, channels, all_addresses: false, merge_ids: false }
     }
@@ -271,7 +261,8 @@ mod tests {
         let file = dir.path().join("people.csv");
         std::fs::write(&file, csv).expect("a file");
         let people = People::open(&Source::File(file), &Options::default()).expect("opened");
-        let order = serde_json::json!({"text": "Hello"});
+        let order =
+            OrderRequest { text: Some(posthaste_model::Text::new("Hello")), ..OrderRequest::default() };
         let given =
             vec![Person::at("given-1".to_owned(), crate::recipients_file::Field::Email, "z@b.example")];
         let (mut body, told) = Upload { given, ..upload(order, people, on_invalid) }.start();
@@ -315,8 +306,10 @@ mod tests {
         let file = dir.path().join("people.csv");
         std::fs::write(&file, csv).expect("a file");
         let people = People::open(&Source::File(file), &Options::default()).expect("opened");
-        let upload =
-            Upload { channels: vec!["email".to_owned()], ..upload(Value::Null, people, OnInvalid::Skip) };
+        let upload = Upload {
+            channels: vec!["email".to_owned()],
+            ..upload(OrderRequest::default(), people, OnInvalid::Skip)
+        };
         let (mut body, told) = upload.start();
         while body.recv().await.is_some() {}
         let told = told.await.expect("no panic");
@@ -334,7 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bad_row_aborts_the_body() {
-        let (text, told) = sent(ROWS, OnInvalid::Stop).await;
+        let (text, told) = sent(ROWS, OnInvalid::Reject).await;
         assert_eq!(text, Err("a row is invalid".to_owned()));
         assert_eq!(told.errors.count(), 1);
     }
@@ -347,7 +340,7 @@ mod tests {
         let file = dir.path().join("people.csv");
         std::fs::write(&file, csv).expect("a file");
         let people = People::open(&Source::File(file), &Options::default()).expect("opened");
-        let (body, told) = upload(Value::Null, people, OnInvalid::Stop).start();
+        let (body, told) = upload(OrderRequest::default(), people, OnInvalid::Reject).start();
         drop(body);
         assert!(told.await.expect("no panic").people < 100_000);
     }

@@ -20,11 +20,11 @@ fn json(ended: &Ended) -> Vec<Value> {
 /// Waits until the deliveries of a channel are in these states, in the order of the file.
 fn rows(user: &User, id: &str, channel: &str, states: &[&str]) -> Vec<Value> {
     eventually("the deliveries are reported", || {
-        let args = ["order", "recipients", id, "--channel", channel, "-o", "ndjson"];
+        let args = ["order", "deliveries", id, "--channel", channel, "-o", "ndjson"];
         let output = std::process::Command::new(BINARY).args(args).envs(user.env()).output();
         let text = String::from_utf8(output.map_err(|error| error.to_string())?.stdout).expect("UTF-8");
         let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        let found: Vec<_> = rows.iter().filter_map(|row| row["state"].as_str()).collect();
+        let found: Vec<_> = rows.iter().filter_map(|row| row["status"].as_str()).collect();
         if found == states { Ok(rows) } else { Err(format!("{channel}: {found:?}")) }
     })
 }
@@ -38,15 +38,15 @@ async fn one_message_over_four_channels_with_their_outcomes() {
     let sent = user.run(&send).await;
     assert_eq!(sent.code, 5, "Boris can't be reached: {sent:?}");
     let end = json(&sent).pop().expect("events");
-    let id = end["order"]["order_id"].as_str().expect("an id").to_owned();
+    let id = end["order"]["id"].as_str().expect("an id").to_owned();
     assert_eq!(
-        end["order"]["receipts"],
+        end["order"]["delivery_receipts"],
         json!({"email": false, "sms": true, "telegram": false, "vk": false}),
         "{end}"
     );
     let said = [("email", 2), ("sms", 3), ("telegram", 2), ("vk", 2)];
     for (channel, accepted) in said {
-        assert_eq!(end["order"]["counters"][channel]["accepted"], accepted, "{channel}: {end}");
+        assert_eq!(end["order"]["channel_counts"][channel]["total"], accepted, "{channel}: {end}");
     }
 
     // What the fake Twilio reports later in signed callbacks.
@@ -63,11 +63,11 @@ async fn one_message_over_four_channels_with_their_outcomes() {
         shown.out.contains("Sent on sms: the provider accepted the message and will report"),
         "{shown:?}"
     );
-    let listed = user.run(&["order", "recipients", &id]).await;
+    let listed = user.run(&["order", "deliveries", &id]).await;
     assert!(listed.err.contains("there are no receipts"), "{listed:?}");
     let couriers = json(&user.run(&["courier", "list", "-o", "ndjson"]).await);
     let told: Vec<_> =
-        couriers.iter().map(|one| (one["channel"].as_str(), one["receipts"].as_bool())).collect();
+        couriers.iter().map(|one| (one["channel"].as_str(), one["delivery_receipts"].as_bool())).collect();
     let expected = [("email", false), ("sms", true), ("telegram", false), ("vk", false)];
     assert_eq!(told, expected.map(|(channel, receipts)| (Some(channel), Some(receipts))));
 
@@ -93,7 +93,7 @@ async fn the_doctor_reports_a_wrong_token_of_each_provider() {
     const WRONG: &str = "1000000001:canary-canary-canary-canary-canary";
 
     let (script, server) = Script::start().await;
-    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    script.on("GET /v1/couriers", json_of(200, json!({"items": []})));
     let user = User::of(&server);
     let mut settings = Settings::default();
     settings.telegram.tokens = vec![RIGHT.into()];
@@ -146,7 +146,7 @@ async fn the_doctor_checks_a_courier_configured_by_its_environment() {
     const RIGHT: &str = "1000000001:right-right-right-right-right-right";
 
     let (script, server) = Script::start().await;
-    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    script.on("GET /v1/couriers", json_of(200, json!({"items": []})));
     let mut settings = Settings::default();
     settings.telegram.tokens = vec![RIGHT.into()];
     settings.vk.tokens = vec!["right".into()];

@@ -108,16 +108,12 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
     assert!(sent.err.contains("line 4003: \"Почта\""), "{}", sent.err);
     assert!(sent.err.contains("10000 rows of the file: 9998 sent, 0 merged, 2 left out"), "{}", sent.err);
     let end: Value = serde_json::from_str(sent.out.lines().last().expect("events")).expect("JSON");
-    let (order, totals) = (&end["order"], &end["order"]["totals"]);
+    let (order, counts) = (&end["order"], &end["order"]["counts"]);
     assert_eq!(end["event"], "end");
-    assert_eq!(
-        (totals["accepted"].as_u64(), totals["sent"].as_u64()),
-        (Some(9_998), Some(9_996)),
-        "{totals}"
-    );
-    let id = order["order_id"].as_str().expect("an id");
+    assert_eq!((counts["total"].as_u64(), counts["sent"].as_u64()), (Some(9_998), Some(9_996)), "{counts}");
+    let id = order["id"].as_str().expect("an id");
 
-    let failed = user.run(&["order", "recipients", id, "--failed", "-o", "ndjson"]).await;
+    let failed = user.run(&["order", "deliveries", id, "--failed", "-o", "ndjson"]).await;
     let rows: Vec<Value> = failed.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let ids: Vec<&str> = rows.iter().filter_map(|row| row["recipient_id"].as_str()).collect();
     assert_eq!(ids, ["line-19", "line-5019"], "{failed:?}");
@@ -129,7 +125,7 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
     assert_eq!(retried.code, 5, "{retried:?}");
     let end: Value = serde_json::from_str(retried.out.lines().last().expect("events")).expect("JSON");
     assert_eq!(
-        (&end["order"]["retry_of"], &end["order"]["totals"]["accepted"]),
+        (&end["order"]["retry_of"], &end["order"]["counts"]["total"]),
         (&Value::from(id), &Value::from(1))
     );
 
@@ -137,14 +133,14 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
     let suppression =
         async |verb: &str| user.run(&[&["suppression", verb, "--yes"], &mailbox[..]].concat()).await;
     assert_eq!(suppression("add").await.out.trim_end(), "1 added to the email list, 0 were already on it");
-    assert!(suppression("find").await.out.contains("added by an operator"));
+    assert!(suppression("lookup").await.out.contains("added by an operator"));
     let listed = user.run(&["suppression", "list", "--channel", "email", "-o", "csv"]).await;
-    assert!(listed.out.contains(",channel,active,manual,,operator,"), "{listed:?}");
-    assert!(suppression("lift").await.out.starts_with("1 lifted"));
+    assert!(listed.out.contains(",channel,true,manual,,operator,"), "{listed:?}");
+    assert!(suppression("delete").await.out.starts_with("1 deleted"));
 
     let healthy = user.run(&["doctor"]).await;
     assert_eq!(healthy.code, 0, "{healthy:?}");
-    assert!(user.run(&["courier", "list"]).await.out.contains("at work"));
+    assert!(user.run(&["courier", "list"]).await.out.contains("yes"));
 
     let children = wait_children(&dev, ALL);
     stop(&dev);

@@ -12,11 +12,11 @@ async fn the_first_key_is_created_directly_in_the_store() {
     let user = User::fresh();
     user.file("queue.toml", format!("[redis]\nurl = \"{}\"\n", server.url()));
     let create = ["key", "create", "--name", "first", "--direct", "--config", "queue.toml"];
-    let made = user.run(&[&create[..], &["--scope", "admin,act_as", "--expires", "+90d"]].concat()).await;
+    let made = user.run(&[&create[..], &["--scope", "admin,any_sender", "--expires", "+90d"]].concat()).await;
     assert_eq!(made.code, 0, "{made:?}");
     assert!(made.out.starts_with("ph_") && made.out.trim_end().len() == 3 + 12 + 1 + 43, "{made:?}");
     assert!(!made.err.contains(made.out.trim_end()), "the secret is shown once: {made:?}");
-    let unbound = user.run(&[&create[..], &["--scope", "enqueue"]].concat()).await;
+    let unbound = user.run(&[&create[..], &["--scope", "write"]].concat()).await;
     assert_eq!(unbound.code, 3, "{unbound:?}");
     assert!(unbound.err.contains("bound to a sender"), "{unbound:?}");
     let typed = [
@@ -108,7 +108,7 @@ async fn the_healthcheck_exits_with_0_or_1() {
 async fn the_doctor_names_problems_and_fixes() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/couriers", problem(401, "unauthorized", json!([])));
-    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    script.on("GET /v1/couriers", json_of(200, json!({"items": []})));
     let user = User::of(&server);
     let ill = user.run(&["doctor", "-o", "json"]).await;
     assert_eq!(ill.code, 4, "{ill:?}");
@@ -134,7 +134,7 @@ async fn the_doctor_names_problems_and_fixes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_checks_the_store() {
     let (script, server) = Script::start().await;
-    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    script.on("GET /v1/couriers", json_of(200, json!({"items": []})));
     let redis = PrivateServer::builder().line("maxmemory-policy allkeys-lru").start().expect("a server");
     let user = User::of(&server);
     let ill = user.run(&["doctor", "--redis", &redis.url()]).await;
@@ -145,7 +145,7 @@ async fn the_doctor_checks_the_store() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_reports_a_past_rollback_and_writes_nothing() {
     let (script, server) = Script::start().await;
-    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    script.on("GET /v1/couriers", json_of(200, json!({"items": []})));
     let redis = PrivateServer::builder().events("").max_memory(4 << 30).start().expect("a server");
     let settings = posthaste_store::Settings { url: redis.url().into(), ..Default::default() };
     let user = User::of(&server).with("POSTHASTE_REDIS__DURABILITY", "replicated");
@@ -181,7 +181,7 @@ async fn the_doctor_reports_a_past_rollback_and_writes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_names_the_server_its_state_and_the_fix() {
     let (script, server) = Script::start().await;
-    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    script.on("GET /v1/couriers", json_of(200, json!({"items": []})));
     let redis = PrivateServer::builder().tcp().max_memory(4 << 30).start().expect("a server");
     let (url, address) = (redis.tcp_url().expect("a URL"), redis.tcp_addr().expect("an address").to_string());
     let user = User::of(&server);
@@ -235,7 +235,7 @@ async fn the_doctor_names_the_server_its_state_and_the_fix() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_says_why_there_is_no_connection() {
     let (script, server) = Script::start().await;
-    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    script.on("GET /v1/couriers", json_of(200, json!({"items": []})));
     let user = User::of(&server);
     let redis = PrivateServer::builder().tcp().password("canary7361").start().expect("a server");
     let address = redis.tcp_addr().expect("an address");
@@ -265,7 +265,7 @@ async fn the_doctor_says_why_there_is_no_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_checks_a_relay_and_the_credentials() {
     let (script, server) = Script::start().await;
-    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    script.on("GET /v1/couriers", json_of(200, json!({"items": []})));
     let mut settings = posthaste_sandbox::Settings::default();
     settings.smtp.auth.required = true;
     settings.smtp.auth.users = [("courier".to_owned(), "right".into())].into();

@@ -6,44 +6,44 @@ use crate::cli::User;
 use crate::script::{Script, json_of, of, order};
 
 fn row(id: &str, state: &str) -> Value {
-    json!({"index": 0, "recipient_id": id, "name": "Anna, \u{1b}[2J", "channel": "email", "address": "a@b.example",
-        "state": state, "reason": "invalid_address", "provider_code": null, "attempts": 1, "updated_at": "2026-11-20T12:00:01.000Z",
-        "next_at": null, "waits_for": null})
+    json!({"recipient_index": 0, "recipient_id": id, "recipient_name": "Anna, \u{1b}[2J", "channel": "email", "address": "a@b.example",
+        "status": state, "reason": "invalid_address", "provider_code": null, "attempt_count": 1, "updated_at": "2026-11-20T12:00:01.000Z",
+        "next_attempt_at": null, "waiting_for": null})
 }
 
 #[tokio::test]
 async fn a_list_is_read_page_by_page_up_to_the_limit() {
     let (script, server) = Script::start().await;
-    let item = order("finished", json!({"accepted": 1, "sent": 1}));
+    let item = order("finished", json!({"total": 1, "sent": 1}));
     script.on("GET /v1/orders", json_of(200, json!({"items": [item, item], "next_cursor": "c2"})));
     script.on("GET /v1/orders", json_of(200, json!({"items": [item], "next_cursor": null})));
     let user = User::of(&server);
-    let ended = user.run(&["order", "list", "--state", "finished", "--sender", "dev", "-o", "ndjson"]).await;
+    let ended = user.run(&["order", "list", "--status", "finished", "--sender", "dev", "-o", "ndjson"]).await;
     assert_eq!((ended.code, ended.out.lines().count()), (0, 3), "{ended:?}");
     assert_eq!(serde_json::from_str::<Value>(ended.out.lines().next().expect("a line")).expect("JSON"), item);
     let asked: Vec<String> = script.asked().into_iter().map(|asked| asked.line).collect();
     assert_eq!(
         asked,
         [
-            "GET /v1/orders?sender_id=dev&state=finished&limit=50",
-            "GET /v1/orders?sender_id=dev&state=finished&cursor=c2&limit=48"
+            "GET /v1/orders?sender_id=dev&status=finished&limit=50",
+            "GET /v1/orders?sender_id=dev&status=finished&cursor=c2&limit=48"
         ]
     );
     let table = user.run(&["order", "list"]).await;
-    assert!(table.out.starts_with("Order id  State"), "{table:?}");
+    assert!(table.out.starts_with("Id      Status"), "{table:?}");
     assert!(!table.out.contains('\u{1b}'), "no colours in a pipe: {table:?}");
 }
 
 #[tokio::test]
 async fn an_order_is_shown_with_next_steps() {
     let (script, server) = Script::start().await;
-    let told = order("finished_with_failures", json!({"accepted": 3, "sent": 1, "failed": 1, "unknown": 1}));
+    let told = order("finished_with_failures", json!({"total": 3, "sent": 1, "failed": 1, "unknown": 1}));
     script.on("GET /v1/orders/dev.17", json_of(200, told.clone()));
     let user = User::of(&server);
     let ended = user.run(&["order", "show", "dev.17"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("finished with failures"), "{ended:?}");
-    assert!(ended.err.contains("order retry dev.17 --state failed,unknown --watch"), "{ended:?}");
+    assert!(ended.err.contains("order retry dev.17 --status failed,unknown --watch"), "{ended:?}");
     let json = user.run(&["order", "show", "dev.17", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&json.out).expect("JSON"), told);
     let csv = user.run(&["order", "show", "dev.17", "-o", "csv"]).await;
@@ -54,15 +54,15 @@ async fn an_order_is_shown_with_next_steps() {
 async fn recipients_are_filtered_and_cannot_drive_the_terminal() {
     let (script, server) = Script::start().await;
     let page = json!({"items": [row("p1", "failed")], "next_cursor": null});
-    script.on("GET /v1/orders/dev.17/recipients", json_of(200, page));
+    script.on("GET /v1/orders/dev.17/deliveries", json_of(200, page));
     let user = User::of(&server);
-    let ended = user.run(&["order", "recipients", "dev.17", "--failed", "--channel", "email"]).await;
+    let ended = user.run(&["order", "deliveries", "dev.17", "--failed", "--channel", "email"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("Anna, ·[2J") && ended.out.contains("invalid_address"), "{ended:?}");
     let asked = script.asked().remove(0).line;
     assert_eq!(
         asked,
-        "GET /v1/orders/dev.17/recipients?channel=email&state=failed%2Cunknown%2Csuppressed%2Cexpired&limit=50"
+        "GET /v1/orders/dev.17/deliveries?channel=email&status=failed%2Cunknown%2Csuppressed%2Cexpired&limit=50"
     );
 }
 
@@ -71,13 +71,13 @@ async fn an_export_streams_into_a_new_file() {
     let (script, server) = Script::start().await;
     let lines: String = (0..1000).map(|n| row(&format!("p{n}"), "sent").to_string() + "\n").collect();
     script
-        .on("GET /v1/orders/dev.17/recipients", of(200, "application/x-ndjson", lines.trim_end().to_owned()));
+        .on("GET /v1/orders/dev.17/deliveries", of(200, "application/x-ndjson", lines.trim_end().to_owned()));
     let user = User::of(&server);
     let ended = user.run(&["order", "export", "dev.17", "--to", "all.csv"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     let text = std::fs::read_to_string(user.path("all.csv")).expect("a file");
     assert_eq!(text.lines().count(), 1001);
-    assert!(text.starts_with("recipient,name,channel,address,state,reason"), "{text:.100}");
+    assert!(text.starts_with("recipient_id,recipient_name,channel,address,status,reason"), "{text:.100}");
     assert_eq!(script.asked()[0].header("accept"), "application/x-ndjson");
     let again = user.run(&["order", "export", "dev.17", "--to", "all.csv"]).await;
     assert_eq!(again.code, 1, "a file that is there is kept: {again:?}");
@@ -86,8 +86,11 @@ async fn an_export_streams_into_a_new_file() {
 #[tokio::test]
 async fn a_cancel_needs_confirmation() {
     let (script, server) = Script::start().await;
-    script.on("GET /v1/orders/dev.17", json_of(200, order("running", json!({"accepted": 3, "pending": 3}))));
-    script.on("POST /v1/orders/dev.17/cancel", json_of(200, json!({"cancelled": 3, "too_late": 0})));
+    script.on("GET /v1/orders/dev.17", json_of(200, order("running", json!({"total": 3, "pending": 3}))));
+    script.on(
+        "POST /v1/orders/dev.17/cancel",
+        json_of(200, json!({"cancelled_count": 3, "too_late_count": 0})),
+    );
     let user = User::of(&server);
     let refused = user.run(&["order", "cancel", "dev.17"]).await;
     assert_eq!(refused.code, 3, "{refused:?}");
@@ -100,17 +103,17 @@ async fn a_cancel_needs_confirmation() {
 #[tokio::test]
 async fn an_order_is_moved_and_retried() {
     let (script, server) = Script::start().await;
-    script.on("PATCH /v1/orders/dev.17", json_of(200, json!({"due_at": "2030-01-01T00:00:00.000Z"})));
+    script.on("PATCH /v1/orders/dev.17", json_of(200, json!({"deliver_at": "2030-01-01T00:00:00.000Z"})));
     script.on(
         "POST /v1/orders/dev.17/retry",
-        json_of(202, json!({"order_id": "dev.18", "retry_of": "dev.17", "recipients": 2})),
+        json_of(202, json!({"id": "dev.18", "retry_of": "dev.17", "delivery_count": 2})),
     );
     let user = User::of(&server);
     let moved = user.run(&["order", "move", "dev.17", "--at", "2030-01-01T00:00:00Z", "-o", "csv"]).await;
-    assert_eq!((moved.code, moved.out.as_str()), (0, "due_at\n2030-01-01T00:00:00.000Z\n"), "{moved:?}");
+    assert_eq!((moved.code, moved.out.as_str()), (0, "deliver_at\n2030-01-01T00:00:00.000Z\n"), "{moved:?}");
     let retried = user.run(&["order", "retry", "dev.17"]).await;
-    assert_eq!((retried.code, retried.out.as_str()), (0, "Order dev.18 (recipients: 2)\n"), "{retried:?}");
-    assert_eq!(user.run(&["order", "retry", "dev.17", "--state", "unknown"]).await.code, 3);
+    assert_eq!((retried.code, retried.out.as_str()), (0, "Order dev.18 (deliveries: 2)\n"), "{retried:?}");
+    assert_eq!(user.run(&["order", "retry", "dev.17", "--status", "unknown"]).await.code, 3);
     assert_eq!(
         user.run(&["order", "retry", "dev.17", "--recipient", "p1", "--recipient", "p2"]).await.code,
         0
@@ -120,7 +123,7 @@ async fn an_order_is_moved_and_retried() {
         bodies,
         [
             json!({"deliver_at": "2030-01-01T00:00:00Z"}),
-            json!({"states": ["failed"]}),
+            json!({"statuses": ["failed"]}),
             json!({"recipient_ids": ["p1", "p2"]})
         ]
     );
@@ -131,19 +134,19 @@ async fn couriers_and_keys_are_listed() {
     let (script, server) = Script::start().await;
     script.on(
         "GET /v1/couriers",
-        json_of(200, json!({"couriers": [{"channel": "sms", "last_seen": null, "present": false}]})),
+        json_of(200, json!({"items": [{"channel": "sms", "last_seen_at": null, "online": false}]})),
     );
-    script.on("POST /v1/keys", json_of(201, json!({"id": "abc", "key": "ph_abc_secret", "name": "n"})));
-    script.on("DELETE /v1/keys/abcdefghijkl", of(204, "text/plain", String::new()));
+    script.on("POST /v1/api-keys", json_of(201, json!({"id": "abc", "token": "ph_abc_secret", "name": "n"})));
+    script.on("DELETE /v1/api-keys/abcdefghijkl", of(204, "text/plain", String::new()));
     let user = User::of(&server);
     let couriers = user.run(&["courier", "list"]).await;
-    assert!(couriers.code == 0 && couriers.out.contains("sms      away"), "{couriers:?}");
+    assert!(couriers.code == 0 && couriers.out.contains("sms      no"), "{couriers:?}");
     assert!(couriers.err.contains("No courier is running"), "{couriers:?}");
-    let key = user.run(&["key", "create", "--name", "n", "--scope", "enqueue,read", "--sender", "me"]).await;
+    let key = user.run(&["key", "create", "--name", "n", "--scope", "write,read", "--sender", "me"]).await;
     assert_eq!((key.code, key.out.as_str()), (0, "ph_abc_secret\n"), "{key:?}");
     assert_eq!(
-        script.asked_for("POST /v1/keys")[0].json(),
-        json!({"name": "n", "scopes": ["enqueue", "read"], "sender_id": "me"})
+        script.asked_for("POST /v1/api-keys")[0].json(),
+        json!({"name": "n", "scopes": ["write", "read"], "sender_id": "me"})
     );
     let revoked = user.run(&["key", "revoke", "abcdefghijkl", "--yes"]).await;
     assert_eq!(revoked.code, 0, "{revoked:?}");
@@ -152,7 +155,7 @@ async fn couriers_and_keys_are_listed() {
 #[tokio::test]
 async fn a_closed_pipe_is_not_a_failure() {
     let (script, server) = Script::start().await;
-    let item = order("finished", json!({"accepted": 1, "sent": 1}));
+    let item = order("finished", json!({"total": 1, "sent": 1}));
     let items = vec![item; 100];
     script.on("GET /v1/orders", json_of(200, json!({"items": items, "next_cursor": "more"})));
     let user = User::of(&server);
@@ -166,7 +169,7 @@ async fn a_closed_pipe_is_not_a_failure() {
 #[tokio::test]
 async fn lists_say_which_partitions_are_missing() {
     let (script, server) = Script::start().await;
-    let item = order("finished", json!({"accepted": 1, "sent": 1}));
+    let item = order("finished", json!({"total": 1, "sent": 1}));
     script.on(
         "GET /v1/orders",
         json_of(200, json!({"items": [item], "next_cursor": "c2", "partitions_missing": [3]})),
@@ -179,8 +182,8 @@ async fn lists_say_which_partitions_are_missing() {
         "GET /v1/parked",
         json_of(200, json!({"items": [], "next_cursor": null, "partitions_missing": [3]})),
     );
-    let email = json!({"channel": "email", "last_seen": null, "present": true});
-    script.on("GET /v1/couriers", json_of(200, json!({"couriers": [email], "partitions_missing": [3]})));
+    let email = json!({"channel": "email", "last_seen_at": null, "online": true});
+    script.on("GET /v1/couriers", json_of(200, json!({"items": [email], "partitions_missing": [3]})));
     let user = User::of(&server);
     let json = user.run(&["order", "list", "-o", "json"]).await;
     assert_eq!(json.code, 0, "{json:?}");
@@ -214,13 +217,13 @@ async fn lists_say_which_partitions_are_missing() {
 #[tokio::test]
 async fn unreadable_deliveries_are_reported_and_not_listed() {
     let (script, server) = Script::start().await;
-    let bad = json!({"channel": "email", "parcel": 1, "deliveries": 500, "reason": "newer_version"});
+    let bad = json!({"channel": "email", "parcel": 1, "delivery_count": 500, "reason": "newer_version"});
     let page = json!({"items": [row("p1", "failed")], "unreadable_deliveries": [bad], "next_cursor": null});
-    script.on("GET /v1/orders/dev.17/recipients", json_of(200, page));
+    script.on("GET /v1/orders/dev.17/deliveries", json_of(200, page));
     let lines = format!("{}\n{}", row("p1", "failed"), json!({"unreadable_deliveries": bad}));
-    script.on("GET /v1/orders/dev.18/recipients", of(200, "application/x-ndjson", lines));
+    script.on("GET /v1/orders/dev.18/deliveries", of(200, "application/x-ndjson", lines));
     let user = User::of(&server);
-    let listed = user.run(&["order", "recipients", "dev.17"]).await;
+    let listed = user.run(&["order", "deliveries", "dev.17"]).await;
     let exported = user.run(&["order", "export", "dev.18"]).await;
     for (ended, id) in [(listed, "dev.17"), (exported, "dev.18")] {
         assert_eq!((ended.code, ended.out.lines().count()), (0, 2), "{ended:?}");

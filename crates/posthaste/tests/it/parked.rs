@@ -8,7 +8,7 @@ use crate::script::{Script, json_of, problem};
 const ORDER: &str = "u1.1763676000000000000";
 
 fn entry(reason: &str) -> Value {
-    json!({"order_id": ORDER, "channel": "sms", "parcel": 3, "reason": reason, "since": "2026-11-20T12:00:01.000Z"})
+    json!({"order_id": ORDER, "channel": "sms", "parcel": 3, "reason": reason, "parked_at": "2026-11-20T12:00:01.000Z"})
 }
 
 fn lines(asked: &Script) -> Vec<String> {
@@ -39,7 +39,7 @@ async fn parked_orders_are_listed_page_by_page_and_shown() {
 async fn an_order_is_released_or_ended() {
     let (script, server) = Script::start().await;
     let user = User::of(&server);
-    script.on(&format!("POST /v1/parked/{ORDER}/release"), json_of(200, json!({"released": 2})));
+    script.on(&format!("POST /v1/parked/{ORDER}/release"), json_of(200, json!({"released_count": 2})));
     let released = user.run(&["parked", "release", ORDER]).await;
     assert!(released.code == 0 && released.out.starts_with("2 released"), "{released:?}");
     script.on(
@@ -48,7 +48,7 @@ async fn an_order_is_released_or_ended() {
     );
     script.on(
         &format!("POST /v1/parked/{ORDER}/fail"),
-        json_of(200, json!({"deliveries": 7, "removed": false})),
+        json_of(200, json!({"delivery_count": 7, "removed": false})),
     );
     let unasked = user.run(&["parked", "fail", ORDER, "--no-input"]).await;
     assert_ne!(unasked.code, 0, "it can't be undone: {unasked:?}");
@@ -63,7 +63,8 @@ async fn an_order_is_released_or_ended() {
 #[tokio::test]
 async fn a_list_of_orders_names_those_that_cannot_be_read() {
     let (script, server) = Script::start().await;
-    let page = json!({"items": [], "unreadable": [{"order_id": ORDER, "reason": "wrong_type"}], "next_cursor": null});
+    let page =
+        json!({"items": [], "unreadable": [{"id": ORDER, "reason": "wrong_type"}], "next_cursor": null});
     script.on("GET /v1/orders", json_of(200, page));
     let listed = User::of(&server).run(&["order", "list"]).await;
     assert_eq!(listed.code, 0, "{listed:?}");

@@ -9,9 +9,9 @@ const SEND: [&str; 5] = ["send", "--to", "people.csv", "--text", "Hello"];
 
 /// A response for this many people.
 fn answer(people: u64) -> Value {
-    let mut answer = accepted("running");
-    answer["recipients"]["accepted"] = json!(people);
-    answer["recipients"]["deliveries"] = json!({ "email": people });
+    let mut answer = accepted(Some("running"));
+    answer["recipients"]["accepted_count"] = json!(people);
+    answer["recipients"]["delivery_counts"] = json!({ "email": people });
     answer
 }
 
@@ -60,11 +60,10 @@ async fn one_id_with_other_addresses_is_refused_without_merge_ids() {
 async fn with_watch_every_row_is_in_the_last_line() {
     let (script, server) = Script::start().await;
     let mut accepted = answer(2);
-    accepted["recipients"]["skipped"] =
-        json!([{"line": 4, "pointer": "/contacts/email/0", "code": "invalid_email", "detail": "no mailbox"}]);
-    accepted["recipients"]["skipped_total"] = json!(1);
+    accepted["recipients"]["skipped"] = json!([{"line": 4, "pointer": "/contacts/email/0", "code": "invalid_email", "detail": "no mailbox"}]);
+    accepted["recipients"]["skipped_count"] = json!(1);
     script.on("POST /v1/orders", json_of(200, accepted));
-    let end = json!({"order_id": "dev.17", "state": "finished", "totals": {"accepted": 2, "sent": 2}});
+    let end = json!({"id": "dev.17", "status": "finished", "counts": {"total": 2, "sent": 2}});
     let events = format!("event: end\ndata: {}\n\n", json!({"order": end, "timed_out": false}));
     script.on("GET /v1/orders/dev.17/events", of(200, "text/event-stream", events));
     script.on("GET /v1/orders/dev.17", json_of(200, end));
@@ -113,6 +112,6 @@ async fn a_second_address_is_reported_and_used_on_request() {
     assert!(ended.code == 0 && !ended.err.contains("more than one"), "{ended:?}");
     let asked = script.asked();
     let body = |at: usize| asked[at].body.clone().expect("a body");
-    assert!(!body(0).contains("\"addresses\"") && body(1).contains("\"addresses\":\"all\""));
+    assert!(!body(0).contains("\"address_mode\"") && body(1).contains("\"address_mode\":\"all\""));
     assert!(body(1).contains("a@b.example") && body(1).contains("c@b.example"));
 }

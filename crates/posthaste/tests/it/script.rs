@@ -145,18 +145,18 @@ pub(crate) fn open_events(list: &[(&str, u64, Value)]) -> Answer {
 }
 
 /// An order as the queue returns it; `counts` are those of its one channel.
-pub(crate) fn order(state: &str, counts: Value) -> Value {
-    json!({"order_id": "dev.17", "history_key": "history:dev:17", "state": state, "priority": "bulk",
-        "accepted_at": "2026-11-20T12:00:00.000Z", "due_at": "2026-11-20T12:00:00.000Z",
-        "not_after": "2026-11-23T12:00:00.000Z", "cancelled_at": null, "finished_at": null, "revision": 3,
-        "retry_of": null, "sender_id": "dev", "origin": "cli", "counters": {"email": counts}, "totals": counts})
+pub(crate) fn order(status: &str, counts: Value) -> Value {
+    json!({"id": "dev.17", "status": status, "priority": "bulk",
+        "created_at": "2026-11-20T12:00:00.000Z", "deliver_at": "2026-11-20T12:00:00.000Z",
+        "expires_at": "2026-11-23T12:00:00.000Z", "cancelled_at": null, "finished_at": null, "revision": 3,
+        "retry_of": null, "sender_id": "dev", "source": "cli", "channel_counts": {"email": counts}, "counts": counts})
 }
 
-/// The response to an accepted order.
-pub(crate) fn accepted(state: &str) -> Value {
-    json!({"order_id": "dev.17", "history_key": "history:dev:17", "state": state, "moved_by": null,
-        "accepted_at": "2026-11-20T12:00:00.000Z", "due_at": "2026-11-20T12:00:00.000Z", "durability": "fast",
-        "recipients": {"accepted": 2, "deliveries": {"email": 2}, "skipped": [], "skipped_total": 0,
-            "merged": {"recipients": 0, "places": [], "addresses": 0}, "no_contact": {}},
+/// The response to an accepted order; without a status, that of a dry run.
+pub(crate) fn accepted(status: Option<&str>) -> Value {
+    json!({"id": "dev.17", "status": status, "dry_run": status.is_none(), "delay_reason": null,
+        "created_at": "2026-11-20T12:00:00.000Z", "deliver_at": "2026-11-20T12:00:00.000Z", "durability": "fast",
+        "recipients": {"accepted_count": 2, "delivery_counts": {"email": 2}, "skipped": [], "skipped_count": 0,
+            "duplicates": {"recipient_count": 0, "locations": [], "address_count": 0}, "no_contact": {}},
         "channels_without_courier": []})
 }

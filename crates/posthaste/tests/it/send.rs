@@ -14,7 +14,7 @@ fn lines(body: &str) -> Vec<Value> {
 #[tokio::test]
 async fn a_file_becomes_an_upload() {
     let (script, server) = Script::start().await;
-    script.on("POST /v1/orders", json_of(200, accepted("running")));
+    script.on("POST /v1/orders", json_of(200, accepted(Some("running"))));
     let user = User::of(&server);
     user.file("people.csv", PEOPLE);
     let args = ["send", "--to", "people.csv", "--subject", "News", "--text", "Hello", "--priority", "urgent"];
@@ -29,8 +29,8 @@ async fn a_file_becomes_an_upload() {
     let sent = lines(asked.body.as_deref().expect("a body"));
     assert_eq!(
         sent[0],
-        json!({"sender": {"id": "me"}, "text": "Hello", "subject": "News", "priority": "urgent", "invalid": "refuse",
-            "origin": "cli", "deliver_at": "2030-01-01T00:00:00Z"})
+        json!({"sender": {"id": "me"}, "text": "Hello", "subject": "News", "priority": "urgent", "on_invalid": "reject",
+            "source": "cli", "deliver_at": "2030-01-01T00:00:00Z"})
     );
     assert_eq!(
         sent[1..],
@@ -44,13 +44,13 @@ async fn a_file_becomes_an_upload() {
 #[tokio::test]
 async fn standard_input_and_addresses_can_be_combined() {
     let (script, server) = Script::start().await;
-    script.on("POST /v1/orders", json_of(200, accepted("running")));
+    script.on("POST /v1/orders", json_of(200, accepted(Some("running"))));
     let user = User::of(&server);
     let args =
         ["send", "--to", "-", "--email", "z@b.example", "--telegram", "-100123", "--text", "Hello", "--json"];
     let ended = user.run_with(&args, b"email\na@b.example\n").await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    assert_eq!(serde_json::from_str::<Value>(&ended.out).expect("JSON"), accepted("running"));
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).expect("JSON"), accepted(Some("running")));
     let sent = lines(script.asked()[0].body.as_deref().expect("a body"));
     assert_eq!(sent[1]["contacts"], json!({"email": ["z@b.example"]}));
     assert_eq!(sent[2]["contacts"], json!({"telegram": [-100_123]}));
@@ -60,7 +60,7 @@ async fn standard_input_and_addresses_can_be_combined() {
 #[tokio::test]
 async fn a_dry_run_is_requested_from_the_server() {
     let (script, server) = Script::start().await;
-    script.on("POST /v1/orders", json_of(200, accepted("dry_run")));
+    script.on("POST /v1/orders", json_of(200, accepted(None)));
     let user = User::of(&server);
     let ended = user.run(&["send", "-n", "--email", "a@b.example", "--text", "Hello"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -73,7 +73,7 @@ async fn a_dry_run_is_requested_from_the_server() {
 #[tokio::test]
 async fn a_bad_row_stops_the_upload_and_is_named_by_line() {
     let (script, server) = Script::start().await;
-    script.on("POST /v1/orders", json_of(200, accepted("running")));
+    script.on("POST /v1/orders", json_of(200, accepted(Some("running"))));
     let user = User::of(&server);
     user.file("people.csv", "email,name\na@b.example,Anna\n,Nobody\nc@d.example,Bo\n,Noone\n");
     let ended = user.run(&["send", "--to", "people.csv", "--text", "Hello"]).await;
@@ -88,10 +88,10 @@ async fn a_bad_row_stops_the_upload_and_is_named_by_line() {
 #[tokio::test]
 async fn bad_rows_can_be_left_out() {
     let (script, server) = Script::start().await;
-    let mut answer = accepted("running");
+    let mut answer = accepted(Some("running"));
     answer["recipients"]["skipped"] =
         json!([{"line": 3, "pointer": "/contacts/email/0", "code": "invalid_address"}]);
-    answer["recipients"]["skipped_total"] = json!(1);
+    answer["recipients"]["skipped_count"] = json!(1);
     script.on("POST /v1/orders", json_of(200, answer));
     let user = User::of(&server);
     user.file("people.csv", "Write to,name\na@b.example,Anna\n,Nobody\nbad,Bo\n");
@@ -102,7 +102,7 @@ async fn bad_rows_can_be_left_out() {
     assert!(ended.err.contains("2 left out"), "{ended:?}");
     assert!(ended.err.contains("line 3: no address"), "{ended:?}");
     assert!(ended.err.contains("line 4: \"Write to\": invalid_address"), "{ended:?}");
-    assert_eq!(lines(script.asked()[0].body.as_deref().expect("a body"))[0]["invalid"], "skip");
+    assert_eq!(lines(script.asked()[0].body.as_deref().expect("a body"))[0]["on_invalid"], "skip");
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ const ID: &str = "5bdcc146bf60754e6a042426089575c7";
 
 fn entry(reason: &str) -> Value {
     let code = (reason == "provider_error").then_some(550);
-    json!({"id": ID, "list": "channel", "state": "active", "reason": reason, "provider_code": code, "source": "bounce",
-        "since": "2026-11-20T12:00:01.000Z", "strikes": 1})
+    json!({"id": ID, "scope": "channel", "active": true, "reason": reason, "provider_code": code,
+        "source": "bounce", "created_at": "2026-11-20T12:00:01.000Z", "failure_count": 1})
 }
 
 fn lines(asked: &Script) -> Vec<String> {
@@ -40,7 +40,7 @@ async fn entries_are_listed_page_by_page() {
     );
     let table = user.run(&["suppression", "list", "--channel", "email", "--limit", "2"]).await;
     assert!(table.out.starts_with("Id ") && table.out.contains("messages bounced"), "{table:?}");
-    assert!(table.out.contains("the provider's own code") && table.out.contains(" 550 "), "{table:?}");
+    assert!(table.out.contains("provider code 550"), "{table:?}");
     let csv = user.run(&["suppression", "list", "--channel", "email", "-o", "csv"]).await;
     assert!(csv.out.contains(",bounced,,bounce,"), "programs get the word: {csv:?}");
     assert!(csv.out.contains(",provider_error,550,bounce,"), "{csv:?}");
@@ -53,10 +53,18 @@ async fn addresses_are_sent_in_a_body_and_never_in_a_path() {
         {"index": 0, "suppressed": true, "entries": [entry("unsubscribed"), entry("opted_out")]},
         {"index": 1, "suppressed": false, "entries": []}
     ]);
-    script.on("POST /v1/suppressions/find", json_of(200, json!({"items": items})));
+    script.on("POST /v1/suppressions/lookup", json_of(200, json!({"items": items})));
     let user = User::of(&server);
-    let typed =
-        ["suppression", "find", "--channel", "email", "--sender", "u1", "ann@example.org", "bob@example.org"];
+    let typed = [
+        "suppression",
+        "lookup",
+        "--channel",
+        "email",
+        "--sender",
+        "u1",
+        "ann@example.org",
+        "bob@example.org",
+    ];
     let found = user.run(&typed).await;
     assert_eq!(found.code, 0, "{found:?}");
     let rows: Vec<&str> = found.out.lines().collect();
@@ -65,7 +73,7 @@ async fn addresses_are_sent_in_a_body_and_never_in_a_path() {
     assert!(rows[2].contains("opted out at the provider"), "{found:?}");
     assert!(rows[3].starts_with("bob@example.org  no"), "{found:?}");
     let asked = script.asked().remove(0);
-    assert_eq!(asked.line, "POST /v1/suppressions/find");
+    assert_eq!(asked.line, "POST /v1/suppressions/lookup");
     let body =
         json!({"channel": "email", "addresses": ["ann@example.org", "bob@example.org"], "sender_id": "u1"});
     assert_eq!(asked.json(), body);
@@ -79,8 +87,8 @@ async fn addresses_are_sent_in_a_body_and_never_in_a_path() {
 #[tokio::test]
 async fn a_file_is_sent_in_parts_and_a_wrong_line_is_named() {
     let (script, server) = Script::start().await;
-    script.on("POST /v1/suppressions", json_of(200, json!({"added": 499, "unchanged": 1})));
-    script.on("POST /v1/suppressions", json_of(200, json!({"added": 100, "unchanged": 0})));
+    script.on("POST /v1/suppressions", json_of(200, json!({"added_count": 499, "unchanged_count": 1})));
+    script.on("POST /v1/suppressions", json_of(200, json!({"added_count": 100, "unchanged_count": 0})));
     let user = User::of(&server);
     let people: String = (0..600).map(|n| format!("r{n}@example.org\r\n")).collect();
     user.file("people.txt", format!("\u{feff}\n{people}"));
@@ -94,7 +102,7 @@ async fn a_file_is_sent_in_parts_and_a_wrong_line_is_named() {
 
     let wrong = json!([{"pointer": "/addresses/1", "code": "invalid_address", "detail": "no mailbox"}]);
     script.forget("POST /v1/suppressions");
-    script.on("POST /v1/suppressions", json_of(200, json!({"added": 500, "unchanged": 0})));
+    script.on("POST /v1/suppressions", json_of(200, json!({"added_count": 500, "unchanged_count": 0})));
     script.on("POST /v1/suppressions", problem(422, "validation_failed", wrong));
     let refused = user.run_with(&[&add[..], &["-"]].concat(), people.as_bytes()).await;
     assert_eq!(refused.code, 3, "{refused:?}");
@@ -111,47 +119,51 @@ async fn a_file_is_sent_in_parts_and_a_wrong_line_is_named() {
 }
 
 #[tokio::test]
-async fn a_lift_is_confirmed_and_takes_addresses_or_an_id() {
+async fn a_deletion_is_confirmed_and_takes_addresses_or_an_id() {
     let (script, server) = Script::start().await;
-    script.on("POST /v1/suppressions/lift", json_of(200, json!({"lifted": 1, "not_there": 1})));
+    script
+        .on("POST /v1/suppressions/delete", json_of(200, json!({"deleted_count": 1, "not_found_count": 1})));
     let entry = format!("/v1/suppressions/telegram/{ID}");
     script.on(&format!("DELETE {entry}"), json_of(200, json!({})));
     let user = User::of(&server);
-    let chats = ["suppression", "lift", "--channel", "telegram", "--", "-100123", "@some_chat"];
+    let chats = ["suppression", "delete", "--channel", "telegram", "--", "-100123", "@some_chat"];
     let unasked = user.run(&chats).await;
     assert!(unasked.code == 3 && unasked.err.contains("--yes"), "{unasked:?}");
     assert!(script.asked().is_empty());
     let lifted = user.run(&[&["--yes", "-o", "json"], &chats[..]].concat()).await;
     assert_eq!(lifted.code, 0, "{lifted:?}");
-    assert_eq!(serde_json::from_str::<Value>(&lifted.out).ok(), Some(json!({"lifted": 1, "not_there": 1})));
+    assert_eq!(
+        serde_json::from_str::<Value>(&lifted.out).ok(),
+        Some(json!({"deleted_count": 1, "not_found_count": 1}))
+    );
     assert_eq!(script.asked()[0].json()["addresses"], json!(["-100123", "@some_chat"]));
-    let by_id = ["suppression", "lift", "--channel", "telegram", "--id", ID, "--yes"];
+    let by_id = ["suppression", "delete", "--channel", "telegram", "--id", ID, "--yes"];
     let lifted = user.run(&by_id).await;
-    assert!(lifted.code == 0 && lifted.out.starts_with("1 lifted"), "{lifted:?}");
+    assert!(lifted.code == 0 && lifted.out.starts_with("1 deleted"), "{lifted:?}");
     assert_eq!(lines(&script).last().map(String::as_str), Some(format!("DELETE {entry}").as_str()));
     script.forget(&format!("DELETE {entry}"));
     assert_eq!(user.run(&by_id).await.code, 6);
     for wrong in [&["--id", "x"][..], &["--id", ID, "17"], &["--id", ID, "--sender", "u1"]] {
-        let typed = [&["suppression", "lift", "--channel", "telegram", "--yes"], wrong].concat();
+        let typed = [&["suppression", "delete", "--channel", "telegram", "--yes"], wrong].concat();
         assert_eq!(user.run(&typed).await.code, 2, "{wrong:?}");
     }
 }
 
 #[tokio::test]
-async fn recipients_show_why_an_address_is_suppressed() {
+async fn deliveries_show_why_an_address_is_suppressed() {
     let (script, server) = Script::start().await;
-    let row = |reason: &str, state: &str| {
-        json!({"index": 0, "recipient_id": "p1", "name": "Ann", "channel": "sms", "address": "+79991234567",
-            "state": state, "reason": reason, "attempts": 0})
+    let row = |reason: &str, status: &str| {
+        json!({"recipient_index": 0, "recipient_id": "p1", "recipient_name": "Ann", "channel": "sms", "address": "+79991234567",
+            "status": status, "reason": reason, "attempt_count": 0})
     };
     let items =
         [row("opted_out", "suppressed"), row("manual", "suppressed"), row("invalid_address", "failed")];
-    script.on("GET /v1/orders/dev.17/recipients", json_of(200, json!({"items": items, "next_cursor": null})));
+    script.on("GET /v1/orders/dev.17/deliveries", json_of(200, json!({"items": items, "next_cursor": null})));
     let user = User::of(&server);
-    let table = user.run(&["order", "recipients", "dev.17"]).await;
+    let table = user.run(&["order", "deliveries", "dev.17"]).await;
     for words in ["opted out at the provider", "added by an operator", "invalid_address"] {
         assert!(table.out.contains(words), "{words}: {table:?}");
     }
-    let csv = user.run(&["order", "recipients", "dev.17", "-o", "csv"]).await;
+    let csv = user.run(&["order", "deliveries", "dev.17", "-o", "csv"]).await;
     assert!(csv.out.contains(",opted_out,") && csv.out.contains(",manual,"), "{csv:?}");
 }

@@ -7,17 +7,17 @@ use crate::cli::User;
 use crate::script::{Script, accepted, events, json_of, open_events, order};
 
 fn running() -> Value {
-    order("running", json!({"accepted": 10, "pending": 4, "sent": 6}))
+    order("running", json!({"total": 10, "pending": 4, "sent": 6}))
 }
 
 fn finished() -> Value {
-    order("finished", json!({"accepted": 10, "sent": 10}))
+    order("finished", json!({"total": 10, "sent": 10}))
 }
 
 #[tokio::test]
 async fn send_with_watch_in_a_pipe_prints_ndjson() {
     let (script, server) = Script::start().await;
-    script.on("POST /v1/orders", json_of(200, accepted("running")));
+    script.on("POST /v1/orders", json_of(200, accepted(Some("running"))));
     script.on("GET /v1/orders/dev.17/events", events(&[("snapshot", 3, running()), ("end", 5, finished())]));
     let ended =
         User::of(&server).run(&["send", "--email", "a@b.example", "--text", "Hello", "--watch"]).await;
@@ -46,7 +46,7 @@ async fn a_lost_stream_resumes_where_it_broke_off() {
 #[tokio::test]
 async fn failed_deliveries_give_an_exit_code_and_counts() {
     let (script, server) = Script::start().await;
-    let end = order("finished_with_failures", json!({"accepted": 10, "sent": 7, "failed": 2, "unknown": 1}));
+    let end = order("finished_with_failures", json!({"total": 10, "sent": 7, "failed": 2, "unknown": 1}));
     script.on("GET /v1/orders/dev.17/events", events(&[("end", 5, end)]));
     let ended = User::of(&server).run(&["order", "watch", "history:dev:17"]).await;
     assert_eq!(ended.code, 5, "{ended:?}");

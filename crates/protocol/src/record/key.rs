@@ -42,28 +42,37 @@ impl fmt::Display for KeyId {
 /// What a key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyScope {
-    /// Enqueue, cancel, reschedule and retry orders.
-    Enqueue,
+    /// Create, cancel, reschedule and retry orders.
+    Write,
     /// Read orders, recipients and outcomes.
     Read,
     /// Create and revoke keys.
     Admin,
     /// Use any sender and role.
-    ActAs,
+    AnySender,
 }
 
 impl KeyScope {
     /// All scopes.
-    pub const ALL: [Self; 4] = [Self::Enqueue, Self::Read, Self::Admin, Self::ActAs];
+    pub const ALL: [Self; 4] = [Self::Write, Self::Read, Self::Admin, Self::AnySender];
 
-    /// The stable word for records and the API.
+    /// The stable word of the API.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Self::Enqueue => "enqueue",
+            Self::Write => "write",
             Self::Read => "read",
             Self::Admin => "admin",
-            Self::ActAs => "act_as",
+            Self::AnySender => "any_sender",
+        }
+    }
+
+    /// The word in records.
+    fn record_word(self) -> &'static str {
+        match self {
+            Self::Write => "enqueue",
+            Self::AnySender => "act_as",
+            Self::Read | Self::Admin => self.word(),
         }
     }
 
@@ -76,7 +85,7 @@ impl FromStr for KeyScope {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = InvalidId { kind: "scope", grammar: "enqueue, read, admin or act_as" };
+        let invalid = InvalidId { kind: "scope", grammar: "write, read, admin or any_sender" };
         Self::ALL.into_iter().find(|scope| scope.word() == text).ok_or(invalid)
     }
 }
@@ -102,6 +111,19 @@ impl KeyScopes {
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The set as in records.
+    #[must_use]
+    pub fn record(self) -> String {
+        self.iter().map(KeyScope::record_word).collect::<Vec<_>>().join(",")
+    }
+
+    /// The set of a record. Scopes of later versions allow nothing here.
+    #[must_use]
+    pub fn of_record(text: &str) -> Self {
+        let known = |word: &str| KeyScope::ALL.into_iter().find(|scope| scope.record_word() == word);
+        text.split(',').filter_map(known).collect()
     }
 
     /// All scopes of the set.
@@ -240,12 +262,7 @@ impl KeyRecord {
             id,
             name: text("name")?.ok_or(Malformed::new("name"))?,
             hash: SecretHash(hash.ok_or(Malformed::new("hash"))?),
-            // Scopes of later versions allow nothing here.
-            scopes: text("scopes")?
-                .unwrap_or_default()
-                .split(',')
-                .filter_map(|word| word.parse::<KeyScope>().ok())
-                .collect(),
+            scopes: KeyScopes::of_record(&text("scopes")?.unwrap_or_default()),
             sender: sender.transpose().map_err(|_| Malformed::new("sender"))?,
             role: text("role")?,
             send_as: SendAs::read(
@@ -276,12 +293,20 @@ mod tests {
             assert!(bad.parse::<KeyId>().is_err(), "{bad:?}");
         }
         assert_eq!("abc123def456".parse::<KeyId>().unwrap().to_string(), "abc123def456");
-        let scopes: KeyScopes = [KeyScope::ActAs, KeyScope::Enqueue].into_iter().collect();
-        assert_eq!(scopes.to_string(), "enqueue,act_as");
-        assert_eq!("act_as,enqueue".parse::<KeyScopes>().unwrap(), scopes);
+        let scopes: KeyScopes = [KeyScope::AnySender, KeyScope::Write].into_iter().collect();
+        assert_eq!(scopes.to_string(), "write,any_sender");
+        assert_eq!("any_sender,write".parse::<KeyScopes>().unwrap(), scopes);
         assert_eq!("".parse::<KeyScopes>().unwrap(), KeyScopes::default());
-        assert!("enqueue,root".parse::<KeyScopes>().is_err());
-        assert!(scopes.contains(KeyScope::ActAs) && !scopes.contains(KeyScope::Admin));
+        assert!("write,root".parse::<KeyScopes>().is_err());
+        assert!(scopes.contains(KeyScope::AnySender) && !scopes.contains(KeyScope::Admin));
+    }
+
+    #[test]
+    fn scopes_in_records_keep_their_words() {
+        let all: KeyScopes = KeyScope::ALL.into_iter().collect();
+        assert_eq!(all.record(), "enqueue,read,admin,act_as");
+        assert_eq!(KeyScopes::of_record("enqueue,read,later,admin,act_as"), all);
+        assert_eq!(KeyScopes::of_record(""), KeyScopes::default());
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl ScriptCall for CreateKey<'_> {
             arg_text(key.id.as_str()),
             arg_text(&key.name),
             Bytes::copy_from_slice(key.hash.as_bytes()),
-            arg(key.scopes),
+            arg(key.scopes.record()),
             arg_text(key.sender.as_ref().map_or("", |sender| sender.as_str())),
             arg_text(key.role.as_deref().unwrap_or_default()),
             arg(key.expires.map_or(0, |at| at.0)),

@@ -28,7 +28,7 @@ pub(crate) fn key(n: u32, name: &str) -> NewKey {
         id: id(n),
         name: name.to_owned(),
         hash: SecretHash::new([b'h'; 32]),
-        scopes: [KeyScope::Enqueue, KeyScope::Read].into_iter().collect(),
+        scopes: [KeyScope::Write, KeyScope::Read].into_iter().collect(),
         sender: None,
         role: None,
         send_as: SendAs::default(),

@@ -19,7 +19,7 @@ pub struct Caller {
     pub key_id: KeyId,
     /// The scopes of the key.
     pub scopes: KeyScopes,
-    /// The sender it is bound to; `None` only with [`KeyScope::ActAs`], or if it can neither send nor read.
+    /// The sender it is bound to; `None` only with [`KeyScope::AnySender`], or if it can neither send nor read.
     pub sender: Option<SenderId>,
     /// The role it is bound to.
     pub role: Option<String>,
@@ -82,7 +82,7 @@ impl Caller {
     /// Whether the caller may see and create orders of this sender.
     #[must_use]
     pub fn acts_for(&self, sender: &str) -> bool {
-        self.has(KeyScope::ActAs) || self.sender.as_ref().is_some_and(|bound| bound.as_str() == sender)
+        self.has(KeyScope::AnySender) || self.sender.as_ref().is_some_and(|bound| bound.as_str() == sender)
     }
 
     /// Checks that an order is the caller's. An order of another sender is reported as not found.
@@ -135,13 +135,13 @@ impl<S: Sync> FromRequestParts<S> for Reader {
 
 /// A caller that may create orders. As the first argument of a handler it refuses others before the body is read.
 #[derive(Debug, Clone)]
-pub struct Enqueuer(pub Caller);
+pub struct Writer(pub Caller);
 
-impl<S: Sync> FromRequestParts<S> for Enqueuer {
+impl<S: Sync> FromRequestParts<S> for Writer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        caller.needs(KeyScope::Enqueue).map(|()| Self(caller))
+        caller.needs(KeyScope::Write).map(|()| Self(caller))
     }
 }

@@ -17,7 +17,7 @@ use posthaste_store::{KeyRecord, SecretHash};
 use tokio::time::Instant;
 
 pub use bearer::{Bearer, Secret};
-pub use caller::{Admin, Caller, Enqueuer, Reader};
+pub use caller::{Admin, Caller, Reader, Writer};
 pub(crate) use key_cache::KeyCache;
 pub use posthaste_store::{KeyScope, KeyScopes};
 pub(crate) use share::{Held, Share, Shares, Whole};

@@ -8,7 +8,7 @@
 use posthaste_model::{OrderId, UnixMs};
 use posthaste_store::{AcceptError, AcceptedOrder, CallError, DailyPlace, NewOrder, NothingStored};
 
-use super::answer::{AcceptedView, history_key, recipients, stored, without_courier};
+use super::answer::{AcceptedView, recipients, stored, without_courier};
 use super::daily_limit::{self, Day, NoPlace};
 use super::idempotency::{IdempotencyBinding, IdempotencyKey, outcome_unknown, reused};
 use super::recipient_validator::{Deliveries, Sorted, Tally};
@@ -98,7 +98,7 @@ async fn cleared(
             let before = before.map_err(|error| failed(error.into()))?;
             match before {
                 Some(summary) if whole.is_none_or(|whole| whole == summary.head.digest) => {
-                    return Ok((Times { due: None, not_after: None, moved: false }, None));
+                    return Ok((Times { due: None, expires: None, moved: false }, None));
                 }
                 Some(_) => return Err(failed(conflict(tie))),
                 None => return Err(failed(refused(flaws))),
@@ -257,9 +257,7 @@ pub(crate) fn problem(error: &AcceptError, tie: &IdempotencyBinding) -> Problem 
     };
     match error {
         AcceptError::Conflict => conflict(tie),
-        AcceptError::ExpiresBeforeDue => {
-            wrong("/not_after", FlawCode::ExpiresBeforeDelivery, "must be after the due time")
-        }
+        AcceptError::ExpiresBeforeDue => wrong("/expires_at", FlawCode::ExpiresBeforeDelivery, "must be after the due time"),
         AcceptError::Empty => {
             wrong("/recipients", FlawCode::NoReachableRecipient, "no recipient has a usable address")
         }
@@ -290,12 +288,12 @@ fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tall
     let (order_id, due) = (&accepted.order_id, accepted.due);
     let stored = stored(accepted);
     AcceptedView {
-        order_id: order_id.wire_id(),
-        history_key: history_key(order_id),
-        state: if accepted.now { "running" } else { "scheduled" },
-        accepted_at: ApiTime(accepted.accepted),
-        due_at: ApiTime(due),
-        moved_by: moved_by(state, draft, order_id, accepted.accepted, due),
+        id: order_id.wire_id(),
+        status: Some(if accepted.now { "running" } else { "scheduled" }),
+        dry_run: false,
+        created_at: ApiTime(accepted.accepted),
+        deliver_at: ApiTime(due),
+        delay_reason: delay_reason(state, draft, order_id, accepted.accepted, due),
         durability: accepted.durability,
         channels_without_courier: without_courier(&stored, state.clock.now().max(accepted.accepted)),
         recipients: recipients(tally, &stored),
@@ -304,7 +302,7 @@ fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tall
 }
 
 /// Whether the due time is the one that quiet hours made of the requested time when the order was accepted.
-fn moved_by(
+fn delay_reason(
     state: &AppState,
     draft: &ValidatedOrder,
     order_id: &OrderId,

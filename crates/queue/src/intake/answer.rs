@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_model::{Durability, OrderId, UnixMs};
+use posthaste_model::{Durability, UnixMs};
 use posthaste_store::AcceptedOrder;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,18 +25,19 @@ const COURIER_GONE: Duration = Duration::from_secs(15);
 pub(crate) struct AcceptedView {
     /// `<sender id>.<nanoseconds>`.
     #[schema(example = "u17.1763618400000000000")]
-    pub(crate) order_id: String,
-    /// The same id as a history key.
-    #[schema(example = "history:u17:1763618400000000000")]
-    pub(crate) history_key: String,
-    /// `scheduled`, `running`, or `dry_run`.
-    pub(crate) state: &'static str,
+    pub(crate) id: String,
+    /// `scheduled` or `running`; `null` after a dry run.
+    #[schema(required = true)]
+    pub(crate) status: Option<&'static str>,
+    /// Whether this was a dry run: everything was checked, and nothing was stored.
+    pub(crate) dry_run: bool,
     /// When it was accepted.
-    pub(crate) accepted_at: ApiTime,
+    pub(crate) created_at: ApiTime,
     /// When it is due.
-    pub(crate) due_at: ApiTime,
+    pub(crate) deliver_at: ApiTime,
     /// `quiet_hours` if quiet hours moved the order.
-    pub(crate) moved_by: Option<&'static str>,
+    #[schema(required = true)]
+    pub(crate) delay_reason: Option<&'static str>,
     /// The durability of "accepted": `fast`, `strict` or `replicated`.
     #[schema(value_type = String, example = "strict")]
     pub(crate) durability: Durability,
@@ -52,33 +53,33 @@ pub(crate) struct AcceptedView {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RecipientsView {
     /// Number of recipients accepted.
-    pub(crate) accepted: u32,
+    pub(crate) accepted_count: u32,
     /// Number of deliveries to send, by channel.
-    pub(crate) deliveries: BTreeMap<String, u32>,
+    pub(crate) delivery_counts: BTreeMap<String, u32>,
     /// Invalid recipients and addresses that were skipped; the first 100.
     pub(crate) skipped: Vec<Violation>,
     /// Number of recipients and addresses skipped.
-    pub(crate) skipped_total: u64,
+    pub(crate) skipped_count: u64,
     /// Recipients and addresses given more than once.
-    pub(crate) merged: MergedView,
+    pub(crate) duplicates: DuplicatesView,
     /// Number of accepted recipients without an address, by channel.
     pub(crate) no_contact: BTreeMap<String, u32>,
 }
 
 /// Recipients and addresses given more than once: the first one counts.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub(crate) struct MergedView {
+pub(crate) struct DuplicatesView {
     /// Number of recipients whose id was already given.
-    pub(crate) recipients: u64,
-    /// The places of the first 100 of them.
-    pub(crate) places: Vec<PlaceView>,
+    pub(crate) recipient_count: u64,
+    /// The locations of the first 100 of them.
+    pub(crate) locations: Vec<LocationView>,
     /// Number of addresses that were already given on their channel.
-    pub(crate) addresses: u64,
+    pub(crate) address_count: u64,
 }
 
-/// A place in a body.
+/// A location in a body.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PlaceView {
+pub(crate) struct LocationView {
     /// JSON pointer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pointer: Option<String>,
@@ -87,7 +88,7 @@ pub(crate) struct PlaceView {
     pub(crate) line: Option<u64>,
 }
 
-impl From<Place> for PlaceView {
+impl From<Place> for LocationView {
     fn from(place: Place) -> Self {
         Self { pointer: place.line().is_none().then(|| place.pointer()), line: place.line() }
     }
@@ -109,14 +110,14 @@ pub(crate) fn recipients(tally: Tally, stored: &[Stored]) -> RecipientsView {
         stored.iter().filter(|one| count(one) > 0).map(|one| (one.channel.clone(), count(one))).collect()
     };
     RecipientsView {
-        accepted: tally.accepted,
-        deliveries: by_channel(|one| one.deliveries),
+        accepted_count: tally.accepted,
+        delivery_counts: by_channel(|one| one.deliveries),
         skipped: tally.skipped.into_vec().into_iter().map(Violation::from).collect(),
-        skipped_total: tally.skipped_total,
-        merged: MergedView {
-            recipients: tally.repeated_total,
-            places: tally.repeated.into_iter().map(PlaceView::from).collect(),
-            addresses: stored.iter().map(|one| one.merged).sum(),
+        skipped_count: tally.skipped_total,
+        duplicates: DuplicatesView {
+            recipient_count: tally.repeated_total,
+            locations: tally.repeated.into_iter().map(LocationView::from).collect(),
+            address_count: stored.iter().map(|one| one.merged).sum(),
         },
         no_contact: by_channel(|one| one.no_contact),
     }
@@ -142,30 +143,29 @@ pub(crate) fn without_courier(stored: &[Stored], now: UnixMs) -> Vec<String> {
     stored.iter().filter(gone).map(|one| one.channel.clone()).collect()
 }
 
-/// The history key of an order, as in the legacy API.
-pub(crate) fn history_key(order_id: &OrderId) -> String {
-    format!("history:{order_id}")
-}
-
 impl AcceptedView {
     /// 200 if it is due now or was a dry run, 202 if it is due later.
-    pub(crate) fn status(&self) -> StatusCode {
-        if self.state == "scheduled" { StatusCode::ACCEPTED } else { StatusCode::OK }
+    pub(crate) fn http_status(&self) -> StatusCode {
+        if self.status == Some("scheduled") { StatusCode::ACCEPTED } else { StatusCode::OK }
+    }
+
+    /// The location of the order, and whether the response is a replay.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let location = HeaderValue::from_str(&format!("/v1/orders/{}", self.id));
+        if let (Ok(location), false) = (location, self.dry_run) {
+            headers.insert(header::LOCATION, location);
+        }
+        if self.again {
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        headers
     }
 }
 
 impl IntoResponse for AcceptedView {
     fn into_response(self) -> Response {
-        let location = HeaderValue::from_str(&format!("/v1/orders/{}", self.order_id));
-        let (again, dry) = (self.again, self.state == "dry_run");
-        let mut response = (self.status(), Json(self)).into_response();
-        let headers = response.headers_mut();
-        if let (Ok(location), false) = (location, dry) {
-            headers.insert(header::LOCATION, location);
-        }
-        if again {
-            headers.insert(REPLAYED, HeaderValue::from_static("true"));
-        }
-        response
+        let (status, headers) = (self.http_status(), self.headers());
+        (status, headers, Json(self)).into_response()
     }
 }

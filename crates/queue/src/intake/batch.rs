@@ -19,7 +19,7 @@ use super::order::OrderBody;
 use super::orders::check;
 use super::upload::MEDIA_TYPE;
 use super::validation_error::{FlawCode, ValidationError, refused};
-use crate::auth::{Caller, Enqueuer};
+use crate::auth::{Caller, Writer};
 use crate::middleware::body::expect;
 use crate::middleware::trace;
 use crate::offload::SMALL_BODY;
@@ -54,11 +54,8 @@ struct BatchAccepted {
     /// 200 or 202, as for a single order.
     status: u16,
     /// The order.
-    #[serde(flatten)]
-    accepted: AcceptedView,
-    /// Whether it had already been accepted; left out if `false`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
+    order: AcceptedView,
+    /// Whether it had already been accepted.
     replayed: bool,
 }
 
@@ -77,8 +74,8 @@ struct BatchRefused {
 /// Create many orders
 ///
 /// One order per line (NDJSON), at most 10,000 lines and 64 MiB. Each order is accepted or refused independently; the
-/// response has one line for each, in the same order. An order may include its own `order_id`. With
-/// `Idempotency-Key`, a repeated batch finds the same orders again. Needs the scope `enqueue`.
+/// response has one line for each, in the same order. An order may include its own `id`. With
+/// `Idempotency-Key`, a repeated batch finds the same orders again. Needs the scope `write`.
 #[utoipa::path(
     post, path = "/v1/orders/batch", tag = "orders", operation_id = "createOrders",
     params(("Idempotency-Key" = Option<String>, Header, description = "A unique name for this batch.")),
@@ -89,7 +86,7 @@ struct BatchRefused {
     ),
 )]
 pub(super) async fn create(
-    Enqueuer(caller): Enqueuer,
+    Writer(caller): Writer,
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -174,15 +171,10 @@ async fn one(
     let share = caller.share.clone();
     let checked = state.aside.run(&share, line.len() <= SMALL_BODY, move || {
         let mut parsed: OrderBody<'_> = json::object(&line)?;
-        let id = match parsed.order_id.take() {
+        let id = match parsed.id.take() {
             Some(id) => {
-                let flaw = || {
-                    ValidationError::new(
-                        "/order_id",
-                        FlawCode::InvalidId,
-                        "must be <sender id>.<nanoseconds>",
-                    )
-                };
+                let flaw =
+                    || ValidationError::new("/id", FlawCode::InvalidId, "must be <sender id>.<nanoseconds>");
                 let OrderIdPath(id) = id.parse::<OrderIdPath>().map_err(|_| refused(vec![flaw()]))?;
                 Some(id)
             }
@@ -228,9 +220,9 @@ fn show(index: usize, answered: Result<AcceptedView, Problem>) -> Vec<u8> {
     let line = match answered {
         Ok(view) => BatchLine::Accepted(Box::new(BatchAccepted {
             index,
-            status: view.status().as_u16(),
+            status: view.http_status().as_u16(),
             replayed: view.again,
-            accepted: view,
+            order: view,
         })),
         Err(problem) => {
             let status = problem.code().status().as_u16();

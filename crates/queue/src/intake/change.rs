@@ -11,9 +11,9 @@ use super::accept::unanswered;
 use super::quiet_hours::QuietHours;
 use super::times;
 use super::validation_error::{FlawCode, ValidationError, refused};
-use crate::auth::Enqueuer;
+use crate::auth::Writer;
 use crate::middleware::body::SmallJson;
-use crate::order_response::OrderState;
+use crate::order_response::OrderStatus;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::OrderIdPath;
 use crate::state::AppState;
@@ -29,33 +29,34 @@ pub(super) struct MoveBody {
     /// The new due time (RFC 3339 with an offset).
     deliver_at: String,
     /// The new expiry; if left out, the span between due time and expiry stays the same.
-    not_after: Option<String>,
+    expires_at: Option<String>,
 }
 
 /// The order's times after the move.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MovedView {
     /// When it is due.
-    due_at: ApiTime,
+    deliver_at: ApiTime,
     /// When it expires.
-    not_after: ApiTime,
+    expires_at: ApiTime,
     /// `quiet_hours` if quiet hours moved the order.
-    moved_by: Option<&'static str>,
+    #[schema(required = true)]
+    delay_reason: Option<&'static str>,
 }
 
 /// The effect of cancelling.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CancelledView {
     /// Deliveries that will not be sent.
-    cancelled: u64,
+    cancelled_count: u64,
     /// Deliveries that can no longer be stopped.
-    too_late: u64,
+    too_late_count: u64,
 }
 
 /// Move an order to another time
 ///
-/// Only possible before the order is due; afterwards the response is 409, and the member `state` gives the order's
-/// state. Needs the scope `enqueue`.
+/// Only possible before the order is due; afterwards the response is 409, and the member `order_status` gives the
+/// order's status. Needs the scope `write`.
 #[utoipa::path(
     patch, path = "/v1/orders/{id}", tag = "orders", operation_id = "moveOrder",
     params(("id" = String, Path, description = "The order's id.")),
@@ -66,7 +67,7 @@ pub(super) struct CancelledView {
     ),
 )]
 pub(super) async fn reschedule(
-    Enqueuer(caller): Enqueuer,
+    Writer(caller): Writer,
     State(state): State<AppState>,
     OrderIdPath(order_id): OrderIdPath,
     SmallJson(body): SmallJson<MoveBody>,
@@ -78,8 +79,8 @@ pub(super) async fn reschedule(
     let base = asked.unwrap_or(now);
     let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, summary.head.priority, &order_id));
     let due = moved.unwrap_or(base);
-    let not_after = match &body.not_after {
-        Some(text) => Some(times::not_after(text, due, rules.max_span).map_err(|flaw| refused(vec![flaw]))?),
+    let not_after = match &body.expires_at {
+        Some(text) => Some(times::expires(text, due, rules.max_span).map_err(|flaw| refused(vec![flaw]))?),
         None => None,
     };
     let p = state.store.partition_of(&order_id);
@@ -102,12 +103,12 @@ pub(super) async fn reschedule(
     };
     match reply {
         Rescheduled::Ok { due, not_after } => Ok(Json(MovedView {
-            due_at: ApiTime(due),
-            not_after: ApiTime(not_after),
-            moved_by: moved.map(|_| "quiet_hours"),
+            deliver_at: ApiTime(due),
+            expires_at: ApiTime(not_after),
+            delay_reason: moved.map(|_| "quiet_hours"),
         })),
         Rescheduled::Moved { .. } => {
-            Err(in_state("other requests are moving it too; try again", OrderState::Scheduled))
+            Err(in_status("other requests are moving it too; try again", OrderStatus::Scheduled))
         }
         reply @ (Rescheduled::Started | Rescheduled::Final) => {
             let now =
@@ -117,17 +118,14 @@ pub(super) async fn reschedule(
                 return Ok(Json(view));
             }
             Err(match reply {
-                Rescheduled::Started => in_state("the order is already due", OrderState::Running),
-                _ => in_state("every delivery of the order is final", OrderState::of(&now)),
+                Rescheduled::Started => in_status("the order is already due", OrderStatus::Running),
+                _ => in_status("every delivery of the order is final", OrderStatus::of(&now)),
             })
         }
-        Rescheduled::Cancelled => Err(in_state("the order was cancelled", OrderState::Cancelled)),
+        Rescheduled::Cancelled => Err(in_status("the order was cancelled", OrderStatus::Cancelled)),
         Rescheduled::ExpiresBeforeDue => {
-            let flaw = ValidationError::new(
-                "/not_after",
-                FlawCode::ExpiresBeforeDelivery,
-                "must be after the due time",
-            );
+            let flaw =
+                ValidationError::new("/expires_at", FlawCode::ExpiresBeforeDelivery, "must be after the due time");
             Err(refused(vec![flaw]))
         }
         Rescheduled::Gone => Err(Problem::order_not_found()),
@@ -138,7 +136,7 @@ pub(super) async fn reschedule(
 /// Cancel an order
 ///
 /// Stops the deliveries that can still be stopped, and returns how many there are. Cancelling again returns the same;
-/// if every delivery is already final, the response is 409. Needs the scope `enqueue`.
+/// if every delivery is already final, the response is 409. Needs the scope `write`.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/cancel", tag = "orders", operation_id = "cancelOrder",
     params(("id" = String, Path, description = "The order's id.")),
@@ -148,14 +146,16 @@ pub(super) async fn reschedule(
     ),
 )]
 pub(super) async fn cancel(
-    Enqueuer(caller): Enqueuer,
+    Writer(caller): Writer,
     State(state): State<AppState>,
     OrderIdPath(order_id): OrderIdPath,
 ) -> Result<Json<CancelledView>, Problem> {
     caller.sees(&order_id)?;
     let answer = state.store.cancel(state.store.partition_of(&order_id), &order_id).await;
     match answer.map_err(|error| unanswered(&error, &order_id))?.reply {
-        Cancelled::Ok { stopped, too_late, .. } => Ok(Json(CancelledView { cancelled: stopped, too_late })),
+        Cancelled::Ok { stopped, too_late, .. } => {
+            Ok(Json(CancelledView { cancelled_count: stopped, too_late_count: too_late }))
+        }
         Cancelled::Final => {
             let summary =
                 state.store.order_summary(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
@@ -175,23 +175,23 @@ fn moved_before(
 ) -> Option<MovedView> {
     let (head, asked) = (&now.head, times::parse(&body.deliver_at)?);
     let moved = quiet.and_then(|quiet| quiet.moved(asked, head.priority, order_id));
-    let ends = body.not_after.as_deref().map(times::parse);
+    let ends = body.expires_at.as_deref().map(times::parse);
     let same = head.due == moved.unwrap_or(asked) && ends.is_none_or(|end| end == Some(head.not_after));
     (same && now.cancelled.is_none()).then(|| MovedView {
-        due_at: ApiTime(head.due),
-        not_after: ApiTime(head.not_after),
-        moved_by: moved.map(|_| "quiet_hours"),
+        deliver_at: ApiTime(head.due),
+        expires_at: ApiTime(head.not_after),
+        delay_reason: moved.map(|_| "quiet_hours"),
     })
 }
 
 /// The problem when every delivery is final: with or without failures, as the record says now.
 async fn ended(state: &AppState, order_id: &OrderId, before: OrderSummary) -> Problem {
     let now = state.store.order_summary(order_id, Some(&before)).await.ok().flatten().unwrap_or(before);
-    in_state("every delivery of the order is final", OrderState::of(&now))
+    in_status("every delivery of the order is final", OrderStatus::of(&now))
 }
 
-fn in_state(detail: &'static str, state: OrderState) -> Problem {
-    Problem::new(Code::OrderUnexpectedStatus, detail).with("state", state.word())
+fn in_status(detail: &'static str, status: OrderStatus) -> Problem {
+    Problem::new(Code::OrderUnexpectedStatus, detail).with("order_status", status.word())
 }
 
 fn unreadable() -> Problem {

@@ -6,8 +6,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use posthaste_model::{OrderId, SenderId, UnixMs};
 use posthaste_store::{CallError, DailyPlace, DailyPlaces};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::validated_order;
 use crate::problem::{Code, Problem};
@@ -104,26 +102,32 @@ pub(crate) async fn take(
 }
 
 /// How many orders a sender has sent today, and may send.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct LimitView {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DailyUse {
     /// Orders sent today.
-    pub value: u32,
-    /// Seconds until the next day begins.
-    pub ttl: u64,
-    /// Orders per day; `null`: no limit.
-    pub daily: Option<u32>,
+    pub(crate) used: u32,
+    /// Orders per day; `None`: no limit.
+    pub(crate) limit: Option<u32>,
+    /// Now.
+    pub(crate) now: UnixMs,
+    /// When the next day begins.
+    pub(crate) ends: UnixMs,
 }
 
 /// The limit of a sender with this role.
 ///
 /// # Errors
 /// 403 if the role does not exist; errors of the store.
-pub async fn limit_of(state: &AppState, sender: &SenderId, role: Option<&str>) -> Result<LimitView, Problem> {
-    let daily = validated_order::daily(role, &state.rules)?;
+pub(crate) async fn limit_of(
+    state: &AppState,
+    sender: &SenderId,
+    role: Option<&str>,
+) -> Result<DailyUse, Problem> {
+    let limit = validated_order::daily(role, &state.rules)?;
     let now = state.clock.now();
     let day = Day::of(now, &state.rules.day_zone);
-    let value = state.store.day(sender, day.start).await?;
-    Ok(LimitView { value, ttl: day.end.since(now).as_secs(), daily })
+    let used = state.store.day(sender, day.start).await?;
+    Ok(DailyUse { used, limit, now, ends: day.end })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::address::Given;
-use super::order::{OrderBody, RecipientBody};
+use super::order::{AddressMode, OnInvalid, OnUnknownWord, OrderBody, RecipientBody};
 
 /// An incremental digest. Each part is preceded by its length, so that no two orders feed the same bytes.
 #[derive(Clone)]
@@ -27,8 +27,8 @@ impl Digest {
             &order.subject,
             &order.html,
             &order.deliver_at,
-            &order.not_after,
-            &order.origin,
+            &order.expires_at,
+            &order.source,
         ];
         for single in singles {
             digest.maybe(single.as_deref());
@@ -39,19 +39,9 @@ impl Digest {
         digest.maybe(metadata.as_deref());
         let words = [
             order.priority.map(|priority| priority.as_str()),
-            order.on_unknown.map(|policy| {
-                if policy.letter() == b'r' {
-                    "r"
-                } else if policy.letter() == b'h' {
-                    "h"
-                } else {
-                    "d"
-                }
-            }),
-            order.addresses.map(|used| if used == super::order::Addresses::All { "all" } else { "first" }),
-            order
-                .invalid
-                .map(|invalid| if invalid == super::order::OnInvalid::Skip { "skip" } else { "refuse" }),
+            order.on_unknown.map(|policy| if policy == OnUnknownWord::Retry { "r" } else { "h" }),
+            order.address_mode.map(|used| if used == AddressMode::All { "all" } else { "first" }),
+            order.on_invalid.map(|invalid| if invalid == OnInvalid::Skip { "skip" } else { "reject" }),
         ];
         for word in words {
             digest.maybe(word);
@@ -60,9 +50,9 @@ impl Digest {
             digest.maybe(Some(channel));
         }
         digest.maybe(None);
-        for (channel, text) in order.texts.iter().flat_map(|texts| &texts.0) {
+        for (channel, changed) in order.overrides.iter().flat_map(|overrides| &overrides.0) {
             digest.maybe(Some(channel));
-            digest.maybe(Some(text));
+            digest.maybe(changed.text.as_deref());
         }
         digest.maybe(None);
         digest
@@ -162,11 +152,11 @@ mod tests {
             digest("{\"subject\":\"a\"}", &[]),
             digest("{\"text\":\"b\"}", &[]),
             digest("{\"text\":\"a\",\"channels\":[\"sms\"]}", &[]),
-            digest("{\"text\":\"a\",\"texts\":{\"sms\":\"b\"}}", &[]),
+            digest("{\"text\":\"a\",\"overrides\":{\"sms\":{\"text\":\"b\"}}}", &[]),
             digest("{\"text\":\"a\",\"priority\":\"urgent\"}", &[]),
             digest("{\"text\":\"a\",\"on_unknown\":\"hold\"}", &[]),
-            digest("{\"text\":\"a\",\"invalid\":\"skip\"}", &[]),
-            digest("{\"text\":\"a\",\"addresses\":\"all\"}", &[]),
+            digest("{\"text\":\"a\",\"on_invalid\":\"skip\"}", &[]),
+            digest("{\"text\":\"a\",\"address_mode\":\"all\"}", &[]),
             digest("{\"text\":\"a\",\"metadata\":{}}", &[]),
             digest("{\"text\":\"a\",\"sender\":{\"id\":\"a\"}}", &[]),
             digest("{\"text\":\"a\"}", &[recipient]),

@@ -2,7 +2,7 @@
 
 use posthaste_model::Channel;
 
-use super::answer::{AcceptedView, Stored, history_key, recipients};
+use super::answer::{AcceptedView, Stored, recipients};
 use super::ids::Ids;
 use super::recipient_validator::{Deliveries, Sorted};
 use super::validated_order::ValidatedOrder;
@@ -70,12 +70,12 @@ pub(crate) fn answer(
         })
         .collect();
     Ok(AcceptedView {
-        order_id: order_id.wire_id(),
-        history_key: history_key(&order_id),
-        state: "dry_run",
-        accepted_at: ApiTime(now),
-        due_at: ApiTime(times.due.unwrap_or(now)),
-        moved_by: times.moved.then_some("quiet_hours"),
+        id: order_id.wire_id(),
+        status: None,
+        dry_run: true,
+        created_at: ApiTime(now),
+        deliver_at: ApiTime(times.due.unwrap_or(now)),
+        delay_reason: times.moved.then_some("quiet_hours"),
         durability: state.store.durability(),
         recipients: recipients(sorted.tally, &stored),
         channels_without_courier: Vec::new(),

@@ -7,7 +7,6 @@ use posthaste_model::{OrderId, SenderId};
 use posthaste_store::{BoundIdempotencyKey, CallError, NothingStored};
 use sha2::{Digest, Sha256};
 
-use super::answer::history_key;
 use super::in_flight::Busy;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
@@ -162,7 +161,7 @@ async fn not_tied(
 
 /// The problem for an order that may be stored.
 pub(crate) fn outcome_unknown(order_id: &OrderId) -> Problem {
-    Problem::outcome_unknown().with("order_id", order_id.wire_id()).with("history_key", history_key(order_id))
+    Problem::outcome_unknown().with("order_id", order_id.wire_id())
 }
 
 /// The key was already used with another body.

@@ -142,7 +142,7 @@ fn pointer(path: &Path) -> String {
         }
     }
     // Below these, the names are channels, which may be unknown to us.
-    for parent in ["/contacts", "/texts"] {
+    for parent in ["/contacts", "/overrides"] {
         if let Some(at) = out.find(parent).map(|at| at + parent.len())
             && let Some(name) =
                 out[at..].strip_prefix('/').map(|rest| rest.split('/').next().unwrap_or_default())
@@ -204,7 +204,7 @@ mod tests {
     fn a_repeated_name_is_malformed() {
         for (json, place) in [
             ("{\"text\":\"a\",\"text\":\"b\"}", ""),
-            ("{\"texts\":{\"sms\":\"a\",\"sms\":\"b\"}}", "/texts"),
+            ("{\"overrides\":{\"sms\":{},\"sms\":{}}}", "/overrides"),
             ("{\"sender\":{\"id\":\"a\",\"id\":\"b\"}}", "/sender"),
         ] {
             let (malformed, pointer, code) = told::<OrderBody<'_>>(json.as_bytes());
@@ -259,8 +259,8 @@ mod tests {
                 4 => format!("{{\"channels\":\"{name}\"}}"),
                 5 => format!("{{\"text\":\"{name}"),
                 6 => format!("{{\"{name}\":1}}"),
-                7 => format!("{{\"texts\":{{\"{name}\":[]}}}}"),
-                _ => format!("{{\"texts\":{{\"{name} x\":5}}}}"),
+                7 => format!("{{\"overrides\":{{\"{name}\":[]}}}}"),
+                _ => format!("{{\"overrides\":{{\"{name} x\":{{\"text\":5}}}}}}"),
             };
             let unread = object::<OrderBody<'_>>(json.as_bytes()).err();
             let told = format!("{unread:?}");

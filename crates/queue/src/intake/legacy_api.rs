@@ -12,8 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{Known, accept};
 use super::address::{Given, mailbox};
-use super::answer::{AcceptedView, history_key};
-use super::daily_limit::{LimitView, limit_of};
+use super::answer::AcceptedView;
+use super::daily_limit::limit_of;
 use super::digest::Digest;
 use super::order::{Few, Named, OrderBody, RawRecipients, RecipientBody, SenderBody};
 use super::recipient_validator::{Deliveries, RecipientValidator, Sorted};
@@ -21,7 +21,7 @@ use super::settings::Rules;
 use super::validated_order::{self, ValidatedOrder};
 use super::validation_error::{FlawCode, Place, Unread, ValidationError, refused};
 use super::{json, text};
-use crate::auth::{Caller, Enqueuer, KeyScope};
+use crate::auth::{Caller, KeyScope, Writer};
 use crate::middleware::body::{expect, read};
 use crate::offload::SMALL_BODY;
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -59,6 +59,31 @@ pub(super) struct HistoryKeyView {
     /// For use in `PUT /queue` and `POST /track`.
     #[schema(example = "history:u17:1763618400000000000")]
     history_key: String,
+}
+
+/// An accepted order, with its history key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QueuedOrder)]
+pub(super) struct QueuedView {
+    /// For use in `POST /track`.
+    #[schema(example = "history:u17:1763618400000000000")]
+    history_key: String,
+    /// The order, as in `POST /v1/orders`.
+    #[serde(flatten)]
+    order: AcceptedView,
+}
+
+/// The daily limit in the format of the legacy API.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QueueLimit)]
+pub(super) struct QueueLimitView {
+    /// Orders sent today.
+    value: u32,
+    /// Seconds until the next day begins.
+    ttl: u64,
+    /// Orders per day; `null`: no limit.
+    #[schema(required = true)]
+    daily: Option<u32>,
 }
 
 /// A person in the format of the legacy API; ids may be numbers.
@@ -106,14 +131,14 @@ pub(super) struct QueueBody<'a> {
 
 /// Create a history key (legacy API)
 #[utoipa::path(
-    get, path = "/history_key", tag = "ancestor", operation_id = "historyKey", params(KeyAsked),
+    get, path = "/history_key", tag = "legacy", operation_id = "historyKey", params(KeyAsked),
     responses(
         (status = 200, description = "The key.", body = HistoryKeyView),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn key(
-    Enqueuer(caller): Enqueuer,
+    Writer(caller): Writer,
     State(state): State<AppState>,
     Parameters(asked): Parameters<KeyAsked>,
 ) -> Result<Json<HistoryKeyView>, Problem> {
@@ -125,9 +150,9 @@ pub(super) async fn key(
 
 /// Show the daily limit of a sender (legacy API)
 #[utoipa::path(
-    get, path = "/queue/limit", tag = "ancestor", operation_id = "queueLimit", params(LimitAsked),
+    get, path = "/queue/limit", tag = "legacy", operation_id = "queueLimit", params(LimitAsked),
     responses(
-        (status = 200, description = "Orders sent today, and the limit.", body = LimitView),
+        (status = 200, description = "Orders sent today, and the limit.", body = QueueLimitView),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -135,9 +160,9 @@ pub(super) async fn limit(
     caller: Caller,
     State(state): State<AppState>,
     Parameters(asked): Parameters<LimitAsked>,
-) -> Result<Json<LimitView>, Problem> {
+) -> Result<Json<QueueLimitView>, Problem> {
     if !caller.has(KeyScope::Read) {
-        caller.needs(KeyScope::Enqueue)?;
+        caller.needs(KeyScope::Write)?;
     }
     let bound = caller.sender.as_ref().map(SenderId::as_str);
     let uid = asked.uid.as_deref().or(bound);
@@ -152,22 +177,24 @@ pub(super) async fn limit(
         return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another role"));
     }
     let role = asked.role.as_deref().or(caller.role.as_deref());
-    limit_of(&state, &sender, role).await.map(Json)
+    let today = limit_of(&state, &sender, role).await?;
+    let ttl = today.ends.since(today.now).as_secs();
+    Ok(Json(QueueLimitView { value: today.used, ttl, daily: today.limit }))
 }
 
 /// Create an order (legacy API)
 ///
-/// 200 if it is due now, 202 with the due time if it is due later. Needs the scope `enqueue`.
+/// 200 if it is due now, 202 with the due time if it is due later. Needs the scope `write`.
 #[utoipa::path(
-    put, path = "/queue", tag = "ancestor", operation_id = "queue", request_body = QueueBody<'_>,
+    put, path = "/queue", tag = "legacy", operation_id = "queue", request_body = QueueBody<'_>,
     responses(
-        (status = 200, description = "The order is stored and due now.", body = AcceptedView),
-        (status = 202, description = "The order is stored and due at `due_at`.", body = AcceptedView),
+        (status = 200, description = "The order is stored and due now.", body = QueuedView),
+        (status = 202, description = "The order is stored and due at `deliver_at`.", body = QueuedView),
         (status = "default", description = "A problem: 403 for an unknown role, 429 above the daily limit.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn queue(
-    Enqueuer(caller): Enqueuer,
+    Writer(caller): Writer,
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -178,8 +205,11 @@ pub(super) async fn queue(
     let small = bytes.len() <= SMALL_BODY;
     let checked = state.aside.run(&share, small, move || check(&bytes, &caller, &rules)).await?;
     let (order_id, draft, sorted, deliveries) = checked;
+    let history_key = history_key(&order_id);
     let known = Known { id: Some(order_id), key: None };
-    Box::pin(accept(&state, draft, &known, sorted, deliveries)).await.map(IntoResponse::into_response)
+    let order = Box::pin(accept(&state, draft, &known, sorted, deliveries)).await?;
+    let (status, headers) = (order.http_status(), order.headers());
+    Ok((status, headers, Json(QueuedView { history_key, order })).into_response())
 }
 
 /// Checks a whole order.
@@ -191,7 +221,7 @@ fn check(
     let body: QueueBody<'_> = json::object(bytes)?;
     let order_id = history(&body)?;
     if let Some(provider) = &body.provider {
-        text::origin(provider, "/provider").map_err(|flaw| refused(vec![flaw]))?;
+        text::source(provider, "/provider").map_err(|flaw| refused(vec![flaw]))?;
     }
     if body.text.as_ref().is_some_and(|text| text.chars().count() > MOST_TEXT) {
         return Err(refused(vec![ValidationError::new(
@@ -224,7 +254,7 @@ fn check(
             email: sender.email.filter(|email| !email.is_empty()),
         }),
         text: body.text,
-        origin: body.provider,
+        source: body.provider,
         deliver_at: body.deliver_at,
         ..OrderBody::default()
     };
@@ -242,6 +272,11 @@ fn check(
     }
     let sorted = sieve.finish()?;
     Ok((order_id, draft, sorted, deliveries))
+}
+
+/// The history key of an order.
+fn history_key(order_id: &OrderId) -> String {
+    format!("history:{order_id}")
 }
 
 fn history(body: &QueueBody<'_>) -> Result<OrderId, Problem> {

@@ -45,7 +45,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use address::{Given, mailbox, normalise};
-pub use daily_limit::{LimitView, limit_of};
+pub(crate) use daily_limit::limit_of;
 pub(crate) use in_flight::InFlight;
 pub use order::OnInvalid;
 pub(crate) use text::name as display_name;

@@ -20,8 +20,8 @@ pub(crate) const MOST_ADDRESSES: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnInvalid {
-    /// The whole order is refused, and the invalid places are listed.
-    Refuse,
+    /// The whole order is rejected, and the invalid places are listed.
+    Reject,
     /// The order is accepted without them, and they are listed.
     Skip,
 }
@@ -29,7 +29,7 @@ pub enum OnInvalid {
 /// Which addresses of a recipient are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Addresses {
+pub(crate) enum AddressMode {
     /// The first valid one of each channel.
     #[default]
     First,
@@ -58,8 +58,8 @@ pub(crate) struct SenderBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = Order)]
 pub(crate) struct OrderBody<'a> {
-    /// Only in a batch: the order id, from `POST /v1/order-ids`; created if left out.
-    pub(crate) order_id: Option<String>,
+    /// Only in a batch: the order's id, from `POST /v1/order-ids`; created if left out.
+    pub(crate) id: Option<String>,
     /// The sender.
     pub(crate) sender: Option<SenderBody>,
     /// The recipients; at most 10,000. In an NDJSON upload, one per line after this object.
@@ -72,31 +72,39 @@ pub(crate) struct OrderBody<'a> {
     pub(crate) subject: Option<String>,
     /// The HTML version of the text, for channels that support it.
     pub(crate) html: Option<String>,
-    /// Texts for single channels.
-    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
-    pub(crate) texts: Option<Named<String>>,
+    /// What differs on single channels, by channel.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, OverrideBody>>)]
+    pub(crate) overrides: Option<Named<OverrideBody>>,
     /// The channels to use; default: all for which recipients have addresses.
     pub(crate) channels: Option<Vec<String>>,
     /// When it is due (RFC 3339 with an offset); default: now. A past time means now.
     pub(crate) deliver_at: Option<String>,
     /// When it expires: deliveries not sent by then are dropped (RFC 3339 with an offset).
-    pub(crate) not_after: Option<String>,
+    pub(crate) expires_at: Option<String>,
     /// Urgent orders are sent first.
     #[schema(value_type = Option<PriorityWord>)]
     pub(crate) priority: Option<Priority>,
-    /// What happens to deliveries whose outcome is unknown.
-    #[schema(value_type = Option<OnUnknownWord>)]
-    pub(crate) on_unknown: Option<OnUnknown>,
-    /// Which addresses of a recipient are used.
-    pub(crate) addresses: Option<Addresses>,
-    /// What happens to the order if some recipients are invalid.
-    pub(crate) invalid: Option<OnInvalid>,
+    /// What happens to deliveries whose outcome is unknown; default: as set for the channel.
+    pub(crate) on_unknown: Option<OnUnknownWord>,
+    /// Which addresses of a recipient are used; default: `first`.
+    pub(crate) address_mode: Option<AddressMode>,
+    /// What happens to the order if some recipients are invalid; default: the setting `orders.on_invalid`.
+    pub(crate) on_invalid: Option<OnInvalid>,
     /// Where the order came from, in the client's words.
-    pub(crate) origin: Option<String>,
+    pub(crate) source: Option<String>,
     /// The client's own data: an object of at most 8 KiB and 64 names.
     #[serde(borrow)]
     #[schema(value_type = Option<Object>)]
     pub(crate) metadata: Option<&'a RawValue>,
+}
+
+/// What differs on one channel.
+#[derive(Default, Clone, PartialEq, Eq, serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Override)]
+pub(crate) struct OverrideBody {
+    /// The text on this channel.
+    pub(crate) text: Option<String>,
 }
 
 /// One recipient.
@@ -126,17 +134,24 @@ pub(crate) enum PriorityWord {
     Bulk,
 }
 
-/// As in [`OnUnknown`].
-#[derive(ToSchema)]
-#[schema(as = OnUnknown, rename_all = "snake_case")]
-#[expect(dead_code, reason = "only describes")]
+/// As in [`OnUnknown`]; the channel's default applies if it is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = OnUnknown)]
 pub(crate) enum OnUnknownWord {
-    /// Use the channel's default.
-    Default,
     /// Retry once: a duplicate is possible.
     Retry,
     /// Leave it unknown: a loss is possible.
     Hold,
+}
+
+impl From<OnUnknownWord> for OnUnknown {
+    fn from(word: OnUnknownWord) -> Self {
+        match word {
+            OnUnknownWord::Retry => Self::Retry,
+            OnUnknownWord::Hold => Self::Hold,
+        }
+    }
 }
 
 /// Unparsed recipients, and how many more there are than one body may have.

@@ -5,10 +5,9 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::history_key;
 use super::order::SenderBody;
 use super::validated_order;
-use crate::auth::Enqueuer;
+use crate::auth::Writer;
 use crate::middleware::body::SmallJson;
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::AppState;
@@ -26,15 +25,12 @@ pub(super) struct OrderIdBody {
 pub(super) struct OrderIdView {
     /// For use in `PUT /v1/orders/{id}`.
     #[schema(example = "u17.1763618400000000000")]
-    order_id: String,
-    /// The same id as a history key.
-    #[schema(example = "history:u17:1763618400000000000")]
-    history_key: String,
+    id: String,
 }
 
 /// Create an order id
 ///
-/// Nothing is stored until the order is created; the order may be tracked before. Needs the scope `enqueue`.
+/// Nothing is stored until the order is created; the order may be waited for before. Needs the scope `write`.
 #[utoipa::path(
     post, path = "/v1/order-ids", tag = "orders", operation_id = "createOrderId",
     request_body = OrderIdBody,
@@ -44,12 +40,12 @@ pub(super) struct OrderIdView {
     ),
 )]
 pub(super) async fn create(
-    Enqueuer(caller): Enqueuer,
+    Writer(caller): Writer,
     State(state): State<AppState>,
     SmallJson(body): SmallJson<OrderIdBody>,
 ) -> Result<Json<OrderIdView>, Problem> {
     let sender = SenderBody { id: body.sender_id, ..SenderBody::default() };
     let (sender, _) = validated_order::sender(&caller, Some(&sender), None)?;
     let order_id = state.mint(&sender);
-    Ok(Json(OrderIdView { order_id: order_id.wire_id(), history_key: history_key(&order_id) }))
+    Ok(Json(OrderIdView { id: order_id.wire_id() }))
 }

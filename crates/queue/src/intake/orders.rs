@@ -21,7 +21,7 @@ use super::settings::Rules;
 use super::upload;
 use super::validated_order::ValidatedOrder;
 use super::validation_error::{FlawCode, Place, ValidationError, refused};
-use crate::auth::{Caller, Enqueuer};
+use crate::auth::{Caller, Writer};
 use crate::middleware::body::{expect, read};
 use crate::offload::SMALL_BODY;
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -57,7 +57,7 @@ impl CreateQuery {
 /// per line, up to 2,000,000. A success response means that the order is stored as `durability` says. While a part of
 /// the database is unreachable, new orders get an id in a part that is reachable. Only requests bound to the
 /// unreachable part get 503 with `Retry-After`: their key was already used for an order there, or their key or the
-/// sender's day is stored there. Needs the scope `enqueue`.
+/// sender's day is stored there. Needs the scope `write`.
 ///
 /// Codes of invalid places in `errors`: `malformed_json`, `not_an_object`, `duplicate_key`, `unknown_field`,
 /// `required`, `wrong_type`, `unknown_value`, `out_of_range`, `invalid_id`, `invalid_text`, `empty_text`,
@@ -75,7 +75,7 @@ impl CreateQuery {
     ),
 )]
 pub(super) async fn create(
-    Enqueuer(caller): Enqueuer,
+    Writer(caller): Writer,
     State(state): State<AppState>,
     Parameters(asked): Parameters<CreateQuery>,
     request: Request,
@@ -89,7 +89,7 @@ pub(super) async fn create(
 /// Sending the same order again returns the same response; another order under the same id gets 409. Ids are created
 /// by `POST /v1/order-ids`. An id determines the part of the database that holds the order; while that part is
 /// unreachable, the response is 503 with `Retry-After`. Bodies are the same as for `POST /v1/orders`. Needs the scope
-/// `enqueue`.
+/// `write`.
 #[utoipa::path(
     put, path = "/v1/orders/{id}", tag = "orders", operation_id = "putOrder",
     params(("id" = String, Path, description = "The order's id."), CreateQuery),
@@ -101,7 +101,7 @@ pub(super) async fn create(
     ),
 )]
 pub(super) async fn put(
-    Enqueuer(caller): Enqueuer,
+    Writer(caller): Writer,
     State(state): State<AppState>,
     OrderIdPath(id): OrderIdPath,
     Parameters(asked): Parameters<CreateQuery>,
@@ -143,9 +143,9 @@ async fn whole(
     let (rules, id, share) = (state.rules.clone(), known.id.clone(), caller.share.clone());
     let checked = state.aside.run(&share, bytes.len() <= SMALL_BODY, move || {
         let parsed: OrderBody<'_> = json::object(&bytes)?;
-        if parsed.order_id.is_some() {
+        if parsed.id.is_some() {
             let detail = "not allowed here; give the id in the path: PUT /v1/orders/{id}";
-            return Err(refused(vec![ValidationError::new("/order_id", FlawCode::NotAllowedHere, detail)]));
+            return Err(refused(vec![ValidationError::new("/id", FlawCode::NotAllowedHere, detail)]));
         }
         let (draft, sorted, mut deliveries) = check(parsed, &caller, id.as_ref(), &rules)?;
         let count = dry.then(|| {

@@ -73,17 +73,16 @@ fn names() -> impl Strategy<Value = String> {
         "text",
         "subject",
         "html",
-        "texts",
+        "overrides",
         "channels",
         "deliver_at",
-        "not_after",
+        "expires_at",
         "priority",
         "on_unknown",
-        "addresses",
-        "invalid",
-        "origin",
+        "address_mode",
+        "on_invalid",
+        "source",
         "metadata",
-        "order_id",
     ];
     prop_oneof![8 => proptest::sample::select(known).prop_map(str::to_owned), 1 => "\\PC{0,8}"]
 }
@@ -123,10 +122,10 @@ proptest! {
         let rules = rules();
         let list: Vec<Value> = recipients.iter().map(|(recipient, _)| recipient.clone()).collect();
         let order = |invalid: &str| {
-            json!({"sender": {"id": "u1"}, "text": "x", "recipients": list, "invalid": invalid}).to_string()
+            json!({"sender": {"id": "u1"}, "text": "x", "recipients": list, "on_invalid": invalid}).to_string()
         };
         let good = recipients.iter().filter(|(_, good)| *good).count();
-        let refused = checked(&order("refuse"), &rules);
+        let refused = checked(&order("reject"), &rules);
         prop_assert_eq!(refused.is_ok(), good == recipients.len() && good > 0);
         match checked(&order("skip"), &rules) {
             Err(_) => prop_assert_eq!(good, 0),

@@ -7,7 +7,7 @@ use posthaste_model::{Channel, Delivery};
 use super::address::{self, Given};
 use super::digest::Digest;
 use super::ids::Ids;
-use super::order::{Addresses, Few, MOST_ADDRESSES, OnInvalid, RecipientBody};
+use super::order::{AddressMode, Few, MOST_ADDRESSES, OnInvalid, RecipientBody};
 use super::settings::{Rules, is_role};
 use super::sms_limits::Paid;
 use super::text;
@@ -67,8 +67,8 @@ impl RecipientValidator {
         Self {
             rules: rules.clone(),
             channels: draft.channels.clone(),
-            all: draft.addresses == Addresses::All,
-            skip: draft.invalid == OnInvalid::Skip,
+            all: draft.address_mode == AddressMode::All,
+            skip: draft.on_invalid == OnInvalid::Skip,
             worded: draft.content.text.is_empty().then(|| draft.content.texts.keys().cloned().collect()),
             wordless: Vec::new(),
             ids: Ids::new(chance),
@@ -205,7 +205,7 @@ impl RecipientValidator {
         }
     }
 
-    /// No one is sent an empty message: a missing text refuses the order, whatever `invalid` says.
+    /// No one is sent an empty message: a missing text refuses the order, whatever `on_invalid` says.
     fn has_text(&mut self, channel: &Channel) {
         let worded = self.worded.as_ref().is_none_or(|worded| worded.contains(channel));
         if !worded && !self.wordless.contains(channel) {

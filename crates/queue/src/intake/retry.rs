@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accept::{count, problem};
-use super::answer::{history_key, stored};
+use super::answer::stored;
 use super::idempotency::{IdempotencyBinding, IdempotencyKey, REPLAYED, outcome_unknown};
 use super::settings::is_role;
 use super::sms_limits::{self, Paid};
 use super::validation_error::{FlawCode, ValidationError, refused};
 use super::{digest, send_as, times};
-use crate::auth::{Caller, Enqueuer};
+use crate::auth::{Caller, Writer};
 use crate::middleware::body::SmallJson;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::OrderIdPath;
@@ -38,9 +38,9 @@ const THROUGH: &[DeliveryState] = &[DeliveryState::Sent, DeliveryState::Delivere
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryBody {
-    /// Deliveries in these states: `failed`, `unknown`, `expired`, `cancelled`; with `recipient_ids` also `sent`,
+    /// Deliveries with these statuses: `failed`, `unknown`, `expired`, `cancelled`; with `recipient_ids` also `sent`,
     /// `delivered`. Default: the first four.
-    states: Option<Vec<String>>,
+    statuses: Option<Vec<String>>,
     /// Deliveries of these recipients, at most 1,000; default: all recipients.
     recipient_ids: Option<Vec<String>>,
     /// When the new order is due (RFC 3339 with an offset); default: now. A past time means now.
@@ -51,19 +51,18 @@ pub(super) struct RetryBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RetryView {
     /// Its id.
-    order_id: String,
-    /// The same id as a history key.
-    history_key: String,
+    id: String,
     /// The order whose deliveries are retried.
     retry_of: String,
     /// Number of deliveries retried.
-    recipients: u32,
+    delivery_count: u32,
     /// The same, by channel.
-    deliveries: BTreeMap<String, u32>,
+    delivery_counts: BTreeMap<String, u32>,
     /// When it is due.
-    due_at: ApiTime,
+    deliver_at: ApiTime,
     /// `quiet_hours` if quiet hours moved the order.
-    moved_by: Option<&'static str>,
+    #[schema(required = true)]
+    delay_reason: Option<&'static str>,
 }
 
 /// The checked selection.
@@ -77,7 +76,7 @@ struct Choice {
 ///
 /// Creates a new order with the text of the old one, which is not changed. Deliveries whose outcome is still being
 /// resolved are not included. With `Idempotency-Key`, a repeat within 24 hours returns the same order. A retry does
-/// not count towards the daily limit. Needs the scope `enqueue`.
+/// not count towards the daily limit. Needs the scope `write`.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/retry", tag = "orders", operation_id = "retryOrder",
     params(
@@ -91,7 +90,7 @@ struct Choice {
     ),
 )]
 pub(super) async fn retry(
-    Enqueuer(caller): Enqueuer,
+    Writer(caller): Writer,
     State(state): State<AppState>,
     OrderIdPath(old): OrderIdPath,
     headers: HeaderMap,
@@ -221,15 +220,14 @@ fn show(
     again: bool,
 ) -> Response {
     let view = RetryView {
-        order_id: order_id.wire_id(),
-        history_key: history_key(order_id),
+        id: order_id.wire_id(),
         retry_of: old.wire_id(),
-        recipients: deliveries.values().sum(),
-        deliveries,
-        due_at: ApiTime(due),
-        moved_by: moved.filter(|moved| *moved == due).map(|_| "quiet_hours"),
+        delivery_count: deliveries.values().sum(),
+        delivery_counts: deliveries,
+        deliver_at: ApiTime(due),
+        delay_reason: moved.filter(|moved| *moved == due).map(|_| "quiet_hours"),
     };
-    let location = HeaderValue::from_str(&format!("/v1/orders/{}", view.order_id));
+    let location = HeaderValue::from_str(&format!("/v1/orders/{}", view.id));
     let mut response = (StatusCode::ACCEPTED, Json(view)).into_response();
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
@@ -243,19 +241,23 @@ fn show(
 fn choice(body: &RetryBody) -> Result<Choice, Problem> {
     let mut flaws = Vec::new();
     let mut states = Vec::new();
-    for (at, name) in body.states.iter().flatten().enumerate() {
+    for (at, name) in body.statuses.iter().flatten().enumerate() {
         let named = body.recipient_ids.is_some();
         let allowed = LOST.iter().chain(THROUGH.iter().filter(|_| named)).find(|state| state.word() == name);
         match allowed {
             Some(state) => states.push(*state),
             None => {
                 let detail = "must be failed, unknown, expired or cancelled; with recipient_ids also sent or delivered";
-                flaws.push(ValidationError::new(format!("/states/{at}"), FlawCode::UnknownValue, detail));
+                flaws.push(ValidationError::new(format!("/statuses/{at}"), FlawCode::UnknownValue, detail));
             }
         }
     }
-    if body.states.as_ref().is_some_and(Vec::is_empty) {
-        flaws.push(ValidationError::new("/states", FlawCode::Required, "name at least one, or leave it out"));
+    if body.statuses.as_ref().is_some_and(Vec::is_empty) {
+        flaws.push(ValidationError::new(
+            "/statuses",
+            FlawCode::Required,
+            "name at least one, or leave it out",
+        ));
     }
     let ids = body.recipient_ids.as_deref().unwrap_or_default();
     if body.recipient_ids.is_some() && (ids.is_empty() || ids.len() > MOST_RECIPIENTS) {
@@ -281,7 +283,7 @@ fn choice(body: &RetryBody) -> Result<Choice, Problem> {
 /// A repeated request is recognised by its content.
 fn digest(old: &OrderId, body: &RetryBody) -> [u8; 12] {
     let join = |list: &Option<Vec<String>>| list.as_ref().map(|list| list.join(",")).unwrap_or_default();
-    let (states, ids) = (join(&body.states), join(&body.recipient_ids));
+    let (states, ids) = (join(&body.statuses), join(&body.recipient_ids));
     let at = body.deliver_at.as_deref().unwrap_or_default();
     digest::of_bytes(&[b"retry", old.as_str().as_bytes(), states.as_bytes(), ids.as_bytes(), at.as_bytes()])
 }

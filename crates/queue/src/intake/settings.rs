@@ -33,7 +33,7 @@ pub struct OrderSettings {
     pub max_text: usize,
     /// Maximum characters in an HTML part.
     pub max_html: usize,
-    /// How long after its due time an order expires if it has no `not_after`.
+    /// How long after its due time an order expires if it has no `expires_at`.
     pub span: HumanDuration,
     /// The longest such time an order may set.
     pub max_span: HumanDuration,
@@ -46,8 +46,8 @@ pub struct OrderSettings {
     pub phone_countries: Vec<String>,
     /// How strictly phone numbers are checked.
     pub phone_strictness: Strictness,
-    /// What happens to an order with invalid recipients if it does not say: refused, or accepted without them.
-    pub invalid: OnInvalid,
+    /// What happens to an order with invalid recipients if it does not say: rejected, or accepted without them.
+    pub on_invalid: OnInvalid,
     /// Channels an order may use.
     pub channels: Vec<Channel>,
 }
@@ -114,7 +114,7 @@ pub struct Rules {
     pub(crate) max_span: Duration,
     pub(crate) max_ahead: Duration,
     pub(crate) phones: PhoneRules,
-    pub(crate) invalid: OnInvalid,
+    pub(crate) on_invalid: OnInvalid,
     pub(crate) channels: Vec<Channel>,
     pub(crate) quiet: Option<QuietHours>,
     pub(crate) day_zone: TimeZone,
@@ -172,7 +172,7 @@ impl Rules {
             max_span: orders.max_span.get(),
             max_ahead: orders.max_ahead.get(),
             phones,
-            invalid: orders.invalid,
+            on_invalid: orders.on_invalid,
             channels: orders.channels.clone(),
             quiet: quiet.enabled.then_some(hours),
             day_zone: zone("daily_limits.zone", &daily.zone)?,

@@ -6,8 +6,8 @@ use super::validation_error::{FlawCode, ValidationError};
 pub(crate) const MOST_NAME: usize = 256;
 /// Maximum characters of a subject.
 const MOST_SUBJECT: usize = 255;
-/// Maximum characters of an order's origin.
-const MOST_ORIGIN: usize = 256;
+/// Maximum characters of an order's source.
+const MOST_SOURCE: usize = 256;
 
 /// A message text: something visible; line breaks and tabs are allowed, other control characters are not.
 pub(crate) fn message(text: &str, most: usize, pointer: &str) -> Result<(), ValidationError> {
@@ -33,8 +33,8 @@ pub(crate) fn name(text: &str, pointer: &str) -> Result<(), ValidationError> {
 }
 
 /// Where an order came from, in the client's words.
-pub(crate) fn origin(text: &str, pointer: &str) -> Result<(), ValidationError> {
-    line(text, MOST_ORIGIN, pointer)
+pub(crate) fn source(text: &str, pointer: &str) -> Result<(), ValidationError> {
+    line(text, MOST_SOURCE, pointer)
 }
 
 fn line(text: &str, most: usize, pointer: &str) -> Result<(), ValidationError> {

@@ -76,16 +76,16 @@ pub(crate) fn due(text: &str, now: UnixMs, ahead: Duration) -> Result<Option<Uni
 }
 
 /// Parses the expiry of an order with this due time.
-pub(crate) fn not_after(text: &str, due: UnixMs, longest: Duration) -> Result<UnixMs, ValidationError> {
-    let end = parse(text).ok_or_else(|| invalid("/not_after"))?;
+pub(crate) fn expires(text: &str, due: UnixMs, longest: Duration) -> Result<UnixMs, ValidationError> {
+    let end = parse(text).ok_or_else(|| invalid("/expires_at"))?;
     if end <= due {
         let detail = format!("must be after the due time, {}", ApiTime(due));
-        return Err(ValidationError::new("/not_after", FlawCode::ExpiresBeforeDelivery, detail));
+        return Err(ValidationError::new("/expires_at", FlawCode::ExpiresBeforeDelivery, detail));
     }
     let last = due.after(longest);
     if end > last {
         let detail = format!("must be at most {}", ApiTime(last));
-        return Err(ValidationError::new("/not_after", FlawCode::TimeOutOfRange, detail));
+        return Err(ValidationError::new("/expires_at", FlawCode::TimeOutOfRange, detail));
     }
     Ok(end)
 }
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_order_ends_after_it_is_due_and_not_in_ten_years() {
-        let told = |ms: u64| not_after(&show(UnixMs(ms)), NOW, YEAR);
+        let told = |ms: u64| expires(&show(UnixMs(ms)), NOW, YEAR);
         assert_eq!(told(NOW.0).unwrap_err().code, FlawCode::ExpiresBeforeDelivery);
         assert_eq!(told(NOW.0 + 1), Ok(UnixMs(NOW.0 + 1)));
         assert_eq!(told(NOW.0 + 3_660 * 86_400_000).unwrap_err().code, FlawCode::TimeOutOfRange);

@@ -132,8 +132,8 @@ fn first_line(
     if body.recipients.is_some() {
         return not_allowed("/recipients", "not allowed here; put one recipient per line after the order");
     }
-    if body.order_id.is_some() {
-        return not_allowed("/order_id", "not allowed here; give the id in the path: PUT /v1/orders/{id}");
+    if body.id.is_some() {
+        return not_allowed("/id", "not allowed here; give the id in the path: PUT /v1/orders/{id}");
     }
     let digest = Digest::of(&body);
     Ok((ValidatedOrder::new(body, caller, id, rules)?, digest))

@@ -6,7 +6,7 @@ use posthaste_model::{Channel, Content, OnUnknown, OrderId, Priority, SenderId, 
 use posthaste_store::{KeyId, NewOrderHead};
 
 use super::address::mailbox;
-use super::order::{Addresses, OnInvalid, OrderBody, SenderBody};
+use super::order::{AddressMode, OnInvalid, OrderBody, SenderBody};
 use super::settings::{Rules, is_role};
 use super::validation_error::{FlawCode, ValidationError, ValidationErrors, refused};
 use super::{send_as, text, times};
@@ -34,10 +34,10 @@ pub(crate) struct ValidatedOrder {
     pub(crate) channels: Option<Vec<Channel>>,
     pub(crate) priority: Priority,
     pub(crate) on_unknown: OnUnknown,
-    pub(crate) addresses: Addresses,
-    pub(crate) invalid: OnInvalid,
+    pub(crate) address_mode: AddressMode,
+    pub(crate) on_invalid: OnInvalid,
     deliver_at: Option<String>,
-    not_after: Option<String>,
+    expires_at: Option<String>,
 }
 
 /// When an order is due and when it expires.
@@ -46,7 +46,7 @@ pub(crate) struct Times {
     /// `None`: now.
     pub(crate) due: Option<UnixMs>,
     /// `None`: the default span.
-    pub(crate) not_after: Option<UnixMs>,
+    pub(crate) expires: Option<UnixMs>,
     /// Whether quiet hours moved it.
     pub(crate) moved: bool,
 }
@@ -57,11 +57,11 @@ pub(crate) fn sender(
     body: Option<&SenderBody>,
     id: Option<&OrderId>,
 ) -> Result<(SenderId, Option<String>), Problem> {
-    caller.needs(KeyScope::Enqueue)?;
+    caller.needs(KeyScope::Write)?;
     let named = body.and_then(|sender| sender.id.as_deref());
     let of_id = id.map(OrderId::sender);
     let bound = caller.sender.as_ref().map(SenderId::as_str);
-    let free = caller.has(KeyScope::ActAs);
+    let free = caller.has(KeyScope::AnySender);
     let chosen = of_id.or(named).or(bound);
     let Some(chosen) = chosen else {
         return Err(refused(vec![ValidationError::new("/sender/id", FlawCode::Required, "name the sender")]));
@@ -129,11 +129,11 @@ impl ValidatedOrder {
             content,
             channels,
             priority: body.priority.unwrap_or(Priority::Bulk),
-            on_unknown: body.on_unknown.unwrap_or_default(),
-            addresses: body.addresses.unwrap_or_default(),
-            invalid: body.invalid.unwrap_or(rules.invalid),
+            on_unknown: body.on_unknown.map(OnUnknown::from).unwrap_or_default(),
+            address_mode: body.address_mode.unwrap_or_default(),
+            on_invalid: body.on_invalid.unwrap_or(rules.on_invalid),
             deliver_at: body.deliver_at,
-            not_after: body.not_after,
+            expires_at: body.expires_at,
         })
     }
 
@@ -151,14 +151,14 @@ impl ValidatedOrder {
         let base = asked.unwrap_or(now);
         let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, self.priority, order_id));
         let due = moved.or(asked);
-        let not_after = match &self.not_after {
+        let expires = match &self.expires_at {
             Some(text) => {
-                let end = times::not_after(text, due.unwrap_or(now), rules.max_span);
+                let end = times::expires(text, due.unwrap_or(now), rules.max_span);
                 Some(end.map_err(|flaw| vec![flaw])?)
             }
             None => None,
         };
-        Ok(Times { due, not_after, moved: moved.is_some() })
+        Ok(Times { due, expires, moved: moved.is_some() })
     }
 
     /// The head of the order under this id.
@@ -168,7 +168,7 @@ impl ValidatedOrder {
             due: times.due,
             priority: self.priority,
             on_unknown: self.on_unknown,
-            not_after: times.not_after,
+            not_after: times.expires,
             span: rules.span,
             content: self.content.clone(),
         }
@@ -228,7 +228,7 @@ fn content(
         subject: checked(&body.subject, "/subject", &text::subject),
         html: checked(&body.html, "/html", &|html, at| text::message(html, rules.max_html, at)),
         sender_name: checked(&sender.name, "/sender/name", &text::name),
-        origin: checked(&body.origin, "/origin", &text::origin).expose().to_owned(),
+        origin: checked(&body.source, "/source", &text::source).expose().to_owned(),
         role: role.unwrap_or_default(),
         ..Content::default()
     };
@@ -237,7 +237,7 @@ fn content(
             flaws.keep(text::message(given, rules.max_text, "/text"));
             out.text = Text::new(given);
         }
-        None if body.texts.is_none() => {
+        None if body.overrides.is_none() => {
             flaws.add(ValidationError::new("/text", FlawCode::Required, "the order has no text"))
         }
         None => {}
@@ -256,13 +256,14 @@ fn content(
 
 fn texts(body: &OrderBody<'_>, rules: &Rules, flaws: &mut ValidationErrors) -> BTreeMap<Channel, Text> {
     let mut out = BTreeMap::new();
-    for (name, given) in body.texts.iter().flat_map(|texts| &texts.0) {
-        match known_channel(name, rules) {
-            Some(channel) => {
-                flaws.keep(text::message(given, rules.max_text, &format!("/texts/{channel}")));
-                out.insert(channel.clone(), Text::new(given));
-            }
-            None => flaws.add(ValidationError::new("/texts", FlawCode::UnknownChannel, one_of(rules))),
+    for (name, changed) in body.overrides.iter().flat_map(|overrides| &overrides.0) {
+        let Some(channel) = known_channel(name, rules) else {
+            flaws.add(ValidationError::new("/overrides", FlawCode::UnknownChannel, one_of(rules)));
+            continue;
+        };
+        if let Some(given) = &changed.text {
+            flaws.keep(text::message(given, rules.max_text, &format!("/overrides/{channel}/text")));
+            out.insert(channel.clone(), Text::new(given));
         }
     }
     out

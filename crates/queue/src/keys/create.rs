@@ -47,11 +47,11 @@ pub enum MintError {
     /// Correct the name.
     #[error("the name must be 1 to 64 bytes without control characters")]
     Name,
-    /// Name a sender: a key without `act_as` that sends or reads must be bound to one.
-    #[error("a key without act_as must be bound to a sender")]
+    /// Name a sender: a key without `any_sender` that sends or reads must be bound to one.
+    #[error("a key without any_sender must be bound to a sender")]
     Unbound,
-    /// Leave the sender and role out: with `act_as`, each order names them.
-    #[error("a key with act_as must not be bound to a sender or role")]
+    /// Leave the sender and role out: with `any_sender`, each order names them.
+    #[error("a key with any_sender must not be bound to a sender or role")]
     Bound,
     /// Name a scope.
     #[error("a key needs at least one scope")]
@@ -129,11 +129,11 @@ fn check(wanted: &Wanted) -> Result<(), MintError> {
         return Err(MintError::Powerless);
     }
     let bound = wanted.sender.is_some();
-    match wanted.scopes.contains(KeyScope::ActAs) {
+    match wanted.scopes.contains(KeyScope::AnySender) {
         true if bound || wanted.role.is_some() => Err(MintError::Bound),
         false
             if !bound
-                && (wanted.scopes.contains(KeyScope::Enqueue) || wanted.scopes.contains(KeyScope::Read)) =>
+                && (wanted.scopes.contains(KeyScope::Write) || wanted.scopes.contains(KeyScope::Read)) =>
         {
             Err(MintError::Unbound)
         }

@@ -13,11 +13,10 @@ use crate::timestamp::ApiTime;
 
 /// All channels.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Couriers {
-    couriers: Vec<Courier>,
-    /// Partitions of the database that are unreachable now: couriers were only looked for in the others. Left out if
-    /// all partitions answer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+pub(super) struct CourierList {
+    /// One for each channel.
+    items: Vec<Courier>,
+    /// Partitions of the database that are unreachable now: couriers were only looked for in the others.
     partitions_missing: Vec<u16>,
 }
 
@@ -28,11 +27,13 @@ struct Courier {
     #[schema(example = "email")]
     channel: String,
     /// When one of its couriers was last seen.
-    last_seen: Option<ApiTime>,
+    #[schema(required = true)]
+    last_seen_at: Option<ApiTime>,
     /// Whether a courier is running now.
-    present: bool,
+    online: bool,
     /// Whether the provider reports what happened to a message after taking it; `null` until a courier has reported it.
-    receipts: Option<bool>,
+    #[schema(required = true)]
+    delivery_receipts: Option<bool>,
 }
 
 /// List channels and their couriers
@@ -41,21 +42,24 @@ struct Courier {
 #[utoipa::path(
     get, path = "/v1/couriers", tag = "couriers", operation_id = "listCouriers",
     responses(
-        (status = 200, description = "The channels.", body = Couriers),
+        (status = 200, description = "The channels.", body = CourierList),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list(caller: Caller, State(state): State<AppState>) -> Result<Json<Couriers>, Problem> {
+pub(super) async fn list(
+    caller: Caller,
+    State(state): State<AppState>,
+) -> Result<Json<CourierList>, Problem> {
     if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Admin) {
         return Err(Problem::new(Code::InsufficientScope, "the key needs the scope read or admin"));
     }
     let receipts = state.receipts.said().await?;
-    let couriers = state.store.couriers().await?.into_iter().map(|seen| Courier {
-        receipts: receipts.get(&seen.channel).copied(),
+    let items = state.store.couriers().await?.into_iter().map(|seen| Courier {
+        delivery_receipts: receipts.get(&seen.channel).copied(),
         channel: seen.channel.to_string(),
-        last_seen: seen.last_seen.map(ApiTime),
-        present: seen.present,
+        last_seen_at: seen.last_seen.map(ApiTime),
+        online: seen.present,
     });
     let partitions_missing = state.store.partitions_away();
-    Ok(Json(Couriers { couriers: couriers.collect(), partitions_missing }))
+    Ok(Json(CourierList { items: items.collect(), partitions_missing }))
 }

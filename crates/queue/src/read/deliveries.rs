@@ -8,42 +8,48 @@ use utoipa::ToSchema;
 use crate::order_response::reason_word;
 use crate::timestamp::ApiTime;
 
-/// One address of one recipient, and the state of its delivery.
+/// One address of one recipient, and the status of its delivery.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RecipientDelivery {
+#[schema(as = Delivery)]
+pub(super) struct DeliveryView {
     /// Position of the recipient in the order, from 0.
-    index: u32,
+    recipient_index: u32,
     /// The client's own id of the recipient.
+    #[schema(required = true)]
     recipient_id: Option<String>,
     /// The recipient's name.
-    name: Option<String>,
+    #[schema(required = true)]
+    recipient_name: Option<String>,
     /// The channel.
     #[schema(example = "email")]
     channel: String,
     /// The address in its normalised form.
     address: String,
     /// `pending`, `sending`, `sent`, `delivered`, `failed`, `unknown`, `suppressed`, `expired` or `cancelled`.
-    state: &'static str,
-    /// Why it is in this state, as a stable word; `provider_error` is one that only the provider's code describes.
-    #[schema(example = "provider_error")]
+    status: &'static str,
+    /// Why it has this status, as a stable word; `provider_error` is one that only the provider's code describes.
+    #[schema(example = "provider_error", required = true)]
     reason: Option<&'static str>,
     /// The provider's code: an SMTP reply code, an HTTP status, or an error of its own list; `null` unless `reason` is
     /// `provider_error`.
-    #[schema(example = 550)]
+    #[schema(example = 550, required = true)]
     provider_code: Option<u16>,
-    /// Attempts started so far.
-    attempts: u8,
+    /// Number of attempts started so far.
+    attempt_count: u8,
     /// When it last changed, to the second; `null` if nothing has happened yet.
+    #[schema(required = true)]
     updated_at: Option<ApiTime>,
     /// The earliest time it continues, if known.
-    next_at: Option<ApiTime>,
-    /// What it waits for: `due` (its due time), `quiet_hours` (their end), `retry`, `throttle` (the provider asked to
-    /// wait), `channel_stopped` (the provider refused the credentials), `no_courier`, `courier` (its turn),
-    /// `provider` (a reply), `resolver`.
-    waits_for: Option<&'static str>,
+    #[schema(required = true)]
+    next_attempt_at: Option<ApiTime>,
+    /// What it waits for: `schedule` (its due time), `quiet_hours` (their end), `retry`, `rate_limit` (the provider
+    /// asked to wait), `channel_stopped` (the provider refused the credentials), `no_courier`, `courier` (its turn),
+    /// `provider` (a reply), `outcome_check` (whether a message of unknown outcome arrived).
+    #[schema(required = true)]
+    waiting_for: Option<&'static str>,
 }
 
-impl RecipientDelivery {
+impl DeliveryView {
     /// `quiet`: quiet hours moved the order.
     pub(super) fn new(listed: ListedDelivery, quiet: bool) -> Self {
         let ListedDelivery { channel, delivery, outcome, waits_for } = listed;
@@ -52,18 +58,18 @@ impl RecipientDelivery {
             outcome.state == State::Pending && outcome.attempt == 0 && outcome.not_before.is_none();
         let next_at: Option<UnixMs> = waits_for.and_then(WaitingFor::at);
         Self {
-            index: delivery.index,
+            recipient_index: delivery.index,
             recipient_id: given(delivery.recipient),
-            name: given(delivery.name),
+            recipient_name: given(delivery.name),
             channel: channel.to_string(),
             address: delivery.address.expose().to_owned(),
-            state: outcome.state.word(),
+            status: outcome.state.word(),
             reason: reason_word(outcome.reason),
             provider_code: outcome.reason.provider_code(),
-            attempts: outcome.attempt,
+            attempt_count: outcome.attempt,
             updated_at: (!untouched).then_some(ApiTime(outcome.changed)),
-            next_at: next_at.map(ApiTime),
-            waits_for: waits_for.map(|what| match what {
+            next_attempt_at: next_at.map(ApiTime),
+            waiting_for: waits_for.map(|what| match what {
                 WaitingFor::Due(_) if quiet => "quiet_hours",
                 other => other.word(),
             }),

@@ -1,16 +1,17 @@
-//! `GET /v1/senders/{id}/limit`.
+//! `GET /v1/senders/{id}/daily-limit`.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use posthaste_model::SenderId;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Parameters;
 use crate::auth::Caller;
-use crate::intake::{LimitView, limit_of};
+use crate::intake::limit_of;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::state::AppState;
+use crate::timestamp::ApiTime;
 
 /// Query of the limit.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -21,14 +22,30 @@ pub(super) struct LimitQuery {
     role: Option<String>,
 }
 
+/// How many orders a sender has sent today, and may still send.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DailyLimit)]
+pub(super) struct DailyLimitView {
+    /// Orders sent today.
+    used: u32,
+    /// Orders per day; `null`: no limit.
+    #[schema(required = true)]
+    limit: Option<u32>,
+    /// Orders that may still be sent today; `null`: no limit.
+    #[schema(required = true)]
+    remaining: Option<u32>,
+    /// When the next day begins.
+    resets_at: ApiTime,
+}
+
 /// Show the daily limit of a sender
 ///
-/// Needs the scope `read` or `enqueue`.
+/// Needs the scope `read` or `write`.
 #[utoipa::path(
-    get, path = "/v1/senders/{id}/limit", tag = "senders", operation_id = "getLimit",
+    get, path = "/v1/senders/{id}/daily-limit", tag = "senders", operation_id = "getDailyLimit",
     params(("id" = String, Path, description = "The sender's id."), LimitQuery),
     responses(
-        (status = 200, description = "Orders sent today, and the limit.", body = LimitView),
+        (status = 200, description = "Orders sent today, and the limit.", body = DailyLimitView),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -37,10 +54,10 @@ pub(super) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
     Parameters(asked): Parameters<LimitQuery>,
-) -> Result<Json<LimitView>, Problem> {
+) -> Result<Json<DailyLimitView>, Problem> {
     use posthaste_store::KeyScope;
-    if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Enqueue) {
-        return Err(Problem::new(Code::InsufficientScope, "the key needs the scope read or enqueue"));
+    if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Write) {
+        return Err(Problem::new(Code::InsufficientScope, "the key needs the scope read or write"));
     }
     let sender: SenderId = id.parse().map_err(|_| {
         Problem::parameter("id", "invalid_id", "must be 1 to 64 characters of A-Z a-z 0-9 _ -")
@@ -55,5 +72,11 @@ pub(super) async fn show(
         (Some(bound), _) => Some(bound.as_str()),
         (None, role) => role,
     };
-    limit_of(&state, &sender, role).await.map(Json)
+    let today = limit_of(&state, &sender, role).await?;
+    Ok(Json(DailyLimitView {
+        used: today.used,
+        limit: today.limit,
+        remaining: today.limit.map(|limit| limit.saturating_sub(today.used)),
+        resets_at: ApiTime(today.ends),
+    }))
 }

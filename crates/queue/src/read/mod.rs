@@ -1,12 +1,12 @@
-//! Reads orders, their recipients, couriers and limits.
+//! Reads orders, their deliveries, couriers and limits.
 
 mod couriers;
 mod deliveries;
+mod delivery_list;
 mod limit;
 mod orders;
 mod page;
 mod parameters;
-mod recipients;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,7 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(orders::list))
         .routes(routes!(orders::show))
-        .routes(routes!(recipients::list))
+        .routes(routes!(delivery_list::list))
         .routes(routes!(couriers::list))
         .routes(routes!(limit::show))
 }

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::page::link;
 use super::{OrderIdPath, Parameters, number};
 use crate::auth::{Caller, Reader};
-use crate::order_response::{OrderState, OrderView, Provenance};
+use crate::order_response::{OrderStatus, OrderView, Provenance};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::state::AppState;
 use crate::timestamp::ApiTime;
@@ -29,13 +29,13 @@ pub(super) struct OrdersQuery {
     /// Only orders of this sender. A bound key sees only its own sender's orders.
     sender_id: Option<String>,
     /// `scheduled`, `running`, `finished`, `finished_with_failures` or `cancelled`; separate several with commas.
-    state: Option<String>,
-    /// Accepted at this time or later (RFC 3339).
+    status: Option<String>,
+    /// Created at this time or later (RFC 3339).
     #[param(value_type = Option<ApiTime>)]
-    from: Option<String>,
-    /// Accepted before this time (RFC 3339).
+    created_after: Option<String>,
+    /// Created before this time (RFC 3339).
     #[param(value_type = Option<ApiTime>)]
-    to: Option<String>,
+    created_before: Option<String>,
     /// Orders per page, 1 to 200; default 50. A page may be shorter even when more follow.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
@@ -48,14 +48,13 @@ pub(super) struct OrdersQuery {
 pub(super) struct OrderPage {
     /// Newest first.
     items: Vec<OrderView>,
-    /// Orders of the page that can't be read, each with the reason; left out if there are none. If `state` is given,
-    /// none are listed, because their state is unknown.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Orders of the page that can't be read, each with the reason. If `status` is given, none are listed, because
+    /// their status is unknown.
     unreadable: Vec<UnreadableOrder>,
     /// Cursor of the next page; `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
-    /// Partitions of the database that are unreachable now: their orders are missing here. Left out if all partitions answer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Partitions of the database that are unreachable now: their orders are missing here.
     partitions_missing: Vec<u16>,
 }
 
@@ -63,7 +62,7 @@ pub(super) struct OrderPage {
 #[derive(Debug, Serialize, ToSchema)]
 struct UnreadableOrder {
     /// Its id.
-    order_id: String,
+    id: String,
     /// Why: `newer_version`, `wrong_type`, `damaged`, or `ended_by_operator` if an operator ended it because it could
     /// not be read.
     #[schema(example = "damaged")]
@@ -72,7 +71,7 @@ struct UnreadableOrder {
 
 impl UnreadableOrder {
     fn new(order_id: &OrderId, why: UnreadableRecord) -> Self {
-        Self { order_id: order_id.wire_id(), reason: why.word() }
+        Self { id: order_id.wire_id(), reason: why.word() }
     }
 }
 
@@ -92,7 +91,7 @@ pub(super) async fn list(
     Parameters(asked): Parameters<OrdersQuery>,
 ) -> Result<Response, Problem> {
     let filter = filter(&caller, &asked)?;
-    let states = states(asked.state.as_deref())?;
+    let statuses = statuses(asked.status.as_deref())?;
     let limit = number("limit", asked.limit.as_deref(), 1..=200, 50)?;
     let forged = || {
         Problem::parameter(
@@ -102,7 +101,7 @@ pub(super) async fn list(
         )
     };
     let cursor = asked.cursor.as_deref().map(str::parse::<OrderCursor>).transpose().map_err(|_| forged())?;
-    let keep = |_: &OrderId, summary: &_| states.is_empty() || states.contains(&OrderState::of(summary));
+    let keep = |_: &OrderId, summary: &_| statuses.is_empty() || statuses.contains(&OrderStatus::of(summary));
     let page =
         state.store.list_orders(&filter, cursor.as_ref(), usize::try_from(limit).unwrap_or(1), keep).await?;
     let page = page.ok_or_else(forged)?;
@@ -119,7 +118,7 @@ pub(super) async fn list(
         }
     });
     let views: Vec<_> = stream::iter(views).buffered(AT_ONCE).try_collect().await?;
-    let mut unreadable = if states.is_empty() { page.unreadable } else { Vec::new() };
+    let mut unreadable = if statuses.is_empty() { page.unreadable } else { Vec::new() };
     let mut items = Vec::new();
     for view in views {
         match view {
@@ -133,15 +132,15 @@ pub(super) async fn list(
     let mut headers = HeaderMap::new();
     if let Some(cursor) = &next_cursor {
         let again = |at: Option<posthaste_model::UnixMs>| at.map(|at| ApiTime(at).to_string());
-        let states: Vec<_> = states.iter().map(|state| state.word()).collect();
+        let statuses: Vec<_> = statuses.iter().map(|status| status.word()).collect();
         let parameters = [
             (
                 "sender_id",
                 asked.sender_id.is_some().then(|| filter.sender.clone().map(String::from)).flatten(),
             ),
-            ("state", (!states.is_empty()).then(|| states.join(","))),
-            ("from", again(filter.from)),
-            ("to", again(filter.to)),
+            ("status", (!statuses.is_empty()).then(|| statuses.join(","))),
+            ("created_after", again(filter.from)),
+            ("created_before", again(filter.to)),
             ("limit", asked.limit.is_some().then(|| limit.to_string())),
         ];
         link(&mut headers, "/v1/orders", &parameters, cursor);
@@ -156,7 +155,7 @@ fn filter(caller: &Caller, asked: &OrdersQuery) -> Result<OrderFilter, Problem> 
     let sender = match sender {
         Some(sender) if caller.acts_for(sender.as_str()) => Some(sender),
         Some(_) => return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another sender")),
-        None if caller.has(KeyScope::ActAs) => None,
+        None if caller.has(KeyScope::AnySender) => None,
         None => match &caller.sender {
             Some(bound) => Some(bound.clone()),
             None => return Err(Problem::new(Code::SenderNotAllowed, "the key is not bound to a sender")),
@@ -165,16 +164,17 @@ fn filter(caller: &Caller, asked: &OrdersQuery) -> Result<OrderFilter, Problem> 
     let moment = |name, text: Option<&str>| {
         text.map(ApiTime::read).transpose().map_err(|rule| Problem::parameter(name, "invalid_time", rule))
     };
-    let (from, to) = (moment("from", asked.from.as_deref())?, moment("to", asked.to.as_deref())?);
+    let from = moment("created_after", asked.created_after.as_deref())?;
+    let to = moment("created_before", asked.created_before.as_deref())?;
     Ok(OrderFilter { sender, from: from.map(|ApiTime(at)| at), to: to.map(|ApiTime(at)| at) })
 }
 
-fn states(given: Option<&str>) -> Result<Vec<OrderState>, Problem> {
+fn statuses(given: Option<&str>) -> Result<Vec<OrderStatus>, Problem> {
     let Some(given) = given else { return Ok(Vec::new()) };
-    let read = |word: &str| OrderState::ALL.into_iter().find(|state| state.word() == word);
+    let read = |word: &str| OrderStatus::ALL.into_iter().find(|status| status.word() == word);
     given.split(',').map(|word| read(word.trim())).collect::<Option<Vec<_>>>().ok_or_else(|| {
-        let words = OrderState::ALL.map(OrderState::word).join(", ");
-        Problem::parameter("state", "unknown_value", format!("must be one or more of {words}"))
+        let words = OrderStatus::ALL.map(OrderStatus::word).join(", ");
+        Problem::parameter("status", "unknown_value", format!("must be one or more of {words}"))
     })
 }
 

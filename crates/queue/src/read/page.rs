@@ -36,8 +36,8 @@ mod tests {
     fn the_link_repeats_the_query() {
         let mut headers = HeaderMap::new();
         let parameters =
-            [("state", Some("failed".to_owned())), ("from", None), ("to", Some("1+2".to_owned()))];
+            [("status", Some("failed".to_owned())), ("channel", None), ("limit", Some("1+2".to_owned()))];
         link(&mut headers, "/v1/orders", &parameters, "abc");
-        assert_eq!(headers[header::LINK], "</v1/orders?state=failed&to=1%2B2&cursor=abc>; rel=\"next\"");
+        assert_eq!(headers[header::LINK], "</v1/orders?status=failed&limit=1%2B2&cursor=abc>; rel=\"next\"");
     }
 }

@@ -38,14 +38,14 @@ const FIRST: Duration = Duration::from_secs(5);
 pub(super) struct EventsQuery {
     /// Whether the stream continues after `end`, for receipts that arrive later; default `false`.
     #[param(value_type = Option<bool>)]
-    past_end: Option<String>,
+    after_finish: Option<String>,
 }
 
 /// Follow an order
 ///
 /// An order that does not exist yet may be followed. Needs the scope `read`.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/events", tag = "trackers", operation_id = "followOrder",
+    get, path = "/v1/orders/{id}/events", tag = "waiting", operation_id = "followOrder",
     params(
         ("id" = String, Path, description = "The order's id."),
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received."),
@@ -54,7 +54,7 @@ pub(super) struct EventsQuery {
     responses(
         (status = 200, description = "Server-sent events: `snapshot` with the order as data and its revision as id, at \
             most four per second; `end` with the same once its last delivery is final. The stream then closes unless \
-            `past_end` is true.", body = String, content_type = "text/event-stream"),
+            `after_finish` is true.", body = String, content_type = "text/event-stream"),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -66,7 +66,7 @@ pub(super) async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.sees(&order_id)?;
-    let past_end = flag("past_end", asked.past_end.as_deref())?;
+    let after_finish = flag("after_finish", asked.after_finish.as_deref())?;
     let known = known(&headers)?;
     let place = TrackerPermit::take(&state, &caller)?;
     let mut key = caller.stay(&state);
@@ -85,10 +85,10 @@ pub(super) async fn stream(
         follower,
         next: Some(looked),
         known,
-        last_state: None,
+        last_status: None,
         greeted: false,
         ended: false,
-        past_end,
+        after_finish,
         heartbeat,
         soft: state.soft.clone(),
         _place: place,
@@ -125,13 +125,13 @@ struct OrderStream {
     next: Option<Looked>,
     /// The last revision sent.
     known: Option<u64>,
-    /// The last state sent.
-    last_state: Option<crate::order_response::OrderState>,
+    /// The last status sent.
+    last_status: Option<crate::order_response::OrderStatus>,
     greeted: bool,
     /// Whether `end` was sent.
     ended: bool,
     /// Whether the stream continues after that.
-    past_end: bool,
+    after_finish: bool,
     heartbeat: Duration,
     soft: CancellationToken,
     _place: TrackerPermit,
@@ -145,7 +145,7 @@ impl OrderStream {
             return Some(Bytes::from_static(RETRY.as_bytes()));
         }
         let alive_at = Instant::now() + self.heartbeat;
-        while self.past_end || !self.ended {
+        while self.after_finish || !self.ended {
             let looked = match self.next.take() {
                 Some(first) => first,
                 None => tokio::select! {
@@ -179,11 +179,11 @@ impl OrderStream {
     }
 
     fn tell(&mut self, seen: &Seen) -> Option<Bytes> {
-        // After a resume, the last state sent is unknown and only the revision counts.
-        let same_state = self.last_state.is_none_or(|state| state == seen.state);
-        let news = self.known != Some(seen.revision) || !same_state;
+        // After a resume, the last status sent is unknown and only the revision counts.
+        let same_status = self.last_status.is_none_or(|status| status == seen.status);
+        let news = self.known != Some(seen.revision) || !same_status;
         self.known = Some(seen.revision);
-        self.last_state = Some(seen.state);
+        self.last_status = Some(seen.status);
         let ends = seen.ended && !self.ended;
         self.ended = seen.ended;
         let mut out = Vec::with_capacity(2 * seen.json.len() + 96);

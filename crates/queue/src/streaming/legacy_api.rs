@@ -47,17 +47,29 @@ fn ten() -> u64 {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Tracked {
     /// The order; null if it does not exist yet.
-    #[schema(value_type = Option<OrderView>)]
+    #[schema(value_type = Option<HistoryView>, required = true)]
     history: Option<Box<RawValue>>,
     /// Whether the time ran out first.
     timeouted: bool,
+}
+
+/// An order with its history key.
+#[derive(ToSchema, Serialize)]
+#[schema(as = History)]
+struct HistoryView {
+    /// The key that it was requested by.
+    #[schema(example = "history:u17:1763618400000000000")]
+    history_key: String,
+    /// The order, as in `GET /v1/orders/{id}`.
+    #[serde(flatten)]
+    order: OrderView,
 }
 
 /// Track a history (legacy API)
 ///
 /// Responds after `touch_count` changes, or when the time runs out. Needs the scope `read`.
 #[utoipa::path(
-    post, path = "/track", tag = "ancestor", operation_id = "track",
+    post, path = "/track", tag = "legacy", operation_id = "track",
     request_body = TrackBody,
     responses(
         (status = 200, description = "The current order.", body = Tracked),
@@ -82,8 +94,15 @@ pub(super) async fn track(
     caller.sees(&order_id)?;
     let until = Instant::now() + Duration::from_secs(body.timeout);
     let poll = Poll { touches: body.touch_count, since: None, until, ends: false };
-    let (history, timeouted) = poll.run(&state, &caller, &order_id).await?;
+    let (order, timeouted) = poll.run(&state, &caller, &order_id).await?;
+    let history = order.and_then(|order| with_key(&body.history_key, &order));
     Ok(Json(Tracked { history, timeouted }).into_response())
+}
+
+/// The order as JSON, with its history key as the first field. The key was parsed, so it needs no escapes.
+fn with_key(history_key: &str, order: &RawValue) -> Option<Box<RawValue>> {
+    let fields = order.get().strip_prefix('{')?;
+    RawValue::from_string(format!("{{\"history_key\":\"{history_key}\",{fields}")).ok()
 }
 
 fn violation(pointer: &str, rule: &'static str) -> Problem {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use crate::order_response::{OrderState, OrderView, Provenance};
+use crate::order_response::{OrderStatus, OrderView, Provenance};
 use crate::receipt_channels::Receipts;
 use crate::settings::Trackers;
 
@@ -23,8 +23,8 @@ use crate::settings::Trackers;
 pub(crate) struct Seen {
     /// Its revision.
     pub(crate) revision: u64,
-    /// Its state.
-    pub(crate) state: OrderState,
+    /// Its status.
+    pub(crate) status: OrderStatus,
     /// Whether its last delivery is final.
     pub(crate) ended: bool,
     /// The view as JSON, shared by all trackers that send it.
@@ -52,7 +52,7 @@ impl Looked {
 
     fn differs(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Seen(one), Self::Seen(two)) => one.revision != two.revision || one.state != two.state,
+            (Self::Seen(one), Self::Seen(two)) => one.revision != two.revision || one.status != two.status,
             (Self::Absent, Self::Absent) | (Self::NotYet, Self::NotYet) => false,
             (Self::Unreadable(one), Self::Unreadable(two)) => one != two,
             _ => true,
@@ -221,6 +221,6 @@ impl Watcher {
         *last = Some(summary);
         // A view holds only texts and numbers: serializing it cannot fail.
         let json = serde_json::to_vec(&view).unwrap_or_default().into();
-        Ok(Looked::Seen(Arc::new(Seen { revision: view.revision, state: view.state, ended, json })))
+        Ok(Looked::Seen(Arc::new(Seen { revision: view.revision, status: view.status, ended, json })))
     }
 }

@@ -26,34 +26,34 @@ use crate::state::AppState;
 pub(super) struct WaitQuery {
     /// Number of changes to wait for, 1 to 16; default 1.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 16)]
-    touch_count: Option<String>,
+    min_changes: Option<String>,
     /// Maximum seconds to wait, 0 to 60; default 10.
     #[param(value_type = Option<u32>, minimum = 0, maximum = 60)]
-    timeout: Option<String>,
+    timeout_seconds: Option<String>,
     /// Count changes from this revision, so that none between two polls is missed; default: from now on.
     #[param(value_type = Option<u64>)]
-    since: Option<String>,
+    since_revision: Option<String>,
     /// Whether to wait even after the order is finished, for receipts that arrive later; default `false`.
     #[param(value_type = Option<bool>)]
-    past_end: Option<String>,
+    after_finish: Option<String>,
 }
 
 /// Response of the long poll.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Waited {
     /// The order; `null` if it does not exist yet.
-    #[schema(value_type = Option<OrderView>)]
-    history: Option<Box<RawValue>>,
+    #[schema(value_type = Option<OrderView>, required = true)]
+    order: Option<Box<RawValue>>,
     /// Whether the time ran out first.
     timed_out: bool,
 }
 
 /// Wait for changes of an order
 ///
-/// Responds after `touch_count` changes, when the order is finished (unless `past_end` is true), or when the time
+/// Responds after `min_changes` changes, when the order is finished (unless `after_finish` is true), or when the time
 /// runs out. An order that does not exist yet may be waited for: its acceptance is the first change. Needs the scope `read`.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/wait", tag = "trackers", operation_id = "waitForOrder",
+    get, path = "/v1/orders/{id}/wait", tag = "waiting", operation_id = "waitForOrder",
     params(("id" = String, Path, description = "The order's id."), WaitQuery),
     responses(
         (status = 200, description = "The current order.", body = Waited),
@@ -67,14 +67,14 @@ pub(super) async fn wait(
     Parameters(asked): Parameters<WaitQuery>,
 ) -> Result<Response, Problem> {
     caller.sees(&order_id)?;
-    let touches = number("touch_count", asked.touch_count.as_deref(), 1..=16, 1)?;
-    let seconds = number("timeout", asked.timeout.as_deref(), 0..=60, 10)?;
-    let since =
-        asked.since.as_deref().map(|since| number("since", Some(since), 0..=u64::MAX, 0)).transpose()?;
-    let ends = !flag("past_end", asked.past_end.as_deref())?;
+    let touches = number("min_changes", asked.min_changes.as_deref(), 1..=16, 1)?;
+    let seconds = number("timeout_seconds", asked.timeout_seconds.as_deref(), 0..=60, 10)?;
+    let since = asked.since_revision.as_deref();
+    let since = since.map(|since| number("since_revision", Some(since), 0..=u64::MAX, 0)).transpose()?;
+    let ends = !flag("after_finish", asked.after_finish.as_deref())?;
     let poll = Poll { touches, since, until: Instant::now() + Duration::from_secs(seconds), ends };
-    let (history, timed_out) = poll.run(&state, &caller, &order_id).await?;
-    Ok(Json(Waited { history, timed_out }).into_response())
+    let (order, timed_out) = poll.run(&state, &caller, &order_id).await?;
+    Ok(Json(Waited { order, timed_out }).into_response())
 }
 
 /// A long poll.

@@ -1,4 +1,4 @@
-//! Suppression lists: look up, add and lift addresses. Addresses are only accepted in bodies, never in a path or
+//! Suppression lists: look up, add and delete addresses. Addresses are only accepted in bodies, never in a path or
 //! query, where logs and proxies would keep them; no response contains one.
 
 mod request;
@@ -34,41 +34,40 @@ const AT_ONCE: usize = 64;
 /// An entry of a suppression list.
 #[derive(Debug, Serialize, ToSchema)]
 struct SuppressionView {
-    /// The id to lift the entry by: a keyed hash that does not reveal the address.
+    /// The id to delete the entry by: a keyed hash that does not reveal the address.
     #[schema(example = "5bdcc146bf60754e6a042426089575c7")]
     id: String,
     /// `channel`: applies to all senders; `sender`: applies to one sender, named only inside the hash.
     #[schema(example = "channel")]
-    list: &'static str,
-    /// `active`: the address receives nothing; `striking`: failures are being counted, the address still receives everything.
-    #[schema(example = "active")]
-    state: &'static str,
+    scope: &'static str,
+    /// Whether the address receives nothing. If not, failures are being counted, and it still receives everything.
+    active: bool,
     /// Why, as a stable word; `provider_error` is one that only the provider's code describes.
     #[schema(example = "bounced")]
     reason: &'static str,
     /// The provider's code; `null` unless `reason` is `provider_error`.
-    #[schema(example = 550)]
+    #[schema(example = 550, required = true)]
     provider_code: Option<u16>,
     /// The source of the entry: `provider`, `bounce`, `stop`, `unsubscribe`, `operator`.
     #[schema(example = "bounce")]
     source: &'static str,
-    /// When it became active, or the time of the first strike.
-    since: ApiTime,
-    /// Strikes counted.
-    strikes: u8,
+    /// When it became active, or the time of the first failure.
+    created_at: ApiTime,
+    /// Failures counted.
+    failure_count: u8,
 }
 
 impl From<SuppressionEntry> for SuppressionView {
     fn from(entry: SuppressionEntry) -> Self {
         Self {
             id: entry.id.to_string(),
-            list: if entry.of_sender { "sender" } else { "channel" },
-            state: if entry.active { "active" } else { "striking" },
+            scope: if entry.of_sender { "sender" } else { "channel" },
+            active: entry.active,
             reason: reason_word(entry.reason).unwrap_or_default(),
             provider_code: entry.reason.provider_code(),
             source: entry.source.word(),
-            since: ApiTime(entry.since),
-            strikes: entry.strikes,
+            created_at: ApiTime(entry.since),
+            failure_count: entry.strikes,
         }
     }
 }
@@ -79,6 +78,7 @@ struct SuppressionPage {
     /// Entries, in no particular order.
     items: Vec<SuppressionView>,
     /// Cursor of the next page; `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }
 
@@ -104,18 +104,18 @@ struct Found {
 #[derive(Debug, Serialize, ToSchema)]
 struct Put {
     /// Addresses newly on the list.
-    added: usize,
+    added_count: usize,
     /// Addresses already on the list.
-    unchanged: usize,
+    unchanged_count: usize,
 }
 
-/// The result of lifting addresses.
+/// The result of deleting addresses.
 #[derive(Debug, Serialize, ToSchema)]
-struct Lifted {
+struct Deleted {
     /// Addresses taken off the list.
-    lifted: usize,
+    deleted_count: usize,
     /// Addresses that were not on the list.
-    not_there: usize,
+    not_found_count: usize,
 }
 
 /// Query of the list.
@@ -137,9 +137,9 @@ struct ListAsked {
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, add))
-        .routes(routes!(find))
-        .routes(routes!(lift))
-        .routes(routes!(lift_entry))
+        .routes(routes!(lookup))
+        .routes(routes!(delete))
+        .routes(routes!(delete_entry))
 }
 
 /// List the suppressions of a channel
@@ -185,7 +185,7 @@ async fn list(
 /// Suppress addresses
 ///
 /// From now on these addresses receive nothing on this channel: from any sender, or from the named sender. Needs the
-/// scope `admin`; for the list of a sender the key acts for, `enqueue`. If an address is invalid, the error names its
+/// scope `admin`; for the list of a sender the key acts for, `write`. If an address is invalid, the error names its
 /// place and nothing is added. Safe to repeat.
 #[utoipa::path(
     post, path = "/v1/suppressions", tag = "suppressions", operation_id = "addSuppressions",
@@ -226,7 +226,7 @@ async fn add(
         ));
     }
     tracing::info!(channel = %asked.channel, added, "addresses suppressed");
-    Ok(Json(Put { added, unchanged }))
+    Ok(Json(Put { added_count: added, unchanged_count: unchanged }))
 }
 
 /// Look up addresses
@@ -234,14 +234,14 @@ async fn add(
 /// Whether each address is suppressed, and why: by the list of the channel, or by that of the sender. Needs the scope
 /// `admin`; for a sender the key acts for, `read`.
 #[utoipa::path(
-    post, path = "/v1/suppressions/find", tag = "suppressions", operation_id = "findSuppressions",
+    post, path = "/v1/suppressions/lookup", tag = "suppressions", operation_id = "lookUpSuppressions",
     request_body = AddressesBody,
     responses(
         (status = 200, description = "The entries of each address.", body = FoundList),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-async fn find(
+async fn lookup(
     Looker(caller): Looker,
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
@@ -265,23 +265,23 @@ async fn find(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(FoundList { items })).into_response())
 }
 
-/// Lift suppressions
+/// Delete suppressions
 ///
-/// Takes addresses, and their strikes, off the one list that is named. Needs the scope `admin`; for the list of a
-/// sender the key acts for, `enqueue`. Safe to repeat.
+/// Takes addresses, and their counted failures, off the one list that is named. Needs the scope `admin`; for the list of a
+/// sender the key acts for, `write`. Safe to repeat.
 #[utoipa::path(
-    post, path = "/v1/suppressions/lift", tag = "suppressions", operation_id = "liftSuppressions",
+    post, path = "/v1/suppressions/delete", tag = "suppressions", operation_id = "deleteSuppressions",
     request_body = AddressesBody,
     responses(
-        (status = 200, description = "The addresses are off the list.", body = Lifted),
+        (status = 200, description = "The addresses are off the list.", body = Deleted),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-async fn lift(
+async fn delete(
     Changer(caller): Changer,
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
-) -> Result<Json<Lifted>, Problem> {
+) -> Result<Json<Deleted>, Problem> {
     let asked = body.read(caller, &state, false).await?;
     let (store, channel, sender) = (&state.store, &asked.channel, asked.sender.as_ref());
     let all = stream::iter(asked.addresses)
@@ -293,16 +293,16 @@ async fn lift(
         let none = failed.len() == done.len();
         return Err(if none { Problem::of_write(error) } else { Problem::outcome_unknown() });
     }
-    let lifted = done.iter().flatten().filter(|lifted| **lifted).count();
-    tracing::info!(%channel, lifted, "suppressions lifted");
-    Ok(Json(Lifted { lifted, not_there: done.len() - lifted }))
+    let deleted = done.iter().flatten().filter(|deleted| **deleted).count();
+    tracing::info!(%channel, deleted, "suppressions deleted");
+    Ok(Json(Deleted { deleted_count: deleted, not_found_count: done.len() - deleted }))
 }
 
-/// Lift one suppression
+/// Delete one suppression
 ///
 /// Needs the scope `admin`.
 #[utoipa::path(
-    delete, path = "/v1/suppressions/{channel}/{id}", tag = "suppressions", operation_id = "liftSuppression",
+    delete, path = "/v1/suppressions/{channel}/{id}", tag = "suppressions", operation_id = "deleteSuppression",
     params(
         ("channel" = String, Path, description = "The channel."),
         ("id" = String, Path, description = "The id of the entry, as listed."),
@@ -312,7 +312,7 @@ async fn lift(
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-async fn lift_entry(
+async fn delete_entry(
     _: Admin,
     State(state): State<AppState>,
     Path((name, id)): Path<(String, String)>,
@@ -321,9 +321,9 @@ async fn lift_entry(
     let channel = request::channel(&name).ok_or_else(no_channel)?;
     let id: SuppressionId =
         id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "must be 32 characters of 0-9 a-f"))?;
-    let lifted = state.store.lift_entry(&channel, id).await;
-    if lifted.map_err(|error| Problem::of_write(&error))? {
-        tracing::info!(%channel, "suppression lifted");
+    let deleted = state.store.lift_entry(&channel, id).await;
+    if deleted.map_err(|error| Problem::of_write(&error))? {
+        tracing::info!(%channel, "suppression deleted");
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::new(Code::SuppressionNotFound, "this channel has no entry with this id"))

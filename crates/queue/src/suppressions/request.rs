@@ -74,7 +74,7 @@ impl<S: Sync> FromRequestParts<S> for Changer {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        admit(&caller, KeyScope::Enqueue).map(|()| Self(caller))
+        admit(&caller, KeyScope::Write).map(|()| Self(caller))
     }
 }
 
@@ -141,7 +141,7 @@ impl AddressesBody {
             let rule = format!("must be 1 to {MOST_ADDRESSES} addresses");
             return Err(invalid(vec![Violation::at("/addresses", "out_of_range", rule)]));
         }
-        // Looking up and lifting must find what was stored under any settings.
+        // Looking up and deleting must find what was stored under any settings.
         let phones = rules.phones.clone();
         let phones = if known { phones.anywhere() } else { phones.lenient() };
         let (mut addresses, mut wrong) = (Vec::with_capacity(self.addresses.len()), Vec::new());

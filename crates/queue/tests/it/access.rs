@@ -46,39 +46,39 @@ async fn each_route_needs_its_scope() {
     let service = Service::start().await;
     let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;
-    let enqueue = service.key(&[KeyScope::Enqueue], Some("u1")).await;
+    let write = service.key(&[KeyScope::Write], Some("u1")).await;
     let read = service.key(&[KeyScope::Read], Some("u1")).await;
     let admin = service.key(&[KeyScope::Admin], None).await;
-    let keys = [("enqueue", &enqueue), ("read", &read), ("admin", &admin)];
+    let keys = [("write", &write), ("read", &read), ("admin", &admin)];
     let one = format!("/v1/orders/{}", order.wire_id());
-    let wait = format!("{one}/wait?timeout=0");
+    let wait = format!("{one}/wait?timeout_seconds=0");
     let (deliveries, cancel, retry) =
-        (format!("{one}/recipients"), format!("{one}/cancel"), format!("{one}/retry"));
+        (format!("{one}/deliveries"), format!("{one}/cancel"), format!("{one}/retry"));
     for (method, path, open_to) in [
         ("GET", "/v1/orders", &["read"][..]),
         ("GET", &one, &["read"]),
         ("GET", &deliveries, &["read"]),
         ("GET", &wait, &["read"]),
-        ("GET", "/v1/senders/u1/limit", &["enqueue", "read"]),
+        ("GET", "/v1/senders/u1/daily-limit", &["write", "read"]),
         ("GET", "/v1/couriers", &["read", "admin"]),
-        ("GET", "/v1/keys", &["admin"]),
-        ("POST", "/v1/keys", &["admin"]),
-        ("DELETE", "/v1/keys/aaaaaaaaaaaa", &["admin"]),
+        ("GET", "/v1/api-keys", &["admin"]),
+        ("POST", "/v1/api-keys", &["admin"]),
+        ("DELETE", "/v1/api-keys/aaaaaaaaaaaa", &["admin"]),
         ("GET", "/v1/suppressions?channel=email", &["admin"]),
-        ("POST", "/v1/suppressions", &["enqueue", "admin"]),
-        ("POST", "/v1/suppressions/find", &["read", "admin"]),
-        ("POST", "/v1/suppressions/lift", &["enqueue", "admin"]),
+        ("POST", "/v1/suppressions", &["write", "admin"]),
+        ("POST", "/v1/suppressions/lookup", &["read", "admin"]),
+        ("POST", "/v1/suppressions/delete", &["write", "admin"]),
         ("DELETE", "/v1/suppressions/email/5bdcc146bf60754e6a042426089575c7", &["admin"]),
         ("POST", "/track", &["read"]),
-        ("POST", "/v1/order-ids", &["enqueue"]),
-        ("POST", "/v1/orders", &["enqueue"]),
-        ("PUT", &one, &["enqueue"]),
-        ("PATCH", &one, &["enqueue"]),
-        ("POST", &cancel, &["enqueue"]),
-        ("POST", &retry, &["enqueue"]),
-        ("POST", "/v1/orders/batch", &["enqueue"]),
-        ("PUT", "/queue", &["enqueue"]),
-        ("GET", "/history_key?sender_id=u1", &["enqueue"]),
+        ("POST", "/v1/order-ids", &["write"]),
+        ("POST", "/v1/orders", &["write"]),
+        ("PUT", &one, &["write"]),
+        ("PATCH", &one, &["write"]),
+        ("POST", &cancel, &["write"]),
+        ("POST", &retry, &["write"]),
+        ("POST", "/v1/orders/batch", &["write"]),
+        ("PUT", "/queue", &["write"]),
+        ("GET", "/history_key?sender_id=u1", &["write"]),
     ] {
         for (name, key) in keys {
             let mut asked = ask(method, path).key(key);
@@ -105,13 +105,13 @@ async fn orders_of_another_sender_are_not_found() {
     let due = service.in_an_hour().await;
     service.order(&mine, 1, Some(due)).await;
     service.order(&theirs, 1, Some(due)).await;
-    let bound = service.key(&[KeyScope::Read, KeyScope::Enqueue], Some("u1")).await;
+    let bound = service.key(&[KeyScope::Read, KeyScope::Write], Some("u1")).await;
     let any = service.master().await;
     let id = theirs.wire_id();
     for path in [
         format!("/v1/orders/{id}"),
-        format!("/v1/orders/{id}/recipients"),
-        format!("/v1/orders/{id}/wait?timeout=0"),
+        format!("/v1/orders/{id}/deliveries"),
+        format!("/v1/orders/{id}/wait?timeout_seconds=0"),
         format!("/v1/orders/{id}/events"),
         "/v1/orders/u2.999".to_owned(),
     ] {
@@ -122,7 +122,7 @@ async fn orders_of_another_sender_are_not_found() {
         let path = format!("/v1/orders/{id}{tail}");
         let body = match method {
             "PATCH" => r#"{"deliver_at":"2099-01-01T00:00:00Z"}"#,
-            _ if tail == "/retry" => r#"{"states":["failed"]}"#,
+            _ if tail == "/retry" => r#"{"statuses":["failed"]}"#,
             _ => "{}",
         };
         let answer = service.ask(ask(method, &path).key(&bound).json(body)).await;
@@ -139,7 +139,7 @@ async fn orders_of_another_sender_are_not_found() {
     assert_eq!(listed(service.ask(get("/v1/orders").key(&any)).await).len(), 2);
     let asked = service.ask(get("/v1/orders?sender_id=u2").key(&bound)).await;
     assert_eq!((asked.status, asked.problem().as_str()), (403, "sender_not_allowed"));
-    assert_eq!(service.ask(get("/v1/senders/u2/limit").key(&bound)).await.status, 403);
+    assert_eq!(service.ask(get("/v1/senders/u2/daily-limit").key(&bound)).await.status, 403);
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn replicas_share_rate_limits_and_keys() {
 
     let (master, doomed) = (one.master().await, one.master().await);
     assert_eq!(get("/v1/couriers").key(&doomed).send(two.address).await.status, 200);
-    let path = format!("/v1/keys/{}", &doomed[3..15]);
+    let path = format!("/v1/api-keys/{}", &doomed[3..15]);
     assert_eq!(one.ask(ask("DELETE", &path).key(&master)).await.status, 204);
     posthaste_rig::eventually_async("the other replica refuses the revoked key", async || {
         match get("/v1/couriers").key(&doomed).send(two.address).await.status {

@@ -32,7 +32,7 @@ async fn malformed_bodies_are_refused() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
-    let post = || ask("POST", "/v1/keys").key(&key);
+    let post = || ask("POST", "/v1/api-keys").key(&key);
     let deep = format!("{{\"name\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
     for (body, status, code) in [
         ("", 400, "malformed_json"),
@@ -103,15 +103,15 @@ async fn paths_methods_and_parameters() {
         ("GET", "/v1/orders?cursor=canary7f3a", 422, "invalid_parameter"),
         ("GET", "/v1/orders?canary7f3a=1", 422, "invalid_parameter"),
         ("GET", "/v1/orders?limit=1&limit=2", 422, "invalid_parameter"),
-        ("GET", "/v1/orders?state=canary7f3a", 422, "invalid_parameter"),
-        ("GET", "/v1/orders?from=canary7f3a", 422, "invalid_parameter"),
+        ("GET", "/v1/orders?status=canary7f3a", 422, "invalid_parameter"),
+        ("GET", "/v1/orders?created_after=canary7f3a", 422, "invalid_parameter"),
         ("GET", "/v1/orders?sender_id=canary7f3a:1", 422, "invalid_parameter"),
-        ("GET", "/v1/orders/u1.1/recipients?cursor=canary7f3a", 422, "invalid_parameter"),
-        ("GET", "/v1/orders/u1.1/recipients?channel=CANARY", 422, "invalid_parameter"),
-        ("GET", "/v1/orders/u1.1/wait?timeout=61", 422, "invalid_parameter"),
-        ("GET", "/v1/orders/u1.1/wait?touch_count=17", 422, "invalid_parameter"),
-        ("GET", "/v1/senders/a:canary7f3a/limit", 422, "invalid_parameter"),
-        ("DELETE", "/v1/keys/canary7f3a", 422, "invalid_parameter"),
+        ("GET", "/v1/orders/u1.1/deliveries?cursor=canary7f3a", 422, "invalid_parameter"),
+        ("GET", "/v1/orders/u1.1/deliveries?channel=CANARY", 422, "invalid_parameter"),
+        ("GET", "/v1/orders/u1.1/wait?timeout_seconds=61", 422, "invalid_parameter"),
+        ("GET", "/v1/orders/u1.1/wait?min_changes=17", 422, "invalid_parameter"),
+        ("GET", "/v1/senders/a:canary7f3a/daily-limit", 422, "invalid_parameter"),
+        ("DELETE", "/v1/api-keys/canary7f3a", 422, "invalid_parameter"),
         ("DELETE", "/v1/couriers", 405, "method_not_allowed"),
         ("TRACE", "/v1/couriers", 405, "method_not_allowed"),
         ("CANARY", "/v1/couriers", 405, "method_not_allowed"),
@@ -149,7 +149,7 @@ async fn allowed_methods_are_listed_and_no_other_origin_is_allowed() {
 #[tokio::test]
 async fn requests_with_invalid_http_framing_are_refused() {
     let service = Service::start().await;
-    let head = |rest: &str| format!("POST /v1/keys HTTP/1.1\r\nhost: test\r\n{rest}\r\n\r\n");
+    let head = |rest: &str| format!("POST /v1/api-keys HTTP/1.1\r\nhost: test\r\n{rest}\r\n\r\n");
     let many: String = (0..1_000).map(|n| format!("x-{n}: 1\r\n")).collect();
     for (rest, statuses) in [
         ("content-length: 2\r\ncontent-length: 3".to_owned(), &[400][..]),
@@ -201,10 +201,10 @@ async fn input_that_looks_like_a_rule_is_not_repeated() {
     for (path, body) in [
         ("/track", r#"{"history_key":"history:u1:1","timeout":"a, expected canary7f3a"}"#),
         ("/track", r#"{"history_key":["a, expected canary7f3a"]}"#),
-        ("/v1/keys", r#"{"name":"n","scopes":"a, expected canary7f3a"}"#),
-        ("/v1/keys", r#"{"name":"n","scopes":["read"],"a, expected canary7f3a":1}"#),
+        ("/v1/api-keys", r#"{"name":"n","scopes":"a, expected canary7f3a"}"#),
+        ("/v1/api-keys", r#"{"name":"n","scopes":["read"],"a, expected canary7f3a":1}"#),
         ("/v1/suppressions", r#"{"channel":"email","addresses":"a, expected canary7f3a"}"#),
-        ("/v1/suppressions/find", r#"{"channel":{"a, expected canary7f3a":1},"addresses":[]}"#),
+        ("/v1/suppressions/lookup", r#"{"channel":{"a, expected canary7f3a":1},"addresses":[]}"#),
         ("/v1/order-ids", r#"{"sender_id":{"a, expected canary7f3a":1}}"#),
     ] {
         refused(&service, ask("POST", path).key(&key).json(body), 422, "validation_failed").await;

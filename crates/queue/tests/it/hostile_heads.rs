@@ -13,17 +13,17 @@ async fn a_request_has_one_valid_host_and_one_type() {
     let key = service.master().await;
     let auth = format!("authorization: Bearer {key}\r\nconnection: close\r\n\r\n");
     for (head, status) in [
-        ("GET /v1/keys HTTP/1.1\r\nhost: queue.example.org:8080\r\n", 200),
-        ("GET /v1/keys HTTP/1.1\r\nhost: [::1]:8080\r\n", 200),
-        ("GET /v1/keys HTTP/1.0\r\n", 200),
-        ("GET /v1/keys HTTP/1.1\r\n", 400),
-        ("GET /v1/keys HTTP/1.1\r\nhost:\r\n", 400),
-        ("GET /v1/keys HTTP/1.1\r\nhost: a\r\nhost: a\r\n", 400),
-        ("GET /v1/keys HTTP/1.0\r\nhost: a\r\nhost: b\r\n", 400),
-        ("GET /v1/keys HTTP/1.1\r\nhost: canary canary\r\n", 400),
-        ("GET /v1/keys HTTP/1.1\r\nhost: user@canary\r\n", 400),
-        ("GET /v1/keys HTTP/1.1\r\nhost: canary/../\r\n", 400),
-        ("GET /v1/keys HTTP/1.1\r\nhost: canary:port\r\n", 400),
+        ("GET /v1/api-keys HTTP/1.1\r\nhost: queue.example.org:8080\r\n", 200),
+        ("GET /v1/api-keys HTTP/1.1\r\nhost: [::1]:8080\r\n", 200),
+        ("GET /v1/api-keys HTTP/1.0\r\n", 200),
+        ("GET /v1/api-keys HTTP/1.1\r\n", 400),
+        ("GET /v1/api-keys HTTP/1.1\r\nhost:\r\n", 400),
+        ("GET /v1/api-keys HTTP/1.1\r\nhost: a\r\nhost: a\r\n", 400),
+        ("GET /v1/api-keys HTTP/1.0\r\nhost: a\r\nhost: b\r\n", 400),
+        ("GET /v1/api-keys HTTP/1.1\r\nhost: canary canary\r\n", 400),
+        ("GET /v1/api-keys HTTP/1.1\r\nhost: user@canary\r\n", 400),
+        ("GET /v1/api-keys HTTP/1.1\r\nhost: canary/../\r\n", 400),
+        ("GET /v1/api-keys HTTP/1.1\r\nhost: canary:port\r\n", 400),
         ("GET /openapi.json HTTP/1.1\r\nhost: \x7f\r\n", 400),
     ] {
         let answer = raw(service.address, format!("{head}{auth}").as_bytes()).await.expect("an answer");
@@ -31,12 +31,12 @@ async fn a_request_has_one_valid_host_and_one_type() {
         assert!(!answer.text().contains("canary"), "{answer:?}");
     }
     let body = r#"{"name":"n","scopes":["admin"]}"#;
-    let two = ask("POST", "/v1/keys").key(&key).header("content-type", "text/plain").json(body);
+    let two = ask("POST", "/v1/api-keys").key(&key).header("content-type", "text/plain").json(body);
     let answer = service.ask(two).await;
     assert_eq!((answer.status, answer.problem().as_str()), (400, "bad_request"));
-    let same = ask("POST", "/v1/keys").key(&key).header("content-type", "application/json").json(body);
+    let same = ask("POST", "/v1/api-keys").key(&key).header("content-type", "application/json").json(body);
     assert_eq!(service.ask(same).await.status, 400);
-    let listed = service.ask(get("/v1/keys").key(&key)).await.json();
+    let listed = service.ask(get("/v1/api-keys").key(&key)).await.json();
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "no key was created: {listed}");
 }
 
@@ -47,7 +47,7 @@ async fn a_half_closed_connection_gets_its_response() {
     for asked in [
         get("/v1/orders").key(&key),
         ask("POST", "/v1/order-ids").key(&key).json(r#"{"sender_id":"u1"}"#),
-        get("/v1/orders/u1.1/wait?timeout=1").key(&key),
+        get("/v1/orders/u1.1/wait?timeout_seconds=1").key(&key),
     ] {
         let mut stream = TcpStream::connect(service.address).await.expect("a connection");
         stream.write_all(&asked.bytes()).await.expect("a request");

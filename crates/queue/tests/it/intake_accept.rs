@@ -16,19 +16,18 @@ async fn an_order_for_now_is_stored_and_reported() {
     let answer = give(&service, &key, &order(3)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
-    let id = told["order_id"].as_str().expect("an id").to_owned();
+    let id = told["id"].as_str().expect("an id").to_owned();
     assert!(id.starts_with("u1."), "{told}");
-    assert_eq!(told["history_key"], format!("history:{}", id.replace('.', ":")));
     assert_eq!(answer.header("location"), Some(format!("/v1/orders/{id}")));
-    assert_eq!(told["state"], "running");
+    assert_eq!(told["status"], "running");
     assert_eq!(told["durability"], "fast");
-    assert_eq!(told["accepted_at"], told["due_at"]);
-    assert_eq!(told["moved_by"], json!(null));
-    assert_eq!(told["recipients"]["accepted"], 3);
-    assert_eq!(told["recipients"]["deliveries"], json!({"email": 3}));
+    assert_eq!(told["created_at"], told["deliver_at"]);
+    assert_eq!(told["delay_reason"], json!(null));
+    assert_eq!(told["recipients"]["accepted_count"], 3);
+    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 3}));
     assert_eq!(told["channels_without_courier"], json!(["email"]));
     let read = service.ask(get(&format!("/v1/orders/{id}")).key(&key)).await.json();
-    assert_eq!(read["totals"]["accepted"], 3, "{read}");
+    assert_eq!(read["counts"]["total"], 3, "{read}");
     assert_eq!(read["sender_id"], "u1");
 }
 
@@ -38,8 +37,8 @@ async fn an_order_for_later_waits() {
     let key = service.master().await;
     let due = posthaste_queue::timestamp::ApiTime(service.in_an_hour().await).to_string();
     let answer = give(&service, &key, &with(order(1), "deliver_at", json!(due))).await;
-    assert_eq!((answer.status, answer.json()["state"].as_str()), (202, Some("scheduled")), "{answer:?}");
-    assert_eq!(answer.json()["due_at"], due);
+    assert_eq!((answer.status, answer.json()["status"].as_str()), (202, Some("scheduled")), "{answer:?}");
+    assert_eq!(answer.json()["deliver_at"], due);
     // A past due time means now.
     let past = posthaste_queue::timestamp::ApiTime(posthaste_model::UnixMs(
         service.in_an_hour().await.0 - 2 * 3_600_000,
@@ -53,7 +52,7 @@ async fn addresses_are_normalised_and_merged() {
     let service = Service::with(&[("orders.phone_region", "RU")]).await;
     let key = service.master().await;
     let body = json!({
-        "sender": {"id": "u1"}, "text": "Hello", "addresses": "all",
+        "sender": {"id": "u1"}, "text": "Hello", "address_mode": "all",
         "recipients": [
             {"id": "a", "name": "Ann", "contacts": {
                 "email": ["Ann@Example.ORG", "ann@пример.рф"], "sms": ["8 (999) 123-45-67"],
@@ -67,16 +66,16 @@ async fn addresses_are_normalised_and_merged() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
     let recipients = &told["recipients"];
-    assert_eq!(recipients["accepted"], 3);
-    assert_eq!(recipients["deliveries"], json!({"email": 2, "sms": 1, "telegram": 2, "vk": 1}));
+    assert_eq!(recipients["accepted_count"], 3);
+    assert_eq!(recipients["delivery_counts"], json!({"email": 2, "sms": 1, "telegram": 2, "vk": 1}));
     assert_eq!(
-        recipients["merged"],
-        json!({"recipients": 1, "places": [{"pointer": "/recipients/2"}], "addresses": 2})
+        recipients["duplicates"],
+        json!({"recipient_count": 1, "locations": [{"pointer": "/recipients/2"}], "address_count": 2})
     );
     assert_eq!(recipients["no_contact"], json!({"email": 1, "sms": 1, "telegram": 2, "vk": 2}));
-    let id = told["order_id"].as_str().expect("an id");
+    let id = told["id"].as_str().expect("an id");
     let deliveries =
-        service.ask(get(&format!("/v1/orders/{id}/recipients?limit=100")).key(&key)).await.json();
+        service.ask(get(&format!("/v1/orders/{id}/deliveries?limit=100")).key(&key)).await.json();
     let mut addresses: Vec<_> = deliveries["items"]
         .as_array()
         .expect("deliveries")
@@ -120,7 +119,7 @@ async fn messages_go_to_allowed_countries_and_never_to_costly_numbers() {
             .iter()
             .map(|number| json!({"contacts": {"sms": [number], "email": ["a@example.org"]}}))
             .collect();
-        let body = with(with(order(1), "recipients", json!(people)), "invalid", json!("skip"));
+        let body = with(with(order(1), "recipients", json!(people)), "on_invalid", json!("skip"));
         let told = give(&service, &key, &body).await;
         assert_eq!(told.status, 200, "{settings:?}: {told:?}");
         let skipped = told.json()["recipients"]["skipped"].clone();
@@ -179,12 +178,12 @@ async fn invalid_recipients_are_named_or_skipped() {
     assert_eq!(kept, wanted);
     assert_eq!(written(&service.redis), before, "nothing is written");
 
-    let answer = give(&service, &key, &with(body, "invalid", json!("skip"))).await;
+    let answer = give(&service, &key, &with(body, "on_invalid", json!("skip"))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
-    assert_eq!(told["recipients"]["accepted"], 2, "{told}");
-    assert_eq!(told["recipients"]["deliveries"], json!({"email": 1, "sms": 1}));
-    assert_eq!(told["recipients"]["skipped_total"], 5);
+    assert_eq!(told["recipients"]["accepted_count"], 2, "{told}");
+    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 1, "sms": 1}));
+    assert_eq!(told["recipients"]["skipped_count"], 5);
     assert_eq!(told["recipients"]["skipped"][0]["pointer"], "/recipients/1/contacts/email/0");
     assert!(!answer.text().contains(CANARY));
 }
@@ -192,9 +191,9 @@ async fn invalid_recipients_are_named_or_skipped() {
 #[tokio::test]
 async fn the_same_order_under_an_id_is_a_repeat_and_another_is_a_conflict() {
     let service = Service::start().await;
-    let key = service.key(&[posthaste_store::KeyScope::Enqueue], Some("u1")).await;
+    let key = service.key(&[posthaste_store::KeyScope::Write], Some("u1")).await;
     let id = service.ask(ask("POST", "/v1/order-ids").key(&key).json("{}")).await.json();
-    let path = format!("/v1/orders/{}", id["order_id"].as_str().expect("an id"));
+    let path = format!("/v1/orders/{}", id["id"].as_str().expect("an id"));
     let put = |body: &serde_json::Value| ask("PUT", &path).key(&key).json(&body.to_string());
     let first = service.ask(put(&order(2))).await;
     assert_eq!((first.status, first.header("idempotent-replayed")), (200, None), "{first:?}");
@@ -232,19 +231,19 @@ async fn a_dry_run_reports_everything_and_writes_nothing() {
         .as_array_mut()
         .expect("a list")
         .push(json!({"id": "x", "contacts": {"email": ["R0@example.org", "r0@example.org"]}}));
-    body["addresses"] = json!("all");
+    body["address_mode"] = json!("all");
     let answer = service.ask(ask("POST", "/v1/orders?dry_run=true").key(&key).json(&body.to_string())).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
-    assert_eq!(told["state"], "dry_run");
-    assert_eq!(told["recipients"]["deliveries"], json!({"email": 4}));
-    assert_eq!(told["recipients"]["merged"]["recipients"], 1);
-    assert_eq!(told["recipients"]["merged"]["addresses"], 1);
+    assert_eq!((told["status"].clone(), told["dry_run"].clone()), (json!(null), json!(true)));
+    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 4}));
+    assert_eq!(told["recipients"]["duplicates"]["recipient_count"], 1);
+    assert_eq!(told["recipients"]["duplicates"]["address_count"], 1);
     assert_eq!(answer.header("location"), None);
     let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
     let many = lines(&head, (0..9_000).map(recipient));
     let answer = service.ask(upload(&key, "/v1/orders?dry_run=true", &many)).await;
-    assert_eq!(answer.json()["recipients"]["deliveries"], json!({"email": 9_000}), "{answer:?}");
+    assert_eq!(answer.json()["recipients"]["delivery_counts"], json!({"email": 9_000}), "{answer:?}");
     let bad = with(order(1), "text", json!(" "));
     let answer = service.ask(ask("POST", "/v1/orders?dry_run=true").key(&key).json(&bad.to_string())).await;
     is_refused(&answer, 422, "validation_failed", "an empty text");
@@ -254,7 +253,7 @@ async fn a_dry_run_reports_everything_and_writes_nothing() {
 #[tokio::test]
 async fn senders_and_roles_must_match_the_key() {
     let service = Service::start().await;
-    let bound = service.key(&[posthaste_store::KeyScope::Enqueue], Some("u1")).await;
+    let bound = service.key(&[posthaste_store::KeyScope::Write], Some("u1")).await;
     let reader = service.key(&[posthaste_store::KeyScope::Read], Some("u1")).await;
     let before = written(&service.redis);
     let other = with(order(1), "sender", json!({"id": "u2"}));

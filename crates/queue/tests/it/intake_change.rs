@@ -74,18 +74,18 @@ async fn an_order_is_cancelled_once_and_repeats_get_the_same_response() {
     let service = Service::start().await;
     let key = service.master().await;
     let due = ApiTime(service.in_an_hour().await).to_string();
-    let id = give(&service, &key, &with(order(3), "deliver_at", json!(due))).await.json()["order_id"].clone();
+    let id = give(&service, &key, &with(order(3), "deliver_at", json!(due))).await.json()["id"].clone();
     let path = format!("/v1/orders/{}/cancel", id.as_str().expect("an id"));
     for _ in 0..2 {
         let answer = service.ask(ask("POST", &path).key(&key)).await;
-        assert_eq!((answer.status, answer.json()), (200, json!({"cancelled": 3, "too_late": 0})));
+        assert_eq!((answer.status, answer.json()), (200, json!({"cancelled_count": 3, "too_late_count": 0})));
     }
     let moved = json!({"deliver_at": due}).to_string();
     let path = format!("/v1/orders/{}", id.as_str().expect("an id"));
     let answer = service.ask(ask("PATCH", &path).key(&key).json(&moved)).await;
     is_refused(&answer, 409, "order_unexpected_status", "it was cancelled");
-    assert_eq!(answer.json()["state"], "cancelled");
-    let other = service.key(&[KeyScope::Enqueue], Some("u2")).await;
+    assert_eq!(answer.json()["order_status"], "cancelled");
+    let other = service.key(&[KeyScope::Write], Some("u2")).await;
     for path in [format!("{path}/cancel"), "/v1/orders/u1.5/cancel".to_owned()] {
         is_refused(&service.ask(ask("POST", &path).key(&other)).await, 404, "order_not_found", "another's");
     }
@@ -101,13 +101,13 @@ async fn final_orders_are_refused_and_deliveries_being_sent_are_too_late() {
     let order_id = deliver(&service, &[(0, OutcomeKind::Sent)]).await;
     let path = format!("/v1/orders/{}/cancel", order_id.wire_id());
     let answer = service.ask(ask("POST", &path).key(&key)).await;
-    assert_eq!(answer.json(), json!({"cancelled": 1, "too_late": 1}), "{answer:?}");
+    assert_eq!(answer.json(), json!({"cancelled_count": 1, "too_late_count": 1}), "{answer:?}");
     give(&service, &key, &order(1)).await;
     let order_id = deliver(&service, &[(0, OutcomeKind::Sent)]).await;
     let path = format!("/v1/orders/{}/cancel", order_id.wire_id());
     let answer = service.ask(ask("POST", &path).key(&key)).await;
     is_refused(&answer, 409, "order_unexpected_status", "all is sent");
-    assert_eq!(answer.json()["state"], "finished");
+    assert_eq!(answer.json()["order_status"], "finished");
 }
 
 #[tokio::test]
@@ -118,17 +118,20 @@ async fn an_order_can_be_moved_until_it_is_due() {
     let later = UnixMs(hour.0 + 3_600_000);
     let id =
         give(&service, &key, &with(order(1), "deliver_at", json!(ApiTime(hour).to_string()))).await.json();
-    let path = format!("/v1/orders/{}", id["order_id"].as_str().expect("an id"));
+    let path = format!("/v1/orders/{}", id["id"].as_str().expect("an id"));
     let patch = |body: &Value| ask("PATCH", &path).key(&key).json(&body.to_string());
     for _ in 0..2 {
         let moved = service.ask(patch(&json!({"deliver_at": ApiTime(later).to_string()}))).await;
-        assert_eq!((moved.status, moved.json()["due_at"].clone()), (200, json!(ApiTime(later).to_string())));
+        assert_eq!(
+            (moved.status, moved.json()["deliver_at"].clone()),
+            (200, json!(ApiTime(later).to_string()))
+        );
     }
     for (body, code) in [
         (json!({"deliver_at": CANARY}), "validation_failed"),
         (json!({"deliver_at": "9999-01-01T00:00:00Z"}), "validation_failed"),
         (
-            json!({"deliver_at": ApiTime(later).to_string(), "not_after": ApiTime(hour).to_string()}),
+            json!({"deliver_at": ApiTime(later).to_string(), "expires_at": ApiTime(hour).to_string()}),
             "validation_failed",
         ),
         (json!({"deliver_at": 5}), "validation_failed"),
@@ -138,13 +141,13 @@ async fn an_order_can_be_moved_until_it_is_due() {
         is_refused(&service.ask(patch(&body)).await, 422, code, &body.to_string());
     }
     let read = service.ask(get(&path).key(&key)).await.json();
-    assert_eq!(read["due_at"], ApiTime(later).to_string(), "refusals change nothing");
+    assert_eq!(read["deliver_at"], ApiTime(later).to_string(), "refusals change nothing");
     let now = give(&service, &key, &order(1)).await.json();
-    let path = format!("/v1/orders/{}", now["order_id"].as_str().expect("an id"));
+    let path = format!("/v1/orders/{}", now["id"].as_str().expect("an id"));
     let body = json!({"deliver_at": ApiTime(later).to_string()}).to_string();
     let answer = service.ask(ask("PATCH", &path).key(&key).json(&body)).await;
     is_refused(&answer, 409, "order_unexpected_status", "its time has come");
-    assert_eq!(answer.json()["state"], "running");
+    assert_eq!(answer.json()["order_status"], "running");
 }
 
 #[tokio::test]
@@ -154,16 +157,16 @@ async fn failed_deliveries_are_retried_as_a_linked_order() {
     give(&service, &key, &order(4)).await;
     let verdicts = [(0, OutcomeKind::Failed), (1, OutcomeKind::Sent), (2, OutcomeKind::Failed)];
     let old = deliver(&service, &verdicts).await.wire_id();
-    let answer = retry(&service, &key, &old, json!({"states": ["failed"]})).await;
+    let answer = retry(&service, &key, &old, json!({"statuses": ["failed"]})).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let told = answer.json();
-    assert_eq!((told["recipients"].clone(), told["retry_of"].clone()), (json!(2), json!(old)), "{told}");
-    let new = told["order_id"].as_str().expect("an id");
+    assert_eq!((told["delivery_count"].clone(), told["retry_of"].clone()), (json!(2), json!(old)), "{told}");
+    let new = told["id"].as_str().expect("an id");
     assert_eq!(answer.header("location"), Some(format!("/v1/orders/{new}")));
     let read = service.ask(get(&format!("/v1/orders/{new}")).key(&key)).await.json();
-    assert_eq!((read["retry_of"].clone(), read["totals"]["accepted"].clone()), (json!(old), json!(2)));
+    assert_eq!((read["retry_of"].clone(), read["counts"]["total"].clone()), (json!(old), json!(2)));
     let deliveries =
-        service.ask(get(&format!("/v1/orders/{new}/recipients?limit=10")).key(&key)).await.json();
+        service.ask(get(&format!("/v1/orders/{new}/deliveries?limit=10")).key(&key)).await.json();
     let ids: Vec<_> = deliveries["items"]
         .as_array()
         .expect("deliveries")
@@ -173,9 +176,9 @@ async fn failed_deliveries_are_retried_as_a_linked_order() {
     assert_eq!(ids, [json!("r0"), json!("r2")]);
     // Named recipients: also those that got the message, if the states say so.
     let named = retry(&service, &key, &old, json!({"recipient_ids": ["r0", "r1"]})).await.json();
-    assert_eq!(named["recipients"], 1, "{named}");
-    let through = json!({"recipient_ids": ["r1", "r9"], "states": ["sent"]});
-    assert_eq!(retry(&service, &key, &old, through).await.json()["recipients"], 1);
+    assert_eq!(named["delivery_count"], 1, "{named}");
+    let through = json!({"recipient_ids": ["r1", "r9"], "statuses": ["sent"]});
+    assert_eq!(retry(&service, &key, &old, through).await.json()["delivery_count"], 1);
 }
 
 #[tokio::test]
@@ -186,21 +189,21 @@ async fn retries_may_be_refused_or_repeated() {
     let old = deliver(&service, &[(0, OutcomeKind::Failed)]).await.wire_id();
     let before = written(&service.redis);
     for (body, status, code) in [
-        (json!({"states": ["sent"]}), 422, "validation_failed"),
-        (json!({"states": ["pending"]}), 422, "validation_failed"),
-        (json!({"states": [CANARY]}), 422, "validation_failed"),
-        (json!({"states": []}), 422, "validation_failed"),
+        (json!({"statuses": ["sent"]}), 422, "validation_failed"),
+        (json!({"statuses": ["pending"]}), 422, "validation_failed"),
+        (json!({"statuses": [CANARY]}), 422, "validation_failed"),
+        (json!({"statuses": []}), 422, "validation_failed"),
         (json!({"recipient_ids": []}), 422, "validation_failed"),
         (json!({"recipient_ids": [format!("{CANARY} x")]}), 422, "validation_failed"),
         (json!({"deliver_at": CANARY}), 422, "validation_failed"),
-        (json!({"states": 5}), 422, "validation_failed"),
+        (json!({"statuses": 5}), 422, "validation_failed"),
         (json!({CANARY: 5}), 422, "validation_failed"),
-        (json!({"states": ["unknown"]}), 409, "nothing_to_retry"),
+        (json!({"statuses": ["unknown"]}), 409, "nothing_to_retry"),
         (json!({"recipient_ids": ["nobody"]}), 409, "nothing_to_retry"),
     ] {
         is_refused(&retry(&service, &key, &old, body.clone()).await, status, code, &body.to_string());
     }
-    let other = service.key(&[KeyScope::Enqueue], Some("u2")).await;
+    let other = service.key(&[KeyScope::Write], Some("u2")).await;
     is_refused(&retry(&service, &other, &old, json!({})).await, 404, "order_not_found", "another's");
     is_refused(&retry(&service, &key, "u1.5", json!({})).await, 404, "order_not_found", "no such order");
     let mut after = written(&service.redis);
@@ -210,8 +213,8 @@ async fn retries_may_be_refused_or_repeated() {
     let path = format!("/v1/orders/{old}/retry");
     let keyed =
         |body: &Value| ask("POST", &path).key(&key).header("idempotency-key", "k").json(&body.to_string());
-    let first = service.ask(keyed(&json!({"states": ["failed"]}))).await;
-    let again = service.ask(keyed(&json!({"states": ["failed"]}))).await;
+    let first = service.ask(keyed(&json!({"statuses": ["failed"]}))).await;
+    let again = service.ask(keyed(&json!({"statuses": ["failed"]}))).await;
     assert_eq!((first.status, first.json()), (202, again.json()), "{first:?}");
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
     let other = service.ask(keyed(&json!({}))).await;

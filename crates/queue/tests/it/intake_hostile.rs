@@ -78,14 +78,14 @@ async fn invalid_fields_are_refused() {
         ("deliver_at", json!("2027-03-28T02:30:00[Europe/Berlin]"), "/deliver_at", "invalid_time"),
         ("deliver_at", json!(CANARY), "/deliver_at", "invalid_time"),
         ("deliver_at", json!(1_795_000_000_000_u64), "/deliver_at", "wrong_type"),
-        ("not_after", json!("1970-01-01T00:00:00Z"), "/not_after", "expires_before_delivery"),
-        ("not_after", json!("2099-01-01T00:00:00Z"), "/not_after", "time_out_of_range"),
-        ("not_after", json!(0), "/not_after", "wrong_type"),
+        ("expires_at", json!("1970-01-01T00:00:00Z"), "/expires_at", "expires_before_delivery"),
+        ("expires_at", json!("2099-01-01T00:00:00Z"), "/expires_at", "time_out_of_range"),
+        ("expires_at", json!(0), "/expires_at", "wrong_type"),
         ("priority", json!(CANARY), "/priority", "unknown_value"),
         ("priority", json!(7), "/priority", "wrong_type"),
         ("on_unknown", json!(CANARY), "/on_unknown", "unknown_value"),
-        ("addresses", json!(CANARY), "/addresses", "unknown_value"),
-        ("invalid", json!(CANARY), "/invalid", "unknown_value"),
+        ("address_mode", json!(CANARY), "/address_mode", "unknown_value"),
+        ("on_invalid", json!(CANARY), "/on_invalid", "unknown_value"),
         ("text", json!(""), "/text", "empty_text"),
         ("text", json!(" \n\t"), "/text", "empty_text"),
         ("text", json!("\u{200b}\u{200d}"), "/text", "empty_text"),
@@ -93,9 +93,9 @@ async fn invalid_fields_are_refused() {
         ("text", json!(format!("{CANARY}\u{0}")), "/text", "invalid_text"),
         ("text", json!(CANARY.repeat(100_000)), "/text", "too_long"),
         ("subject", json!(format!("{CANARY}\r\nBcc: v@example.org")), "/subject", "invalid_text"),
-        ("origin", json!(format!("{CANARY}\u{0}")), "/origin", "invalid_text"),
-        ("texts", json!({CANARY: "x"}), "/texts", "unknown_channel"),
-        ("texts", json!({"sms": " "}), "/texts/sms", "empty_text"),
+        ("source", json!(format!("{CANARY}\u{0}")), "/source", "invalid_text"),
+        ("overrides", json!({CANARY: {"text": "x"}}), "/overrides", "unknown_channel"),
+        ("overrides", json!({"sms": {"text": " "}}), "/overrides/sms/text", "empty_text"),
         ("metadata", json!([CANARY]), "/metadata", "wrong_type"),
         ("metadata", json!({"a": "x\u{0}"}), "/metadata", "invalid_text"),
         ("metadata", Value::Object(many), "/metadata", "too_long"),
@@ -107,7 +107,7 @@ async fn invalid_fields_are_refused() {
             "/sender/email",
             "invalid_email",
         ),
-        ("order_id", json!("u1.5"), "/order_id", "not_allowed_here"),
+        ("id", json!("u1.5"), "/id", "not_allowed_here"),
     ];
     for (name, value, pointer, code) in cases {
         let body = with(order(1), name, value);
@@ -115,9 +115,9 @@ async fn invalid_fields_are_refused() {
         is_refused(&answer, 422, "validation_failed", &body.to_string());
         assert_eq!(first_flaw(&answer), (pointer.to_owned(), code.to_owned()), "{name}: {answer:?}");
     }
-    let mut wordless = with(order(1), "texts", json!({"sms": "Hello"}));
+    let mut wordless = with(order(1), "overrides", json!({"sms": {"text": "Hello"}}));
     wordless.as_object_mut().expect("an object").remove("text");
-    wordless["invalid"] = json!("skip");
+    wordless["on_invalid"] = json!("skip");
     let answer = give(&service, &key, &wordless).await;
     is_refused(&answer, 422, "validation_failed", "no text for a channel");
     assert_eq!(first_flaw(&answer), ("/text".to_owned(), "required".to_owned()));
@@ -206,7 +206,7 @@ async fn names_with_a_meaning_elsewhere_are_plain_text_here() {
         });
         let answer = give(&service, &key, &body).await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        assert!(answer.json()["order_id"].as_str().is_some_and(|order| order.starts_with(&format!("{id}."))));
+        assert!(answer.json()["id"].as_str().is_some_and(|order| order.starts_with(&format!("{id}."))));
     }
     let odd = ["\u{202e}abc", "e\u{301}\u{301}\u{301}", &"\u{301}".repeat(10_000), "\r\n.\r\nQUIT\r\n"];
     for text in odd {

@@ -45,7 +45,7 @@ async fn many_concurrent_requests_with_one_key_are_one_order() {
     let mut ids = Vec::new();
     for answer in &answers {
         match answer.status {
-            200 => ids.push(answer.json()["order_id"].clone()),
+            200 => ids.push(answer.json()["id"].clone()),
             _ => {
                 is_refused(answer, 409, "idempotency_key_in_use", "while it runs");
                 assert!(answer.header("retry-after").is_some());
@@ -83,7 +83,7 @@ async fn the_key_of_a_running_upload_is_in_use() {
         (200, Some("true")),
         "{again:?}"
     );
-    assert_eq!(again.json()["recipients"]["deliveries"], json!({"email": 20_000}));
+    assert_eq!(again.json()["recipients"]["delivery_counts"], json!({"email": 20_000}));
     let other = lines(&head, (1..20_001).map(recipient));
     let other = service.ask(upload(&key, "/v1/orders", &other).header("idempotency-key", "k")).await;
     is_refused(&other, 422, "idempotency_key_reused", "other recipients");
@@ -94,7 +94,7 @@ async fn a_refused_request_does_not_use_up_its_key() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
-    let bad = with(order(1), "not_after", json!("1970-01-01T00:00:00Z"));
+    let bad = with(order(1), "expires_at", json!("1970-01-01T00:00:00Z"));
     is_refused(&service.ask(keyed(&key, "k", &bad)).await, 422, "validation_failed", "an end that is past");
     let bad = with(order(1), "text", json!(" "));
     is_refused(&service.ask(keyed(&key, "k", &bad)).await, 422, "validation_failed", "an empty text");
@@ -119,7 +119,7 @@ async fn a_repeated_order_keeps_the_times_it_got() {
         let (path, name) = (format!("/v1/orders/u1.7{n}"), format!("k{n}"));
         let now = service.store.server_time().await.expect("the time");
         let soon = posthaste_queue::timestamp::ApiTime(now.after(span));
-        let body = with(order(1), "not_after", json!(soon.to_string()));
+        let body = with(order(1), "expires_at", json!(soon.to_string()));
         let first = service.ask(ask("PUT", &path).key(&key).json(&body.to_string())).await;
         let tied = service.ask(keyed(&key, &name, &body)).await;
         if service.store.server_time().await.expect("the time") < soon.0 {
@@ -153,7 +153,7 @@ async fn a_batch_responds_for_each_order() {
             one["text"] = json!(CANARY.repeat(20_000));
         }
         if n == 9 {
-            one["order_id"] = json!("u1.99");
+            one["id"] = json!("u1.99");
         }
         body.extend_from_slice(format!("{one}\n").as_bytes());
         if n == 8 {
@@ -176,10 +176,10 @@ async fn a_batch_responds_for_each_order() {
             _ => 200,
         };
         assert_eq!(line["status"], status, "{line}");
-        assert_eq!(line["order_id"].is_string(), status == 200, "{line}");
+        assert_eq!(line["order"]["id"].is_string(), status == 200, "{line}");
         assert_eq!(line["problem"]["code"].is_string(), status != 200, "{line}");
     }
-    assert_eq!(told[10]["order_id"], "u1.99");
+    assert_eq!(told[10]["order"]["id"], "u1.99");
     let histories =
         |names: Vec<String>| names.into_iter().filter(|name| name.starts_with("history:")).count();
     assert_eq!(histories(written(&service.redis)), 299);

@@ -48,10 +48,10 @@ async fn a_key_is_made_then_tracked_then_the_order_is_created() {
     assert_eq!(queued.status, 200, "{queued:?}");
     let (tracked, told) = (track().await, queued.json());
     assert_eq!(told["history_key"], history);
-    assert_eq!(told["recipients"]["deliveries"], json!({"email": 2, "telegram": 1}), "{told}");
+    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 2, "telegram": 1}), "{told}");
     assert_eq!(tracked.status, 200, "{tracked:?}");
     assert_eq!(tracked.json()["history"]["history_key"], history);
-    assert_eq!(tracked.json()["history"]["origin"], "web");
+    assert_eq!(tracked.json()["history"]["source"], "web");
     let again = queue(&service, &key, &body(&history)).await;
     assert_eq!(again.json(), told, "a repeat returns the same order");
     let limit = service.ask(get("/queue/limit?uid=u1&role=trainer").key(&key)).await.json();
@@ -66,7 +66,7 @@ async fn an_order_for_later_answers_with_the_time() {
     let history = history_key(&service, &key).await;
     let due = posthaste_queue::timestamp::ApiTime(service.in_an_hour().await).to_string();
     let answer = queue(&service, &key, &with(body(&history), "deliver_at", json!(due))).await;
-    assert_eq!((answer.status, answer.json()["due_at"].clone()), (202, json!(due)), "{answer:?}");
+    assert_eq!((answer.status, answer.json()["deliver_at"].clone()), (202, json!(due)), "{answer:?}");
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ fn of(role: &str) -> Value {
 async fn a_role_has_a_daily_limit_of_orders() {
     let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
-    let limit = async || service.ask(get("/v1/senders/u1/limit?role=trainer").key(&key)).await.json();
-    assert_eq!((limit().await["value"].clone(), limit().await["daily"].clone()), (json!(0), json!(4)));
+    let limit = async || service.ask(get("/v1/senders/u1/daily-limit?role=trainer").key(&key)).await.json();
+    assert_eq!((limit().await["used"].clone(), limit().await["limit"].clone()), (json!(0), json!(4)));
     for _ in 0..4 {
         assert_eq!(give(&service, &key, &of("trainer")).await.status, 200);
     }
@@ -30,8 +30,11 @@ async fn a_role_has_a_daily_limit_of_orders() {
     is_refused(&service.ask(keyed).await, 429, "daily_limit_exceeded", "with a key");
     assert_eq!(written(&service.redis), full, "nothing is written");
     let told = limit().await;
-    assert_eq!((told["value"].clone(), told["daily"].clone()), (json!(4), json!(4)));
-    assert!(told["ttl"].as_u64().is_some_and(|ttl| ttl <= 86_400), "{told}");
+    assert_eq!((told["used"].clone(), told["limit"].clone()), (json!(4), json!(4)));
+    assert_eq!(told["remaining"], 0, "{told}");
+    let left = ApiTime::read(told["resets_at"].as_str().expect("a time")).expect("a time").0;
+    let left = left.since(service.store.server_time().await.expect("the time"));
+    assert!(left.as_secs() <= 86_400, "{told}");
     // Another sender has its own daily limit, and a sender without a role has none.
     let other = with(order(1), "sender", json!({"id": "u2", "role": "trainer"}));
     assert_eq!(give(&service, &key, &other).await.status, 200);
@@ -75,8 +78,8 @@ async fn a_refused_order_gives_its_place_back() {
         let answer = service.ask(upload(&key, "/v1/orders", &body)).await;
         is_refused(&answer, 400, "malformed_json", "a bad upload");
     }
-    let told = service.ask(get("/v1/senders/u1/limit?role=staff").key(&key)).await.json();
-    assert_eq!(told["value"], 1, "{told}");
+    let told = service.ask(get("/v1/senders/u1/daily-limit?role=staff").key(&key)).await.json();
+    assert_eq!(told["used"], 1, "{told}");
 }
 
 #[tokio::test]
@@ -111,31 +114,31 @@ async fn quiet_hours_move_orders_due_in_them() {
     let answer = give(&service, &key, &at(noon)).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let told = answer.json();
-    assert_eq!(told["moved_by"], "quiet_hours", "{told}");
-    let due = ApiTime::read(told["due_at"].as_str().expect("a time")).expect("a time").0;
+    assert_eq!(told["delay_reason"], "quiet_hours", "{told}");
+    let due = ApiTime::read(told["deliver_at"].as_str().expect("a time")).expect("a time").0;
     let (first, last) = (noon.0 + 2 * 3_600_000, noon.0 + 2 * 3_600_000 + 359_000);
     assert!((first..=last).contains(&due.0), "{told}");
     let morning = give(&service, &key, &at(UnixMs(noon.0 - 2 * 3_600_000))).await.json();
-    assert_eq!(morning["moved_by"], json!(null), "{morning}");
+    assert_eq!(morning["delay_reason"], json!(null), "{morning}");
     let urgent = give(&service, &key, &with(at(noon), "priority", json!("urgent"))).await.json();
     assert_eq!(
-        (urgent["moved_by"].clone(), urgent["due_at"].clone()),
+        (urgent["delay_reason"].clone(), urgent["deliver_at"].clone()),
         (json!(null), json!(ApiTime(noon).to_string()))
     );
     // The order would expire before the time it is moved to.
     let before = written(&service.redis);
-    let short = with(at(noon), "not_after", json!(ApiTime(UnixMs(noon.0 + 3_600_000)).to_string()));
+    let short = with(at(noon), "expires_at", json!(ApiTime(UnixMs(noon.0 + 3_600_000)).to_string()));
     let answer = give(&service, &key, &short).await;
     is_refused(&answer, 422, "validation_failed", "an end in the quiet hours");
-    assert_eq!(first_flaw(&answer), ("/not_after".to_owned(), "expires_before_delivery".to_owned()));
+    assert_eq!(first_flaw(&answer), ("/expires_at".to_owned(), "expires_before_delivery".to_owned()));
     assert_eq!(written(&service.redis), before);
     // The same id is always moved to the same time, and a repeat of a moved order keeps that time.
     let put = || ask("PUT", "/v1/orders/u1.7").key(&key).json(&at(noon).to_string());
     let (one, two) = (service.ask(put()).await.json(), service.ask(put()).await.json());
-    assert_eq!((one["moved_by"].as_str(), &one), (Some("quiet_hours"), &two));
+    assert_eq!((one["delay_reason"].as_str(), &one), (Some("quiet_hours"), &two));
     // A time set by PATCH is moved out of the quiet hours too.
     let body = json!({"deliver_at": ApiTime(noon).to_string()}).to_string();
-    let id = morning["order_id"].as_str().expect("an id");
+    let id = morning["id"].as_str().expect("an id");
     let moved = service.ask(ask("PATCH", &format!("/v1/orders/{id}")).key(&key).json(&body)).await.json();
-    assert_eq!(moved["moved_by"], "quiet_hours", "{moved}");
+    assert_eq!(moved["delay_reason"], "quiet_hours", "{moved}");
 }

@@ -98,7 +98,7 @@ async fn lost_replies_are_unknown_until_repeated() {
     assert_eq!(proxy.report().dropped_replies, 3);
     assert_eq!(histories(&server), 2, "the order was stored");
     let again = keyed(&key).send(address).await;
-    assert_eq!((again.status, again.json()["order_id"].clone()), (200, json!(id)), "{again:?}");
+    assert_eq!((again.status, again.json()["id"].clone()), (200, json!(id)), "{again:?}");
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
     assert_eq!(histories(&server), 2);
 }
@@ -115,7 +115,7 @@ async fn lost_requests_are_unknown_and_stored_when_repeated() {
     assert_eq!(is_unknown(&put.send(address).await), "u1.7");
     assert_eq!(put.send(address).await.status, 200);
     let again = keyed(&key).send(address).await;
-    assert_eq!((again.status, again.json()["order_id"].clone()), (200, json!(id)), "{again:?}");
+    assert_eq!((again.status, again.json()["id"].clone()), (200, json!(id)), "{again:?}");
     assert_eq!(again.header("idempotent-replayed"), None, "the repeat was the first to be stored");
     assert_eq!(histories(&server), 3);
 }
@@ -130,8 +130,8 @@ async fn an_upload_whose_last_reply_is_lost_is_unknown_until_repeated() {
     proxy.drop_replies_of(3, |command| stores(command) && command.contains("history:"));
     let id = is_unknown(&asked().send(address).await);
     let again = asked().send(address).await;
-    assert_eq!((again.status, again.json()["order_id"].clone()), (200, json!(id)), "{again:?}");
-    assert_eq!(again.json()["recipients"]["deliveries"], json!({"email": 9_000}));
+    assert_eq!((again.status, again.json()["id"].clone()), (200, json!(id)), "{again:?}");
+    assert_eq!(again.json()["recipients"]["delivery_counts"], json!({"email": 9_000}));
     assert_eq!(histories(&server), 2);
 }
 
@@ -150,7 +150,7 @@ async fn unconfirmed_writes_are_unknown_until_confirmed() {
     let cancel = format!("/v1/orders/{id}/cancel");
     assert_eq!(is_unknown(&ask("POST", &cancel).key(&key).send(address).await), id);
     let read = get(&format!("/v1/orders/{id}")).key(&key).send(address).await;
-    assert_eq!(read.json()["state"], "cancelled", "the order was cancelled: {read:?}");
+    assert_eq!(read.json()["status"], "cancelled", "the order was cancelled: {read:?}");
 
     let replica = PrivateServer::start().expect("a replica");
     let port = server.tcp_addr().expect("an address").port().to_string();
@@ -162,7 +162,7 @@ async fn unconfirmed_writes_are_unknown_until_confirmed() {
         if answer.status == 200 { Ok(answer) } else { Err(format!("{answer:?}")) }
     })
     .await;
-    assert_eq!(again.json()["order_id"], id);
+    assert_eq!(again.json()["id"], id);
     assert_eq!(again.json()["durability"], "replicated");
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
     let cancelled = posthaste_rig::eventually_async("the replica has this too", async || {
@@ -170,7 +170,7 @@ async fn unconfirmed_writes_are_unknown_until_confirmed() {
         if answer.status == 200 { Ok(answer) } else { Err(is_unknown(&answer)) }
     })
     .await;
-    assert_eq!(cancelled.json(), json!({"cancelled": 3, "too_late": 0}), "{cancelled:?}");
+    assert_eq!(cancelled.json(), json!({"cancelled_count": 3, "too_late_count": 0}), "{cancelled:?}");
 }
 
 #[tokio::test]

@@ -20,12 +20,12 @@ async fn a_long_upload_is_one_order() {
     let answer = service.ask(upload(&key, "/v1/orders", &lines(&head(), recipients))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
-    assert_eq!(told["recipients"]["deliveries"], json!({"email": 30_001}));
-    assert_eq!(told["recipients"]["accepted"], 30_001);
-    assert_eq!(told["recipients"]["merged"]["places"], json!([{"line": 30_002}]));
-    let id = told["order_id"].as_str().expect("an id");
+    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 30_001}));
+    assert_eq!(told["recipients"]["accepted_count"], 30_001);
+    assert_eq!(told["recipients"]["duplicates"]["locations"], json!([{"line": 30_002}]));
+    let id = told["id"].as_str().expect("an id");
     let read = service.ask(get(&format!("/v1/orders/{id}")).key(&key)).await.json();
-    assert_eq!(read["totals"]["accepted"], 30_001, "{read}");
+    assert_eq!(read["counts"]["total"], 30_001, "{read}");
 }
 
 #[tokio::test]
@@ -55,13 +55,13 @@ async fn an_invalid_line_refuses_the_upload_and_leaves_nothing() {
         assert_eq!(written(&service.redis), before, "nothing is left");
     }
     // Skipped lines are reported by number.
-    let skipping = with(head(), "invalid", json!("skip"));
+    let skipping = with(head(), "on_invalid", json!("skip"));
     let mut body = lines(&skipping, (0..6_000).map(recipient));
     body.extend_from_slice(format!("{{\"id\":\"{CANARY}\n\n7\n").as_bytes());
     let answer = service.ask(upload(&key, "/v1/orders", &body)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
-    assert_eq!(told["recipients"]["skipped_total"], 2, "{told}");
+    assert_eq!(told["recipients"]["skipped_count"], 2, "{told}");
     assert_eq!(told["recipients"]["skipped"][0]["line"], 6_002);
     assert_eq!(told["recipients"]["skipped"][1]["line"], 6_004);
     assert!(!answer.text().contains(CANARY));

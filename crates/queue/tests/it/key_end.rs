@@ -47,7 +47,7 @@ async fn all_end(service: &Service, key: &str, end: impl AsyncFnOnce() -> Instan
     let mut stream = Stream::open(service.address, get(&format!("{base}/events")).key(key)).await;
     stream.until("event: snapshot").await;
     let absent = Stream::open(service.address, get("/v1/orders/u1.99/events").key(key)).await;
-    let wait = poll(service, key, format!("{base}/wait?timeout=60&touch_count=16"));
+    let wait = poll(service, key, format!("{base}/wait?timeout_seconds=60&min_changes=16"));
     eventually_async("all are followed", async || match service.store.watched() {
         2 => Ok(()),
         watched => Err(watched),
@@ -80,7 +80,7 @@ async fn open_requests_end_at_once_when_their_key_is_revoked_here() {
     let service = Service::with(&[("keys.known_for", "1h")]).await;
     let (key, master) = (service.key(&[KeyScope::Read], Some("u1")).await, service.master().await);
     all_end(&service, &key, async || {
-        let path = format!("/v1/keys/{}", id_of(&key));
+        let path = format!("/v1/api-keys/{}", id_of(&key));
         assert_eq!(service.ask(ask("DELETE", &path).key(&master)).await.status, 204);
         Instant::now()
     })
@@ -134,7 +134,7 @@ async fn an_export_breaks_off_with_its_key() {
     let order = order_id("u1", 1);
     // More than the buffers between the service and a client that does not read.
     service.order(&order, 100_000, Some(service.in_an_hour().await)).await;
-    let path = format!("/v1/orders/{}/recipients", order.wire_id());
+    let path = format!("/v1/orders/{}/deliveries", order.wire_id());
     let asked = get(&path).key(&key).header("accept", "application/x-ndjson");
     let mut stream = Stream::open(service.address, asked).await;
     stream.until("\r\n\r\n").await;

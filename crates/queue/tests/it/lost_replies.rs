@@ -118,7 +118,7 @@ impl<'a> Trial<'a> {
             ));
             let given =
                 post(key, &with(order, "deliver_at", json!(tomorrow.to_string()))).send(address).await;
-            let id = given.json()["order_id"].as_str().expect("an order").to_owned();
+            let id = given.json()["id"].as_str().expect("an order").to_owned();
             let path = format!("/v1/orders/{id}/cancel");
             assert_eq!(ask("POST", &path).key(key).send(address).await.status, 200);
             trial.old = Some(id);
@@ -181,7 +181,7 @@ impl<'a> Trial<'a> {
         match (self.way, answer.status) {
             (Way::Batch, 200) => {
                 let status = told["status"].as_u64().expect("a status");
-                let document = if status < 300 { told.clone() } else { told["problem"].clone() };
+                let document = if status < 300 { told["order"].clone() } else { told["problem"].clone() };
                 (status, document, told["replayed"] == true)
             }
             (_, status) => (u64::from(status), told, header),
@@ -192,7 +192,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn note(&mut self, answer: &Answer, what: &str) -> bool {
         let (status, document, _) = self.read(answer);
         let orders = self.orders();
-        if let Some(id) = document["order_id"].as_str() {
+        if let Some(id) = document["id"].as_str().or(document["order_id"].as_str()) {
             assert_eq!(self.id.get_or_insert_with(|| id.to_owned()), id, "{what}: another order: {answer:?}");
         }
         match (status, document["code"].as_str().unwrap_or_default()) {

@@ -46,16 +46,19 @@ async fn one_unreadable_order_fails_no_page() {
         let bad = order(3);
         spoil(&service, &bad, damage);
         let id = bad.wire_id();
-        for query in ["", "?limit=2", "?sender_id=u1", "?to=2099-01-01T00:00:00Z&from=2020-01-01T00:00:00Z"] {
+        for query in [
+            "",
+            "?limit=2",
+            "?sender_id=u1",
+            "?created_before=2099-01-01T00:00:00Z&created_after=2020-01-01T00:00:00Z",
+        ] {
             let (mut items, mut unreadable) = (Vec::new(), Vec::new());
             let mut path = format!("/v1/orders{query}");
             loop {
                 let answer = service.ask(get(&path).key(&key)).await;
                 assert_eq!(answer.status, 200, "{damage} {path}: {}", answer.text());
                 let page = answer.json();
-                items.extend(
-                    page["items"].as_array().expect("items").iter().map(|item| item["order_id"].clone()),
-                );
+                items.extend(page["items"].as_array().expect("items").iter().map(|item| item["id"].clone()));
                 unreadable.extend(page["unreadable"].as_array().cloned().unwrap_or_default());
                 let Some(cursor) = page["next_cursor"].as_str() else { break };
                 let join = if query.is_empty() { "?" } else { "&" };
@@ -65,13 +68,13 @@ async fn one_unreadable_order_fails_no_page() {
             assert_eq!(items, sound, "{damage} {query}");
             assert_eq!(unreadable.len(), 1, "{damage} {query}");
             assert_eq!(
-                (&unreadable[0]["order_id"], &unreadable[0]["reason"]),
+                (&unreadable[0]["id"], &unreadable[0]["reason"]),
                 (&id.as_str().into(), &(*reason).into())
             );
         }
         let orders = format!("/v1/orders/{id}");
-        let recipients = format!("{orders}/recipients");
-        let reads = [get(&orders), get(&recipients)];
+        let deliveries = format!("{orders}/deliveries");
+        let reads = [get(&orders), get(&deliveries)];
         for read in reads {
             let answer = service.ask(read.key(&key)).await;
             let problem = answer.json();
@@ -110,7 +113,7 @@ async fn foreign_entries_in_the_indexes_fail_no_view() {
         "/v1/orders",
         "/v1/orders?sender_id=u1",
         "/v1/orders/u1.1",
-        "/v1/orders/u1.1/recipients",
+        "/v1/orders/u1.1/deliveries",
         "/v1/couriers",
     ];
     for wrong_type in [false, true] {
@@ -171,19 +174,22 @@ async fn an_operator_lists_releases_and_fails_parked_orders() {
     let head = head.bytes().expect("a head");
     service.redis.command(&[b"HSET".as_slice(), b"history:{0}:u1:1", b"h", head]).expect("a reply");
     let released = service.ask(ask("POST", "/v1/parked/u1.1/release").key(&key)).await;
-    assert_eq!((released.status, &released.json()["released"]), (200, &1.into()));
+    assert_eq!((released.status, &released.json()["released_count"]), (200, &1.into()));
     let order = service.ask(get("/v1/orders/u1.1").key(&key)).await.json();
-    assert_eq!(order["state"], "scheduled", "{order}");
+    assert_eq!(order["status"], "scheduled", "{order}");
 
     // The other one is failed.
     let failed = service.ask(ask("POST", "/v1/parked/u1.2/fail").key(&key)).await;
-    assert_eq!((failed.status, failed.json()), (200, serde_json::json!({"deliveries": 0, "removed": true})));
-    for path in ["/v1/orders/u1.2", "/v1/orders/u1.2/recipients"] {
+    assert_eq!(
+        (failed.status, failed.json()),
+        (200, serde_json::json!({"delivery_count": 0, "removed": true}))
+    );
+    for path in ["/v1/orders/u1.2", "/v1/orders/u1.2/deliveries"] {
         let gone = service.ask(get(path).key(&key)).await;
         assert_eq!((gone.status, &gone.json()["code"]), (410, &"order_ended_unreadable".into()), "{path}");
     }
     let page = service.ask(get("/v1/orders").key(&key)).await.json();
-    assert_eq!(page["unreadable"], serde_json::json!([{"order_id": "u1.2", "reason": "ended_by_operator"}]));
+    assert_eq!(page["unreadable"], serde_json::json!([{"id": "u1.2", "reason": "ended_by_operator"}]));
     for path in ["/v1/parked/u1.2/fail", "/v1/parked/u1.1/release"] {
         let answer = service.ask(ask("POST", path).key(&key)).await;
         assert_eq!((answer.status, &answer.json()["code"]), (404, &"nothing_parked".into()), "{path}");
@@ -192,9 +198,9 @@ async fn an_operator_lists_releases_and_fails_parked_orders() {
     assert_eq!((bad.status, &bad.json()["code"]), (422, &"invalid_parameter".into()));
 }
 
-/// A page of a large order's recipients shows what can be read and names the rest, parcel by parcel, as pages and as NDJSON.
+/// A page of a large order's deliveries shows what can be read and names the rest, parcel by parcel, as pages and as NDJSON.
 #[tokio::test]
-async fn recipients_beside_a_damaged_parcel_are_listed() {
+async fn deliveries_beside_a_damaged_parcel_are_listed() {
     let service = Service::start().await;
     let key = service.master().await;
     let order = order_id("u1", 1);
@@ -205,10 +211,10 @@ async fn recipients_beside_a_damaged_parcel_are_listed() {
     redis(&["DEL", &format!("outcome:{{0}}:{order}:email:2")]);
     redis(&["LPUSH", &format!("outcome:{{0}}:{order}:email:2"), "x"]);
     redis(&["SETRANGE", &format!("parcel:{{0}}:{order}:email:3"), "0", "\u{2}"]);
-    let told = |parcel: u32, deliveries: u32, reason: &str| serde_json::json!({"channel": "email", "parcel": parcel, "deliveries": deliveries, "reason": reason});
+    let told = |parcel: u32, deliveries: u32, reason: &str| serde_json::json!({"channel": "email", "parcel": parcel, "delivery_count": deliveries, "reason": reason});
     let bad = [told(1, 500, "damaged"), told(2, 500, "wrong_type"), told(3, 200, "newer_version")];
-    let base = format!("/v1/orders/{}/recipients", order.wire_id());
-    for query in ["", "?limit=200", "?limit=500", "?limit=5000", "?state=pending&limit=499"] {
+    let base = format!("/v1/orders/{}/deliveries", order.wire_id());
+    for query in ["", "?limit=200", "?limit=500", "?limit=5000", "?status=pending&limit=499"] {
         let (mut indexes, mut unreadable) = (Vec::new(), Vec::new());
         let mut path = format!("{base}{query}");
         loop {
@@ -216,7 +222,7 @@ async fn recipients_beside_a_damaged_parcel_are_listed() {
             assert_eq!(answer.status, 200, "{path}: {}", answer.text());
             let page = answer.json();
             let items = page["items"].as_array().expect("items");
-            indexes.extend(items.iter().map(|item| item["index"].as_u64().expect("an index")));
+            indexes.extend(items.iter().map(|item| item["recipient_index"].as_u64().expect("an index")));
             unreadable.extend(page["unreadable_deliveries"].as_array().cloned().unwrap_or_default());
             let Some(link) = answer.header("link") else { break };
             path = link.trim_start_matches('<').split('>').next().expect("a target").to_owned();
@@ -225,7 +231,7 @@ async fn recipients_beside_a_damaged_parcel_are_listed() {
         assert_eq!(unreadable, bad, "{query}");
     }
     // No delivery has failed; for those that can't be read this is unknown.
-    let failed = service.ask(get(&format!("{base}?state=failed")).key(&key)).await.json();
+    let failed = service.ask(get(&format!("{base}?status=failed")).key(&key)).await.json();
     assert_eq!(failed["items"], serde_json::json!([]));
     let lines = service.ask(get(&base).key(&key).header("accept", "application/x-ndjson")).await.text();
     let lines: Vec<serde_json::Value> =
@@ -233,9 +239,9 @@ async fn recipients_beside_a_damaged_parcel_are_listed() {
     assert_eq!(lines.len(), 503);
     let named: Vec<_> = lines[500..].iter().map(|line| line["unreadable_deliveries"].clone()).collect();
     assert_eq!(named, bad);
-    // A readable order has no such field.
+    // A readable order has none.
     let sound = order_id("u1", 2);
     service.order(&sound, 600, Some(service.in_an_hour().await)).await;
-    let page = service.ask(get(&format!("/v1/orders/{}/recipients", sound.wire_id())).key(&key)).await.json();
-    assert!(page.get("unreadable_deliveries").is_none(), "{page}");
+    let page = service.ask(get(&format!("/v1/orders/{}/deliveries", sound.wire_id())).key(&key)).await.json();
+    assert_eq!(page["unreadable_deliveries"], serde_json::json!([]), "{page}");
 }

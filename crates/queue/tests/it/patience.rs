@@ -23,7 +23,7 @@ async fn slow_heads_are_cut_off_and_others_are_served() {
 async fn a_slow_body_gets_408() {
     let service = Service::with(&[("http.body_time", "100ms")]).await;
     let key = service.master().await;
-    for path in ["/v1/keys", "/v1/orders", "/v1/orders/batch"] {
+    for path in ["/v1/api-keys", "/v1/orders", "/v1/orders/batch"] {
         let media_type = if path.ends_with("batch") { "application/x-ndjson" } else { "application/json" };
         let whole =
             ask("POST", path).key(&key).header("content-type", media_type).body(&[b' '; 1_000]).bytes();
@@ -38,11 +38,11 @@ async fn a_slow_body_gets_408() {
 async fn a_body_that_breaks_off_changes_nothing() {
     let service = Service::start().await;
     let key = service.master().await;
-    let whole = ask("POST", "/v1/keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
+    let whole = ask("POST", "/v1/api-keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
     let mut stream = TcpStream::connect(service.address).await.expect("a connection");
     stream.write_all(&whole[..whole.len() - 1]).await.expect("most of it");
     drop(stream);
-    let keys = service.ask(get("/v1/keys").key(&key)).await.json();
+    let keys = service.ask(get("/v1/api-keys").key(&key)).await.json();
     assert_eq!(keys["items"].as_array().expect("items").len(), 1, "{keys}");
 }
 
@@ -61,13 +61,13 @@ async fn excess_connections_wait_until_one_is_free() {
 async fn excess_requests_are_refused_before_their_bodies_are_read() {
     let service = Service::with(&[("http.requests", "1")]).await;
     let key = service.master().await;
-    let whole = ask("POST", "/v1/keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
+    let whole = ask("POST", "/v1/api-keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
     let mut first = TcpStream::connect(service.address).await.expect("a connection");
     first.write_all(&whole[..whole.len() - 1]).await.expect("most of it");
     posthaste_rig::eventually_async("the place is taken", async || {
         // This request has no body at all: a refusal comes before the body is read.
         let answer =
-            raw(service.address, &ask("POST", "/v1/keys").header("content-length", "10").bytes()).await;
+            raw(service.address, &ask("POST", "/v1/api-keys").header("content-length", "10").bytes()).await;
         match answer {
             Some(answer) if answer.status == 503 => {
                 assert_eq!(answer.problem(), "overloaded");

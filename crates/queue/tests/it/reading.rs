@@ -1,4 +1,4 @@
-//! Lists, orders, recipients, couriers.
+//! Lists, orders, deliveries, couriers.
 
 use std::time::Duration;
 
@@ -16,11 +16,13 @@ async fn an_order_is_shown_with_its_version() {
     let path = format!("/v1/orders/{}", order.wire_id());
     let answer = service.ask(get(&path).key(&key)).await;
     let view = answer.json();
-    assert_eq!(view["order_id"], "u1.17", "{view}");
-    assert_eq!(view["history_key"], "history:u1:17");
-    assert_eq!((&view["state"], &view["priority"]), (&"scheduled".into(), &"bulk".into()));
-    assert_eq!((&view["origin"], &view["sender_id"]), (&"timetable".into(), &"u1".into()));
-    assert_eq!((&view["counters"]["email"]["pending"], &view["totals"]["accepted"]), (&3.into(), &3.into()));
+    assert_eq!(view["id"], "u1.17", "{view}");
+    assert_eq!((&view["status"], &view["priority"]), (&"scheduled".into(), &"bulk".into()));
+    assert_eq!((&view["source"], &view["sender_id"]), (&"timetable".into(), &"u1".into()));
+    assert_eq!(
+        (&view["channel_counts"]["email"]["pending"], &view["counts"]["total"]),
+        (&3.into(), &3.into())
+    );
     assert!(view["cancelled_at"].is_null() && view["finished_at"].is_null(), "{view}");
     let spelled = service.ask(get("/v1/orders/history:u1:17").key(&key)).await;
     assert_eq!(spelled.json(), view, "the other spelling returns the same");
@@ -33,8 +35,8 @@ async fn an_order_is_shown_with_its_version() {
     }
     service.store.cancel(0, &order).await.expect("cancelled");
     let changed = service.ask(get(&path).key(&key).header("if-none-match", &etag)).await;
-    assert_eq!((changed.status, &changed.json()["state"]), (200, &"cancelled".into()));
-    assert_eq!(changed.json()["totals"]["cancelled"], 3);
+    assert_eq!((changed.status, &changed.json()["status"]), (200, &"cancelled".into()));
+    assert_eq!(changed.json()["counts"]["cancelled"], 3);
 }
 
 #[tokio::test]
@@ -54,7 +56,7 @@ async fn lists_are_paged_newest_first() {
         let page = answer.json();
         let items = page["items"].as_array().expect("items");
         assert!(items.len() <= 2, "{page}");
-        seen.extend(items.iter().map(|item| item["order_id"].as_str().expect("an id").to_owned()));
+        seen.extend(items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()));
         let link = answer.header("link");
         assert_eq!(link.is_some(), page["next_cursor"].is_string(), "{answer:?}");
         let Some(link) = link else { break };
@@ -68,10 +70,10 @@ async fn lists_are_paged_newest_first() {
         let page = service.ask(get(&format!("/v1/orders?{query}")).key(&key)).await.json();
         page["items"].as_array().unwrap_or_else(|| panic!("{page}")).len()
     };
-    assert_eq!(ids("state=cancelled").await, 1);
-    assert_eq!(ids("state=scheduled,running").await, 4);
-    assert_eq!(ids("from=2099-01-01T00:00:00Z").await, 0);
-    assert_eq!(ids("to=2099-01-01T00:00:00Z&sender_id=u1").await, 5);
+    assert_eq!(ids("status=cancelled").await, 1);
+    assert_eq!(ids("status=scheduled,running").await, 4);
+    assert_eq!(ids("created_after=2099-01-01T00:00:00Z").await, 0);
+    assert_eq!(ids("created_before=2099-01-01T00:00:00Z&sender_id=u1").await, 5);
     let first = service.ask(get("/v1/orders?limit=1").key(&key)).await.json();
     let cursor = first["next_cursor"].as_str().expect("a cursor");
     let master = service.master().await;
@@ -85,14 +87,14 @@ async fn lists_are_paged_newest_first() {
 }
 
 #[tokio::test]
-async fn recipients_are_returned_as_pages_or_as_ndjson() {
+async fn deliveries_are_returned_as_pages_or_as_ndjson() {
     let service = Service::start().await;
     let key = service.key(&[KeyScope::Read], Some("u1")).await;
     let order = order_id("u1", 1);
     service.order(&order, 1_200, Some(service.in_an_hour().await)).await;
-    let base = format!("/v1/orders/{}/recipients", order.wire_id());
+    let base = format!("/v1/orders/{}/deliveries", order.wire_id());
     let mut deliveries = Vec::new();
-    let mut path = format!("{base}?limit=500&state=pending&channel=email");
+    let mut path = format!("{base}?limit=500&status=pending&channel=email");
     loop {
         let answer = service.ask(get(&path).key(&key)).await;
         let page = answer.json();
@@ -102,14 +104,20 @@ async fn recipients_are_returned_as_pages_or_as_ndjson() {
     }
     assert_eq!(deliveries.len(), 1_200);
     let delivery = &deliveries[700];
-    assert_eq!((&delivery["index"], &delivery["recipient_id"]), (&700.into(), &"r700".into()), "{delivery}");
+    assert_eq!(
+        (&delivery["recipient_index"], &delivery["recipient_id"]),
+        (&700.into(), &"r700".into()),
+        "{delivery}"
+    );
     assert_eq!((&delivery["channel"], &delivery["address"]), (&"email".into(), &"r700@example.org".into()));
     assert_eq!(
-        (&delivery["state"], &delivery["attempts"], &delivery["waits_for"]),
-        (&"pending".into(), &0.into(), &"due".into())
+        (&delivery["status"], &delivery["attempt_count"], &delivery["waiting_for"]),
+        (&"pending".into(), &0.into(), &"schedule".into())
     );
     assert!(
-        delivery["next_at"].is_string() && delivery["reason"].is_null() && delivery["updated_at"].is_null(),
+        delivery["next_attempt_at"].is_string()
+            && delivery["reason"].is_null()
+            && delivery["updated_at"].is_null(),
         "{delivery}"
     );
 
@@ -119,7 +127,7 @@ async fn recipients_are_returned_as_pages_or_as_ndjson() {
     let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
     assert_eq!(lines, deliveries, "the same deliveries, one per line");
-    let none = service.ask(get(&format!("{base}?state=failed")).key(&key)).await.json();
+    let none = service.ask(get(&format!("{base}?status=failed")).key(&key)).await.json();
     assert_eq!(none["items"], serde_json::json!([]));
     let image = service.ask(get(&base).key(&key).header("accept", "image/png")).await;
     assert_eq!((image.status, image.problem().as_str()), (406, "not_acceptable"));
@@ -131,18 +139,18 @@ async fn a_delivery_shows_what_it_waits_for() {
     let key = service.key(&[KeyScope::Read], Some("u1")).await;
     let order = order_id("u1", 1);
     service.order(&order, 1, None).await;
-    let path = format!("/v1/orders/{}/recipients", order.wire_id());
+    let path = format!("/v1/orders/{}/deliveries", order.wire_id());
     let page = service.ask(get(&path).key(&key)).await.json();
-    assert_eq!(page["items"][0]["waits_for"], "no_courier", "{page}");
+    assert_eq!(page["items"][0]["waiting_for"], "no_courier", "{page}");
     let couriers = service.ask(get("/v1/couriers").key(&key)).await.json();
-    assert_eq!(couriers["couriers"][0]["channel"], "email", "{couriers}");
-    assert_eq!(couriers["couriers"][0]["present"], false);
+    assert_eq!(couriers["items"][0]["channel"], "email", "{couriers}");
+    assert_eq!(couriers["items"][0]["online"], false);
     let courier = service.courier().await;
     let couriers = service.ask(get("/v1/couriers").key(&key)).await.json();
-    assert_eq!(couriers["couriers"][0]["present"], true, "{couriers}");
-    assert!(couriers["couriers"][0]["last_seen"].is_string());
+    assert_eq!(couriers["items"][0]["online"], true, "{couriers}");
+    assert!(couriers["items"][0]["last_seen_at"].is_string());
     let page = service.ask(get(&path).key(&key)).await.json();
-    assert_eq!(page["items"][0]["waits_for"], "courier", "{page}");
+    assert_eq!(page["items"][0]["waiting_for"], "courier", "{page}");
     courier.disconnect().await;
 }
 
@@ -159,18 +167,18 @@ async fn an_order_moved_out_of_the_quiet_hours_waits_for_their_end() {
         ("quiet_hours.to", &to),
     ])
     .await;
-    let key = quiet.key(&[KeyScope::Read, KeyScope::Enqueue], Some("u1")).await;
+    let key = quiet.key(&[KeyScope::Read, KeyScope::Write], Some("u1")).await;
     let body = r#"{"sender":{"id":"u1"},"recipients":[{"id":"r","contacts":{"email":["a@example.org"]}}],"text":"x","priority":"bulk"}"#;
     let made = quiet.ask(crate::client::ask("POST", "/v1/orders").key(&key).json(body)).await;
     assert_eq!(made.status, 202, "{made:?}");
-    let id = made.json()["order_id"].as_str().expect("an id").to_owned();
-    let page = quiet.ask(get(&format!("/v1/orders/{id}/recipients")).key(&key)).await.json();
-    assert_eq!(page["items"][0]["waits_for"], "quiet_hours", "{page}");
-    assert!(page["items"][0]["next_at"].is_string(), "{page}");
+    let id = made.json()["id"].as_str().expect("an id").to_owned();
+    let page = quiet.ask(get(&format!("/v1/orders/{id}/deliveries")).key(&key)).await.json();
+    assert_eq!(page["items"][0]["waiting_for"], "quiet_hours", "{page}");
+    assert!(page["items"][0]["next_attempt_at"].is_string(), "{page}");
     let order = order_id("u1", 5);
     quiet.order(&order, 1, Some(now.after(Duration::from_secs(50 * 3600)))).await;
-    let page = quiet.ask(get("/v1/orders/u1.5/recipients").key(&key)).await.json();
-    assert_eq!(page["items"][0]["waits_for"], "due", "this one was not moved: {page}");
+    let page = quiet.ask(get("/v1/orders/u1.5/deliveries").key(&key)).await.json();
+    assert_eq!(page["items"][0]["waiting_for"], "schedule", "this one was not moved: {page}");
 }
 
 #[tokio::test]
@@ -181,9 +189,9 @@ async fn an_order_shows_whether_its_channel_has_receipts() {
     service.order(&with, 1, None).await;
     let courier = service.courier_with(true).await;
     let order = service.ask(get(&format!("/v1/orders/{}", with.wire_id())).key(&key)).await.json();
-    assert_eq!(order["receipts"], serde_json::json!({"email": true}), "{order}");
+    assert_eq!(order["delivery_receipts"], serde_json::json!({"email": true}), "{order}");
     let couriers = service.ask(get("/v1/couriers").key(&key)).await.json();
-    assert_eq!(couriers["couriers"][0]["receipts"], true, "{couriers}");
+    assert_eq!(couriers["items"][0]["delivery_receipts"], true, "{couriers}");
     courier.disconnect().await;
 
     let another = Service::start().await;
@@ -191,7 +199,7 @@ async fn an_order_shows_whether_its_channel_has_receipts() {
     another.order(&without, 1, None).await;
     let list = another.ask(get("/v1/orders").key(&key)).await.json();
     assert_eq!(
-        list["items"][0]["receipts"],
+        list["items"][0]["delivery_receipts"],
         serde_json::json!({"email": null}),
         "no courier has reported it: {list}"
     );

@@ -60,7 +60,7 @@ async fn neither_keys_nor_texts_nor_addresses_are_logged() {
         service.ask(ask("POST", "/v1/orders").key(&key).json(body)).await;
     }
     service.ask(get(&format!("/v1/orders?key={key}&canary-query=1"))).await;
-    for path in ["", "/find", "/lift"] {
+    for path in ["", "/lookup", "/delete"] {
         let path = format!("/v1/suppressions{path}");
         for addresses in [r#"["canary-ann@example.org"]"#, r#"["canary-wrong"]"#] {
             let body = format!(r#"{{"channel":"email","addresses":{addresses}}}"#);
@@ -69,7 +69,9 @@ async fn neither_keys_nor_texts_nor_addresses_are_logged() {
     }
     service.ask(get("/canary-path").header("x-canary", "canary-header")).await;
     service.ask(get("/v1/orders").key(&format!("{}x", &key[..key.len() - 1]))).await;
-    service.ask(ask("POST", "/v1/keys").key(&key).json(r#"{"name":"canary-key","scopes":["admin"]}"#)).await;
+    service
+        .ask(ask("POST", "/v1/api-keys").key(&key).json(r#"{"name":"canary-key","scopes":["admin"]}"#))
+        .await;
     service.redis.kill9().expect("killed");
     service.ask(ask("POST", "/v1/orders").key(&key).json(&sound)).await;
     service.ask(get("/v1/couriers").key(&key)).await;
@@ -118,7 +120,7 @@ async fn no_input_can_forge_a_log_line() {
     let service = Service::start().await;
     let key = service.master().await;
     let body = json!({
-        "sender": {"id": "u1", "name": FORGED, "email": FORGED}, "text": FORGED, "subject": FORGED, "origin": FORGED,
+        "sender": {"id": "u1", "name": FORGED, "email": FORGED}, "text": FORGED, "subject": FORGED, "source": FORGED,
         "metadata": {FORGED: FORGED}, "text_by_channel": {FORGED: FORGED},
         "recipients": [{"id": FORGED, "name": FORGED, "contacts": {FORGED: [FORGED], "email": ["a@example.org"]}}],
     });
@@ -131,7 +133,7 @@ async fn no_input_can_forge_a_log_line() {
         ("/v1/orders", sound.to_string()),
         ("/v1/orders", FORGED.to_owned()),
         ("/v1/orders/batch", FORGED.to_owned()),
-        ("/v1/keys", json!({"name": FORGED, "scopes": ["enqueue", FORGED]}).to_string()),
+        ("/v1/api-keys", json!({"name": FORGED, "scopes": ["write", FORGED]}).to_string()),
         ("/v1/suppressions", json!({"channel": FORGED, "addresses": [FORGED]}).to_string()),
         ("/track", json!({"history_key": FORGED, "timeout": FORGED}).to_string()),
     ] {

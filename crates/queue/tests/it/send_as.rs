@@ -11,14 +11,14 @@ use crate::service::Service;
 /// A key of the sender `office`, created over HTTP.
 async fn key(service: &Service, master: &str, mailboxes: Value, names: Value) -> String {
     let body = json!({
-        "name": format!("{mailboxes}").chars().take(64).collect::<String>(), "scopes": ["enqueue", "read"],
+        "name": format!("{mailboxes}").chars().take(64).collect::<String>(), "scopes": ["write", "read"],
         "sender_id": "office", "mailboxes": mailboxes, "display_names": names,
     });
-    let made = service.ask(ask("POST", "/v1/keys").key(master).json(&body.to_string())).await;
+    let made = service.ask(ask("POST", "/v1/api-keys").key(master).json(&body.to_string())).await;
     assert_eq!(made.status, 201, "{made:?}");
     let made = made.json();
     assert_eq!((&made["mailboxes"], &made["display_names"]), (&mailboxes, &names));
-    made["key"].as_str().expect("a key").to_owned()
+    made["token"].as_str().expect("a key").to_owned()
 }
 
 fn order(sender: Value) -> Value {
@@ -119,7 +119,7 @@ async fn a_retry_uses_no_mailbox_that_its_key_may_not_use() {
     let intern = key(&service, &master, json!(["intern@example.org"]), json!([])).await;
     let made = send(&service, &boss, json!({"id": "office", "email": "boss@example.org"})).await.json();
     let order = crate::intake_change::deliver(&service, &[(0, OutcomeKind::Failed)]).await;
-    assert_eq!(made["order_id"], order.wire_id());
+    assert_eq!(made["id"], order.wire_id());
     let path = format!("/v1/orders/{}/retry", order.wire_id());
     let answer = service.ask(ask("POST", &path).key(&intern).json("{}")).await;
     assert_eq!((answer.status, answer.problem().as_str()), (403, "sender_not_allowed"), "{answer:?}");
@@ -140,16 +140,16 @@ async fn mailboxes_of_a_key_are_checked_and_normalised() {
         ("display_names", json!(["canary\nX: y"])),
         ("display_names", json!([""])),
     ] {
-        let mut body = json!({"name": "n", "scopes": ["enqueue"], "sender_id": "office"});
+        let mut body = json!({"name": "n", "scopes": ["write"], "sender_id": "office"});
         body[field] = wrong.clone();
-        let answer = service.ask(ask("POST", "/v1/keys").key(&master).json(&body.to_string())).await;
+        let answer = service.ask(ask("POST", "/v1/api-keys").key(&master).json(&body.to_string())).await;
         assert_eq!((answer.status, answer.problem().as_str()), (422, "validation_failed"), "{wrong}");
         assert_eq!(places(&answer), [format!("/{field}")], "{wrong}");
         assert!(!answer.text().contains("canary"), "{answer:?}");
     }
-    let body = r#"{"name":"n","scopes":["enqueue"],"sender_id":"office","mailboxes":["*@EXAMPLE.org"]}"#;
-    let made = service.ask(ask("POST", "/v1/keys").key(&master).json(body)).await.json();
+    let body = r#"{"name":"n","scopes":["write"],"sender_id":"office","mailboxes":["*@EXAMPLE.org"]}"#;
+    let made = service.ask(ask("POST", "/v1/api-keys").key(&master).json(body)).await.json();
     assert_eq!(made["mailboxes"], json!(["*@example.org"]));
-    let listed = service.ask(get("/v1/keys").key(&master)).await.json();
+    let listed = service.ask(get("/v1/api-keys").key(&master)).await.json();
     assert!(listed["items"].to_string().contains("*@example.org"), "{listed}");
 }

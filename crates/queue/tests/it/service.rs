@@ -44,7 +44,7 @@ impl Service {
     /// A key with these scopes, bound to this sender; without a sender it may act as any.
     pub(crate) async fn key(&self, scopes: &[KeyScope], sender: Option<&str>) -> String {
         // A key with `act_as` may send from any mailbox; a bound key only from the installation's own.
-        let free = scopes.contains(&KeyScope::ActAs);
+        let free = scopes.contains(&KeyScope::AnySender);
         let wanted = Wanted {
             name: format!("{scopes:?}{sender:?}{}", rand_name()),
             scopes: scopes.iter().copied().collect(),

@@ -24,13 +24,13 @@ async fn a_key_with_all_its_trackers_open_leaves_trackers_to_others() {
     let third = service.ask(get(&path).key(&greedy)).await;
     assert_eq!((third.status, third.problem().as_str()), (429, "rate_limited"), "{third:?}");
     assert!(third.header("retry-after").is_some());
-    let poll = format!("/v1/orders/{}/wait?timeout=5", order.wire_id());
+    let poll = format!("/v1/orders/{}/wait?timeout_seconds=5", order.wire_id());
     assert_eq!(service.ask(get(&poll).key(&greedy)).await.status, 429);
     let mut theirs = Stream::open(service.address, get(&path).key(&other)).await;
     theirs.until("event: snapshot").await;
     drop(open);
     posthaste_rig::eventually_async("its permits are free again", async || {
-        match service.ask(get(&format!("{poll}&touch_count=1&since=0")).key(&greedy)).await.status {
+        match service.ask(get(&format!("{poll}&min_changes=1&since_revision=0")).key(&greedy)).await.status {
             200 => Ok(()),
             status => Err(status),
         }
@@ -42,7 +42,7 @@ async fn a_key_with_all_its_trackers_open_leaves_trackers_to_others() {
 async fn a_key_with_all_its_uploads_open_leaves_places_and_memory_to_others() {
     // Two permits, and memory for one large body each.
     let service = Service::with(&[("http.requests", "4"), ("http.body_memory", "32MiB")]).await;
-    let scopes = [KeyScope::Enqueue, KeyScope::Read];
+    let scopes = [KeyScope::Write, KeyScope::Read];
     let (greedy, other) = (service.key(&scopes, Some("u1")).await, service.key(&scopes, Some("u1")).await);
     let upload = |key: &str| {
         ask("POST", "/v1/orders")
@@ -105,7 +105,7 @@ async fn the_addresses_checked_in_one_body_are_limited() {
         .collect();
     let mut order = json!({"sender": {"id": "u1"}, "text": "x", "recipients": recipients});
     for invalid in ["refuse", "skip"] {
-        order["invalid"] = json!(invalid);
+        order["on_invalid"] = json!(invalid);
         let asked = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
         let answer = service.ask(asked).await;
         assert_eq!((answer.status, answer.problem().as_str()), (422, "validation_failed"), "{answer:?}");

@@ -122,8 +122,8 @@ async fn a_retry_counts_too() {
 async fn one_key_never_uses_up_the_hourly_limit_of_another() {
     let service = service(&[("sms_limits.messages_an_hour", "5")]).await;
     let (one, other) = (
-        service.key(&[KeyScope::Enqueue], Some("u1")).await,
-        service.key(&[KeyScope::Enqueue], Some("u1")).await,
+        service.key(&[KeyScope::Write], Some("u1")).await,
+        service.key(&[KeyScope::Write], Some("u1")).await,
     );
     assert_eq!(give(&service, &one, &to("+7999000", 5)).await.status, 200);
     refused_by(&give(&service, &one, &to("+7999001", 1)).await, "messages_an_hour", 5);

@@ -15,9 +15,9 @@ async fn streams_end_polls_respond_and_open_requests_finish() {
     let path = format!("/v1/orders/{}/events", order.wire_id());
     let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
     stream.until("event: snapshot").await;
-    let wait = format!("/v1/orders/{}/wait?timeout=60", order_id("u1", 2).wire_id());
+    let wait = format!("/v1/orders/{}/wait?timeout_seconds=60", order_id("u1", 2).wire_id());
     let poll = Stream::open(service.address, get(&wait).key(&key)).await;
-    let whole = ask("POST", "/v1/keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
+    let whole = ask("POST", "/v1/api-keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
     let mut begun = TcpStream::connect(service.address).await.expect("a connection");
     begun.write_all(&whole[..whole.len() - 1]).await.expect("most of it");
     let idle = TcpStream::connect(service.address).await.expect("a connection");
@@ -50,7 +50,7 @@ async fn streams_end_polls_respond_and_open_requests_finish() {
 async fn a_stuck_client_is_cut_off_after_the_linger_time() {
     let service = Service::with(&[("http.linger", "100ms")]).await;
     let key = service.master().await;
-    let whole = ask("POST", "/v1/keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
+    let whole = ask("POST", "/v1/api-keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
     let mut stuck = TcpStream::connect(service.address).await.expect("a connection");
     stuck.write_all(&whole[..whole.len() - 1]).await.expect("most of it");
     // This request was answered, so the one before it was accepted.

@@ -1,4 +1,4 @@
-//! Suppressions: listed, found, added and lifted by authorised keys.
+//! Suppressions: listed, looked up, added and deleted by authorised keys.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::client::{Answer, ask, get};
 use crate::service::Service;
 
 const PATH: &str = "/v1/suppressions";
-const FIND: &str = "/v1/suppressions/find";
-const LIFT: &str = "/v1/suppressions/lift";
+const LOOKUP: &str = "/v1/suppressions/lookup";
+const DELETE: &str = "/v1/suppressions/delete";
 
 async fn post(service: &Service, key: &str, path: &str, body: &Value) -> Answer {
     service.ask(ask("POST", path).key(key).json(&body.to_string())).await
@@ -27,7 +27,7 @@ fn of_sender(sender: &str, addresses: &[&str]) -> Value {
 
 /// For each address, whether it is suppressed.
 async fn suppressed(service: &Service, key: &str, body: &Value) -> Vec<bool> {
-    let answer = post(service, key, FIND, body).await;
+    let answer = post(service, key, LOOKUP, body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let items = answer.json()["items"].as_array().expect("items").clone();
     items.iter().map(|item| item["suppressed"].as_bool().expect("a word")).collect()
@@ -44,24 +44,25 @@ fn stored(service: &Service) -> String {
 }
 
 #[tokio::test]
-async fn an_address_is_suppressed_found_and_lifted() {
+async fn an_address_is_suppressed_looked_up_and_deleted() {
     let service = Service::start().await;
     let admin = service.key(&[KeyScope::Admin], None).await;
     let both = of_channel(&["ann@example.org", "bob@example.org"]);
     assert_eq!(suppressed(&service, &admin, &both).await, [false, false]);
     let put = post(&service, &admin, PATH, &of_channel(&["Ann@Example.org"])).await;
-    assert_eq!((put.status, put.json()), (200, json!({"added": 1, "unchanged": 0})));
+    assert_eq!((put.status, put.json()), (200, json!({"added_count": 1, "unchanged_count": 0})));
     let put = post(&service, &admin, PATH, &both).await;
-    assert_eq!(put.json(), json!({"added": 1, "unchanged": 1}));
+    assert_eq!(put.json(), json!({"added_count": 1, "unchanged_count": 1}));
 
-    let found = post(&service, &admin, FIND, &of_channel(&["ANN@example.org", "eve@example.org"])).await;
+    let found = post(&service, &admin, LOOKUP, &of_channel(&["ANN@example.org", "eve@example.org"])).await;
     assert_eq!(found.header("cache-control").as_deref(), Some("no-store"));
     let found = found.json();
     assert_eq!(found["items"][1], json!({"index": 1, "suppressed": false, "entries": []}));
     let entry = &found["items"][0]["entries"][0];
-    let told = ["list", "state", "reason", "source"].map(|name| entry[name].as_str().expect("a word"));
-    assert_eq!(told, ["channel", "active", "manual", "operator"]);
-    assert!(entry["since"].as_str().expect("a time").contains('T'), "{entry}");
+    let told = ["scope", "reason", "source"].map(|name| entry[name].as_str().expect("a word"));
+    assert_eq!(told, ["channel", "manual", "operator"]);
+    assert_eq!((&entry["active"], &entry["provider_code"]), (&json!(true), &Value::Null));
+    assert!(entry["created_at"].as_str().expect("a time").contains('T'), "{entry}");
 
     let id = entry["id"].as_str().expect("an id");
     let one = format!("{PATH}/email/{id}");
@@ -69,51 +70,54 @@ async fn an_address_is_suppressed_found_and_lifted() {
     let again = service.ask(ask("DELETE", &one).key(&admin)).await;
     assert_eq!((again.status, again.problem().as_str()), (404, "suppression_not_found"));
     assert_eq!(suppressed(&service, &admin, &both).await, [false, true]);
-    let lifted = post(&service, &admin, LIFT, &both).await;
-    assert_eq!((lifted.status, lifted.json()), (200, json!({"lifted": 1, "not_there": 1})));
+    let lifted = post(&service, &admin, DELETE, &both).await;
+    assert_eq!((lifted.status, lifted.json()), (200, json!({"deleted_count": 1, "not_found_count": 1})));
     assert_eq!(suppressed(&service, &admin, &both).await, [false, false]);
     // An operator may suppress an address again at once.
-    assert_eq!(post(&service, &admin, PATH, &both).await.json(), json!({"added": 2, "unchanged": 0}));
+    assert_eq!(
+        post(&service, &admin, PATH, &both).await.json(),
+        json!({"added_count": 2, "unchanged_count": 0})
+    );
 }
 
 #[tokio::test]
 async fn a_sender_has_its_own_list_and_sees_no_other() {
     let service = Service::start().await;
     let admin = service.key(&[KeyScope::Admin], None).await;
-    let bound = service.key(&[KeyScope::Read, KeyScope::Enqueue], Some("u1")).await;
-    let other = service.key(&[KeyScope::Read, KeyScope::Enqueue], Some("u2")).await;
-    let any = service.key(&[KeyScope::Read, KeyScope::Enqueue, KeyScope::ActAs], None).await;
+    let bound = service.key(&[KeyScope::Read, KeyScope::Write], Some("u1")).await;
+    let other = service.key(&[KeyScope::Read, KeyScope::Write], Some("u2")).await;
+    let any = service.key(&[KeyScope::Read, KeyScope::Write, KeyScope::AnySender], None).await;
     let ann = ["ann@example.org"];
     // Without a sender, a bound key uses its own list.
-    assert_eq!(post(&service, &bound, PATH, &of_channel(&ann)).await.json()["added"], 1);
+    assert_eq!(post(&service, &bound, PATH, &of_channel(&ann)).await.json()["added_count"], 1);
     assert_eq!(suppressed(&service, &bound, &of_channel(&ann)).await, [true]);
     assert_eq!(suppressed(&service, &any, &of_sender("u1", &ann)).await, [true]);
     assert_eq!(suppressed(&service, &admin, &of_sender("u1", &ann)).await, [true]);
     assert_eq!(suppressed(&service, &other, &of_channel(&ann)).await, [false]);
     assert_eq!(suppressed(&service, &admin, &of_channel(&ann)).await, [false]);
     // A key can't lift from another sender's list, or from the channel's.
-    assert_eq!(post(&service, &other, LIFT, &of_channel(&ann)).await.json()["lifted"], 0);
-    for path in [PATH, FIND, LIFT] {
+    assert_eq!(post(&service, &other, DELETE, &of_channel(&ann)).await.json()["deleted_count"], 0);
+    for path in [PATH, LOOKUP, DELETE] {
         let refused = post(&service, &other, path, &of_sender("u1", &ann)).await;
         assert_eq!((refused.status, refused.problem().as_str()), (403, "sender_not_allowed"), "{path}");
         let refused = post(&service, &any, path, &of_channel(&ann)).await;
         assert_eq!((refused.status, refused.problem().as_str()), (403, "insufficient_scope"), "{path}");
     }
     post(&service, &admin, PATH, &of_channel(&ann)).await;
-    assert_eq!(post(&service, &bound, LIFT, &of_channel(&ann)).await.json()["lifted"], 1);
+    assert_eq!(post(&service, &bound, DELETE, &of_channel(&ann)).await.json()["deleted_count"], 1);
     // The channel's list also applies to the sender, and shows up in the lookup.
-    let found = post(&service, &bound, FIND, &of_channel(&ann)).await.json();
+    let found = post(&service, &bound, LOOKUP, &of_channel(&ann)).await.json();
     assert_eq!(found["items"][0]["entries"].as_array().expect("entries").len(), 1, "{found}");
-    assert_eq!(found["items"][0]["entries"][0]["list"], "channel");
+    assert_eq!(found["items"][0]["entries"][0]["scope"], "channel");
     // A key that may read may not change, and vice versa.
     let reads = service.key(&[KeyScope::Read], Some("u1")).await;
-    let sends = service.key(&[KeyScope::Enqueue], Some("u1")).await;
+    let sends = service.key(&[KeyScope::Write], Some("u1")).await;
     for (key, path, status) in [
-        (&reads, FIND, 200),
+        (&reads, LOOKUP, 200),
         (&reads, PATH, 403),
-        (&reads, LIFT, 403),
-        (&sends, FIND, 403),
-        (&sends, LIFT, 200),
+        (&reads, DELETE, 403),
+        (&sends, LOOKUP, 403),
+        (&sends, DELETE, 200),
     ] {
         assert_eq!(post(&service, key, path, &of_channel(&ann)).await.status, status, "{path}");
     }
@@ -146,7 +150,7 @@ async fn all_entries_are_listed_page_by_page() {
         for item in listed["items"].as_array().expect("items") {
             seen.insert(item["id"].as_str().expect("an id").to_owned());
             states.insert(
-                format!("{} {} {} {}", item["list"], item["state"], item["reason"], item["provider_code"])
+                format!("{} {} {} {}", item["scope"], item["active"], item["reason"], item["provider_code"])
                     .replace('"', ""),
             );
         }
@@ -156,9 +160,9 @@ async fn all_entries_are_listed_page_by_page() {
     }
     assert_eq!(seen.len(), 700);
     let expected = [
-        "channel active provider_error 550",
-        "sender active provider_error 550",
-        "sender striking provider_error 550",
+        "channel true provider_error 550",
+        "sender false provider_error 550",
+        "sender true provider_error 550",
     ];
     assert_eq!(states.iter().map(String::as_str).collect::<Vec<_>>(), expected);
     assert_eq!(service.ask(get("/v1/suppressions?channel=sms").key(&admin)).await.json()["items"], json!([]));
@@ -190,7 +194,7 @@ async fn invalid_requests_are_reported_by_place_and_change_nothing() {
         (json!({"channel": "email", "addresses": ["a@example.org"], "canary": 1}), ""),
         (json!({"channel": "email", "addresses": ["a\u{0}canary@example.org"]}), ""),
     ] {
-        for path in [PATH, FIND, LIFT] {
+        for path in [PATH, LOOKUP, DELETE] {
             let refused = post(&service, &admin, path, &body).await;
             assert_eq!(refused.status, 422, "{path} {body}: {refused:?}");
             assert!(!refused.text().contains("canary"), "{refused:?}");
@@ -201,7 +205,7 @@ async fn invalid_requests_are_reported_by_place_and_change_nothing() {
     // Addresses can't be added for a channel that orders may not use; existing entries may still be lifted.
     let pager = json!({"channel": "pager", "addresses": ["17"]});
     assert_eq!(post(&service, &admin, PATH, &pager).await.status, 422);
-    assert_eq!(post(&service, &admin, LIFT, &pager).await.status, 200);
+    assert_eq!(post(&service, &admin, DELETE, &pager).await.status, 200);
     for query in [
         "",
         "?channel=",
@@ -232,7 +236,7 @@ async fn no_address_is_in_the_database_a_response_or_an_id() {
     let admin = service.key(&[KeyScope::Admin], None).await;
     let body = of_channel(&["canary-ann@example.org"]);
     let mut told = String::new();
-    for path in [PATH, FIND, LIFT, PATH] {
+    for path in [PATH, LOOKUP, DELETE, PATH] {
         told += &post(&service, &admin, path, &body).await.text();
     }
     told += &service.ask(get("/v1/suppressions?channel=email").key(&admin)).await.text();
@@ -261,5 +265,8 @@ async fn strictness_applies_to_new_entries_not_to_existing_ones() {
     let added = post(&service, &admin, PATH, &unused).await;
     assert_eq!((added.status, added.json()["errors"][0]["code"].as_str()), (422, Some("invalid_phone")));
     assert_eq!(suppressed(&service, &admin, &unused).await, [false]);
-    assert_eq!(post(&service, &admin, LIFT, &unused).await.json(), json!({"lifted": 0, "not_there": 1}));
+    assert_eq!(
+        post(&service, &admin, DELETE, &unused).await.json(),
+        json!({"deleted_count": 0, "not_found_count": 1})
+    );
 }

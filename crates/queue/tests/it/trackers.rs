@@ -46,7 +46,7 @@ async fn a_stream_reports_every_change_and_the_end() {
     }
     let (name, id, first) = next(&mut stream).await;
     assert_eq!(
-        (name.as_str(), &first["state"], &first["totals"]["pending"]),
+        (name.as_str(), &first["status"], &first["counts"]["pending"]),
         ("snapshot", &"scheduled".into(), &2.into())
     );
     assert_eq!(id, first["revision"].to_string());
@@ -57,11 +57,11 @@ async fn a_stream_reports_every_change_and_the_end() {
     let (name, _, second) = next(&mut stream).await;
     assert_eq!(name, "snapshot");
     assert!(second["revision"].as_u64() > first["revision"].as_u64(), "{second}");
-    assert_ne!(second["due_at"], first["due_at"]);
+    assert_ne!(second["deliver_at"], first["deliver_at"]);
 
     service.store.cancel(0, &order).await.expect("cancelled");
     let (name, id, third) = next(&mut stream).await;
-    assert_eq!((name.as_str(), &third["state"]), ("snapshot", &"cancelled".into()));
+    assert_eq!((name.as_str(), &third["status"]), ("snapshot", &"cancelled".into()));
     let (name, end_id, end) = next(&mut stream).await;
     assert_eq!((name.as_str(), &end_id, &end), ("end", &id, &third));
     assert_eq!(stream.end().await.trim_start_matches("\r\n"), "0\r\n\r\n", "nothing after the end");
@@ -114,7 +114,7 @@ async fn a_client_that_reconnects_gets_only_news() {
     assert!(!quiet.contains("event:"), "{quiet}");
     service.store.cancel(0, &order).await.expect("cancelled");
     let (name, last, view) = next(&mut again).await;
-    assert_eq!((name.as_str(), &view["state"]), ("snapshot", &"cancelled".into()));
+    assert_eq!((name.as_str(), &view["status"]), ("snapshot", &"cancelled".into()));
     let mut ended = open(&last).await;
     let (name, _, _) = next(&mut ended).await;
     assert_eq!(name, "end", "a client that has the last snapshot only gets the end");
@@ -138,7 +138,7 @@ async fn many_followers_of_one_order_share_one_read() {
     assert_eq!(service.store.watched(), 1);
     service.store.cancel(0, &order).await.expect("cancelled");
     for stream in &mut streams {
-        assert_eq!(next(stream).await.2["state"], "cancelled");
+        assert_eq!(next(stream).await.2["status"], "cancelled");
     }
     drop(streams);
     posthaste_rig::eventually_async("no order is watched", async || match service.store.watched() {
@@ -171,9 +171,10 @@ async fn an_order_may_be_followed_before_it_exists() {
     let due = service.in_an_hour().await;
     service.order(&order, 1, Some(due)).await;
     service.order(&order_id("u1", 2), 1, Some(due)).await;
-    assert_eq!(next(&mut stream).await.2["order_id"], "u1.1");
+    assert_eq!(next(&mut stream).await.2["id"], "u1.1");
     let tracked = waiting.await.expect("no panic").json();
-    assert_eq!(tracked["history"]["order_id"], "u1.2", "{tracked}");
+    assert_eq!(tracked["history"]["id"], "u1.2", "{tracked}");
+    assert_eq!(tracked["history"]["history_key"], "history:u1:2", "{tracked}");
     assert_eq!(tracked["timeouted"], false, "its acceptance is the first change: {tracked}");
 }
 
@@ -184,27 +185,30 @@ async fn a_long_poll_responds_to_changes_or_times_out() {
     let order = order_id("u1", 1);
     let due = service.in_an_hour().await;
     let base = format!("/v1/orders/{}/wait", order.wire_id());
-    let nothing = service.ask(get(&format!("{base}?timeout=0")).key(&key)).await.json();
-    assert_eq!((&nothing["history"], &nothing["timed_out"]), (&Value::Null, &true.into()));
+    let nothing = service.ask(get(&format!("{base}?timeout_seconds=0")).key(&key)).await.json();
+    assert_eq!((&nothing["order"], &nothing["timed_out"]), (&Value::Null, &true.into()));
     service.order(&order, 1, Some(due)).await;
-    let now = service.ask(get(&format!("{base}?timeout=0")).key(&key)).await.json();
-    assert_eq!((&now["history"]["state"], &now["timed_out"]), (&"scheduled".into(), &true.into()));
+    let now = service.ask(get(&format!("{base}?timeout_seconds=0")).key(&key)).await.json();
+    assert_eq!((&now["order"]["status"], &now["timed_out"]), (&"scheduled".into(), &true.into()));
 
     // Counting from a revision misses nothing between two polls.
-    let revision = now["history"]["revision"].as_u64().expect("a number");
+    let revision = now["order"]["revision"].as_u64().expect("a number");
     service
         .store
         .reschedule(0, &order, due.after(Duration::from_secs(60)), None, revision)
         .await
         .expect("moved");
-    let missed = service.ask(get(&format!("{base}?timeout=60&since={revision}")).key(&key)).await.json();
+    let missed = service
+        .ask(get(&format!("{base}?timeout_seconds=60&since_revision={revision}")).key(&key))
+        .await
+        .json();
     assert_eq!(missed["timed_out"], false, "{missed}");
-    assert!(missed["history"]["revision"].as_u64() > Some(revision));
+    assert!(missed["order"]["revision"].as_u64() > Some(revision));
 
     let started = Instant::now();
     let waiting = tokio::spawn({
         let (address, key, path) =
-            (service.address, key.clone(), format!("{base}?timeout=60&touch_count=16"));
+            (service.address, key.clone(), format!("{base}?timeout_seconds=60&min_changes=16"));
         async move { get(&path).key(&key).send(address).await }
     });
     let store = service.store.clone();
@@ -216,7 +220,7 @@ async fn a_long_poll_responds_to_changes_or_times_out() {
     service.store.cancel(0, &order).await.expect("cancelled");
     let ended = waiting.await.expect("no panic").json();
     assert_eq!(
-        (&ended["timed_out"], &ended["history"]["state"]),
+        (&ended["timed_out"], &ended["order"]["status"]),
         (&false.into(), &"cancelled".into()),
         "the end counts as a change"
     );
@@ -234,10 +238,10 @@ async fn changes_are_sent_without_events_too() {
     let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
     next(&mut stream).await;
     service.store.cancel(0, &order).await.expect("cancelled");
-    assert_eq!(next(&mut stream).await.2["state"], "cancelled");
+    assert_eq!(next(&mut stream).await.2["status"], "cancelled");
 }
 
-/// Receipts that arrive after the end reach trackers with `past_end`.
+/// Receipts that arrive after the end reach trackers with `after_finish`.
 #[tokio::test]
 async fn receipts_after_the_end_reach_trackers_that_wait_for_them() {
     let service = Service::start().await;
@@ -246,7 +250,7 @@ async fn receipts_after_the_end_reach_trackers_that_wait_for_them() {
     service.order(&order, 1, None).await;
     let path = format!("/v1/orders/{}", order.wire_id());
     let mut stream =
-        Stream::open(service.address, get(&format!("{path}/events?past_end=true")).key(&key)).await;
+        Stream::open(service.address, get(&format!("{path}/events?after_finish=true")).key(&key)).await;
     assert_eq!(crate::intake_change::deliver(&service, &[(0, OutcomeKind::Sent)]).await, order);
     let end = loop {
         match next(&mut stream).await {
@@ -254,9 +258,9 @@ async fn receipts_after_the_end_reach_trackers_that_wait_for_them() {
             (name, ..) => assert_eq!(name, "snapshot"),
         }
     };
-    assert_eq!((&end["totals"]["sent"], &end["totals"]["delivered"]), (&1.into(), &0.into()));
+    assert_eq!((&end["counts"]["sent"], &end["counts"]["delivered"]), (&1.into(), &0.into()));
     let revision = end["revision"].as_u64().expect("a number");
-    let asked = format!("{path}/wait?timeout=60&since={revision}&past_end=true");
+    let asked = format!("{path}/wait?timeout_seconds=60&since_revision={revision}&after_finish=true");
     let waiting = tokio::spawn({
         let (address, key) = (service.address, key.clone());
         async move { get(&asked).key(&key).send(address).await.json() }
@@ -269,11 +273,11 @@ async fn receipts_after_the_end_reach_trackers_that_wait_for_them() {
     assert!(receipt.expect("stored").reply.is_some());
     let (name, _, later) = next(&mut stream).await;
     assert_eq!(name, "snapshot", "the end is sent once");
-    assert_eq!((&later["totals"]["sent"], &later["totals"]["delivered"]), (&0.into(), &1.into()));
+    assert_eq!((&later["counts"]["sent"], &later["counts"]["delivered"]), (&0.into(), &1.into()));
     let waited = waiting.await.expect("an answer");
-    assert_eq!((&waited["timed_out"], &waited["history"]["totals"]["delivered"]), (&false.into(), &1.into()));
+    assert_eq!((&waited["timed_out"], &waited["order"]["counts"]["delivered"]), (&false.into(), &1.into()));
 
-    for wrong in ["events?past_end=yes", "wait?past_end=1"] {
+    for wrong in ["events?after_finish=yes", "wait?after_finish=1"] {
         assert_eq!(service.ask(get(&format!("{path}/{wrong}")).key(&key)).await.status, 422, "{wrong}");
     }
 }

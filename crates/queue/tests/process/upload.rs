@@ -31,7 +31,7 @@ pub(crate) fn costs_little() {
             let asked = ask("POST", "/v1/orders").key(&key).header("content-type", "application/x-ndjson");
             let answer = soon("an answer", asked.body(body.as_bytes()).send(address)).await;
             assert_eq!(answer.status, 200, "{answer:?}");
-            assert_eq!(answer.json()["recipients"]["deliveries"]["email"], recipients);
+            assert_eq!(answer.json()["recipients"]["delivery_counts"]["email"], recipients);
         };
         upload(5_000).await;
         let before = peak(service.child.id());

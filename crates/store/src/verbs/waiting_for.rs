@@ -31,14 +31,14 @@ impl WaitingFor {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
-            Self::Due(_) => "due",
+            Self::Due(_) => "schedule",
             Self::Retry(_) => "retry",
-            Self::Throttle(_) => "throttle",
+            Self::Throttle(_) => "rate_limit",
             Self::Stopped => "channel_stopped",
             Self::NoCourier => "no_courier",
             Self::Courier => "courier",
             Self::Answer => "provider",
-            Self::Resolver => "resolver",
+            Self::Resolver => "outcome_check",
         }
     }
 
@@ -132,19 +132,19 @@ mod tests {
         let (rung, waiting, late) = (order(None), order(Some(200)), order(Some(99)));
         let pending = |reason, not_before| delivery(State::Pending, reason, not_before);
         let cases = [
-            (pending(Reason::None, None), &waiting, true, ("due", Some(200))),
+            (pending(Reason::None, None), &waiting, true, ("schedule", Some(200))),
             (pending(Reason::None, None), &late, true, ("courier", None)),
             (pending(Reason::None, None), &late, false, ("no_courier", None)),
             (pending(Reason::None, None), &rung, true, ("courier", None)),
             (pending(Reason::ProviderUnavailable, Some(150)), &rung, true, ("retry", Some(150))),
             (pending(Reason::ProviderUnavailable, Some(99)), &rung, true, ("courier", None)),
-            (pending(Reason::Throttled, Some(150)), &rung, false, ("throttle", Some(150))),
+            (pending(Reason::Throttled, Some(150)), &rung, false, ("rate_limit", Some(150))),
             (pending(Reason::Throttled, Some(99)), &rung, false, ("no_courier", None)),
             (pending(Reason::ChannelStopped, Some(150)), &rung, true, ("channel_stopped", None)),
             (pending(Reason::ChannelStopped, None), &rung, false, ("channel_stopped", None)),
             (pending(Reason::ChannelStopped, None), &rung, true, ("courier", None)),
             (delivery(State::Sending, Reason::None, None), &rung, true, ("provider", None)),
-            (delivery(State::Unresolved, Reason::TimedOut, None), &rung, true, ("resolver", None)),
+            (delivery(State::Unresolved, Reason::TimedOut, None), &rung, true, ("outcome_check", None)),
         ];
         for (outcome, order, courier, expected) in cases {
             assert_eq!(told(outcome, order, courier), Some(expected), "{outcome:?}");

@@ -27,6 +27,7 @@ const TABLE: &[(&str, May)] = &[
     ("courier-telegram", CHANNEL),
     ("courier-vk", CHANNEL),
     ("queue", May::Use(&["model", "store", "ops"])),
+    ("client", May::Use(&["model"])),
     ("sandbox", May::Use(&["model"])),
     ("rig", May::Use(&[])),
     ("simulator", May::Use(&["model", "protocol"])),

@@ -1,11 +1,12 @@
 //! Keys that may do more than most users need.
 
-use super::{Findings, Verdict};
-use crate::api::{ApiResponse, Client, Key, Page};
+use posthaste_client::{ApiResponse, Client, Key};
+
+use super::findings::{Findings, Verdict};
 
 /// Reports keys that may send from any mailbox. Listing keys needs the scope `admin`; without it nothing is reported.
 pub(super) async fn tell(client: &Client, findings: &mut Findings) {
-    let Ok(page) = client.get::<Page<Key>>("/v1/keys", &[]).await else { return };
+    let Ok(page) = client.keys().await else { return };
     let is_live = |key: &&ApiResponse<Key>| key.seen.revoked_at.is_none();
     let any = |key: &&ApiResponse<Key>| key.seen.mailboxes.iter().any(|mailbox| mailbox == "*");
     let free: Vec<String> = page

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use posthaste_store::Work;
 use posthaste_store::preflight::Severity;
 
-use super::{Findings, Verdict};
+use super::findings::{Findings, Verdict};
 use crate::failure::{Failure, Kind};
 
 /// Reports the countries SMS may go to and the limits, for the operator to compare with what was intended.

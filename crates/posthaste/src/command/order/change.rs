@@ -1,10 +1,9 @@
 //! `posthaste order retry`, `cancel` and `move`.
 
-use reqwest::Method;
-use serde_json::{Map, Value, json};
+use posthaste_client::{ApiResponse, CancelledCount, MovedOrder, OrderRetry, Retried};
 
-use super::{OrderIdArg, watch};
-use crate::api::{ApiResponse, Cancelled, Order, Retried};
+use super::order_id::OrderIdArg;
+use super::watch;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -14,7 +13,7 @@ use crate::terminal::plain;
 const RETRY_EXAMPLES: &str = "\
 Examples:
   posthaste order retry teacher.1763676000000000000 --watch          deliveries that failed
-  posthaste order retry teacher.1763676000000000000 --state failed,unknown
+  posthaste order retry teacher.1763676000000000000 --status failed,unknown
   posthaste order retry teacher.1763676000000000000 --recipient line-17 --recipient line-88
 ";
 
@@ -35,11 +34,11 @@ Examples:
 pub(crate) struct RetryArgs {
     /// The order.
     order: OrderIdArg,
-    /// Deliveries in these states; default: failed. Those that are unknown may arrive twice.
-    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = ["failed", "unknown", "expired", "cancelled"])]
-    state: Vec<String>,
+    /// Deliveries with these statuses; default: failed. Those that are unknown may arrive twice.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = ["failed", "unknown", "expired", "cancelled"])]
+    status: Vec<String>,
     /// Only this recipient, by id. May be repeated.
-    #[arg(long, value_name = "ID", conflicts_with = "state")]
+    #[arg(long, value_name = "ID", conflicts_with = "status")]
     recipient: Vec<String>,
     /// Watch the new order until it finishes.
     #[arg(long)]
@@ -71,32 +70,25 @@ pub(crate) struct MoveArgs {
 /// Not confirmed, the queue rejects the request, or the errors of [`watch::follow`].
 pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let mut body = Map::new();
-    if args.recipient.is_empty() {
-        let states = if args.state.is_empty() { vec!["failed".to_owned()] } else { args.state };
-        if states.iter().any(|state| state == "unknown") {
+    let mut which = OrderRetry { recipient_ids: args.recipient, ..OrderRetry::default() };
+    if which.recipient_ids.is_empty() {
+        which.statuses = if args.status.is_empty() { vec!["failed".to_owned()] } else { args.status };
+        if which.statuses.iter().any(|status| status == "unknown") {
             context.terminal.confirm(
-                "Recipients in state unknown may already have the message and would get it twice. Continue?",
+                "Recipients with the status unknown may already have the message and would get it twice. Continue?",
             )?;
         }
-        body.insert("states".to_owned(), json!(states));
-    } else {
-        body.insert("recipient_ids".to_owned(), json!(args.recipient));
     }
-    let retried: ApiResponse<Retried> =
-        client.send(Method::POST, &args.order.path("/retry"), &Value::from(body)).await?;
-    let id = plain(&retried.seen.order_id);
-    let count = retried.seen.count().map_or_else(String::new, |count| format!(" (recipients: {count})"));
+    let retried = client.retry_order(args.order.as_str(), &which, None).await?;
+    let id = plain(&retried.seen.id);
+    let count = format!(" (deliveries: {})", retried.seen.delivery_count);
     if args.watch {
         context.terminal.note(&format!("order {id}{count} accepted"));
-        return watch::follow(&client, &retried.seen.order_id, context).await;
+        return watch::follow(&client, &retried.seen.id, context).await;
     }
     let columns = [
-        Column { title: "Order id", cell: |retried: &ApiResponse<Retried>, _| retried.seen.order_id.clone() },
-        Column {
-            title: "Recipients",
-            cell: |retried, _| retried.seen.count().map(|count| count.to_string()).unwrap_or_default(),
-        },
+        Column { title: "Id", cell: |retried: &ApiResponse<Retried>, _| retried.seen.id.clone() },
+        Column { title: "Deliveries", cell: |retried, _| retried.seen.delivery_count.to_string() },
     ];
     let output = context.output(Format::Table);
     output.one(&retried, &columns, std::slice::from_ref(&retried), |out, _| {
@@ -114,25 +106,28 @@ pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
 /// Not confirmed, or the queue rejects the request.
 pub(crate) async fn cancel(args: CancelArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: ApiResponse<Order> = client.get(&args.order.path(""), &[]).await?;
-    let open = order.seen.totals.pending;
+    let order = client.order(args.order.as_str()).await?;
+    let open = order.seen.counts.pending;
     if open == 0 && order.seen.is_final() {
-        let state = plain(&order.seen.state.replace('_', " "));
-        return Err(Failure::refused(format!("the order is {state}; there is nothing to cancel")));
+        let status = plain(&order.seen.status.replace('_', " "));
+        return Err(Failure::refused(format!("the order is {status}; there is nothing to cancel")));
     }
-    let total = order.seen.totals.accepted;
+    let total = order.seen.counts.total;
     context.terminal.confirm(&format!("Cancel the messages that are not sent yet ({open} of {total})?"))?;
-    let cancelled: ApiResponse<Cancelled> =
-        client.send(Method::POST, &args.order.path("/cancel"), &json!({})).await?;
+    let cancelled = client.cancel_order(args.order.as_str()).await?;
     let columns = [
         Column {
             title: "Cancelled",
-            cell: |told: &ApiResponse<Cancelled>, _| told.seen.cancelled.to_string(),
+            cell: |told: &ApiResponse<CancelledCount>, _| told.seen.cancelled_count.to_string(),
         },
-        Column { title: "Too late", cell: |told, _| told.seen.too_late.to_string() },
+        Column { title: "Too late", cell: |told, _| told.seen.too_late_count.to_string() },
     ];
     context.output(Format::Table).one(&cancelled, &columns, std::slice::from_ref(&cancelled), |out, _| {
-        writeln!(out, "{} cancelled, {} too late", cancelled.seen.cancelled, cancelled.seen.too_late)
+        writeln!(
+            out,
+            "{} cancelled, {} too late",
+            cancelled.seen.cancelled_count, cancelled.seen.too_late_count
+        )
     })
 }
 
@@ -144,13 +139,12 @@ pub(crate) async fn move_to(args: MoveArgs, context: &Context) -> Result<()> {
     let now = moment::now();
     let at = moment::read(&args.at, &now).map_err(|why| Failure::usage(format!("--at: {why}")))?;
     let (client, _) = context.client()?;
-    let body = json!({"deliver_at": at.to_string()});
-    let moved: ApiResponse<Value> = client.send(Method::PATCH, &args.order.path(""), &body).await?;
+    let moved = client.move_order(args.order.as_str(), &at.to_string()).await?;
     let columns = [Column {
-        title: "Due at",
-        cell: |moved: &ApiResponse<Value>, reader| reader.moment(moved.seen["due_at"].as_str()),
+        title: "Deliver at",
+        cell: |moved: &ApiResponse<MovedOrder>, reader| reader.moment(moved.seen.deliver_at.as_deref()),
     }];
     context.output(Format::Table).one(&moved, &columns, std::slice::from_ref(&moved), |out, reader| {
-        writeln!(out, "Due {}", reader.moment(moved.seen["due_at"].as_str()))
+        writeln!(out, "Due {}", reader.moment(moved.seen.deliver_at.as_deref()))
     })
 }

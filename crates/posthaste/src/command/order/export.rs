@@ -1,15 +1,14 @@
-//! `posthaste order export`: all recipients of an order, in bounded memory.
+//! `posthaste order export`: all deliveries of an order, in bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use futures::StreamExt;
-use reqwest::{Method, header};
+use posthaste_client::{ApiError, ApiResponse, Client, DeliveryLine, OrderDelivery, UnreadableDeliveries};
 
-use super::OrderIdArg;
-use super::recipients::{Filter, columns};
-use crate::api::{ApiResponse, Client, Recipient, RecipientLine, UnreadableDeliveries};
+use super::deliveries::{Filter, columns, unreadable_words};
+use super::order_id::OrderIdArg;
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 use crate::output::{Format, Rows};
@@ -20,9 +19,6 @@ Examples:
   posthaste order export teacher.1763676000000000000 --failed --to failed.csv
   posthaste order export teacher.1763676000000000000 -o ndjson | jq -r .reason | sort | uniq -c
 ";
-
-/// Longer lines are rejected.
-const LONGEST_LINE: usize = 256 * 1024;
 
 /// Arguments of `posthaste order export`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +37,7 @@ pub(crate) struct Args {
     for_spreadsheet: bool,
 }
 
-/// Exports the recipients.
+/// Exports the deliveries.
 ///
 /// # Errors
 /// The queue does not respond, there is no such order, or the file cannot be written.
@@ -64,7 +60,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     for rows in &unreadable {
         context.terminal.warn(&format!(
             "{}: see  posthaste parked show {}",
-            rows.words(),
+            unreadable_words(rows),
             args.order.as_str()
         ));
     }
@@ -77,51 +73,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 async fn read(
     client: &Client,
     args: &Args,
-    rows: &mut Rows<'_, ApiResponse<Recipient>, Box<dyn Write>>,
+    rows: &mut Rows<'_, ApiResponse<OrderDelivery>, Box<dyn Write>>,
 ) -> Result<Vec<UnreadableDeliveries>> {
     let mut unreadable = Vec::new();
-    let request = client
-        .request(Method::GET, &args.order.path("/recipients"), &args.filter.query())
-        .header(header::ACCEPT, "application/x-ndjson");
-    let mut pieces = client.stream(request).await?.bytes_stream();
-    let mut held: Vec<u8> = Vec::new();
-    loop {
-        let piece = match tokio::time::timeout(client.silence(), pieces.next()).await {
-            Ok(Some(piece)) => piece.map_err(|error| client.lost(error))?,
-            Ok(None) => break,
-            Err(_) => {
-                return Err(Failure::new(
-                    Kind::Unreachable,
-                    "the server stopped sending data; the export is incomplete",
-                ));
+    let mut lines = client.export_deliveries(args.order.as_str(), &args.filter.query()).await?;
+    while let Some(line) = lines.next().await {
+        match line {
+            Ok(DeliveryLine::Delivery(row)) => rows.push(&*row)?,
+            Ok(DeliveryLine::Unreadable(deliveries)) => unreadable.push(deliveries),
+            Err(error @ ApiError::Silent) => {
+                return Err(Failure::new(Kind::Unreachable, format!("{error}; the export is incomplete")));
             }
-        };
-        held.extend_from_slice(&piece);
-        let mut begin = 0;
-        while let Some(length) = held[begin..].iter().position(|b| *b == b'\n') {
-            unreadable.extend(row(client, &held[begin..begin + length], rows)?);
-            begin += length + 1;
-        }
-        held.drain(..begin);
-        if held.len() > LONGEST_LINE {
-            return Err(Failure::error("the server sent a line that is too long to be a recipient"));
+            Err(error) => return Err(error.into()),
         }
     }
-    unreadable.extend(row(client, &held, rows)?);
     Ok(unreadable)
-}
-
-/// Writes the delivery of a line, or returns the deliveries that the line reports as unreadable.
-fn row(
-    client: &Client,
-    line: &[u8],
-    rows: &mut Rows<'_, ApiResponse<Recipient>, Box<dyn Write>>,
-) -> Result<Option<UnreadableDeliveries>> {
-    if line.iter().all(u8::is_ascii_whitespace) {
-        return Ok(None);
-    }
-    match serde_json::from_slice(line).map_err(|error| client.not_understood(error))? {
-        RecipientLine::Delivery(row) => rows.push(&*row).map(|()| None),
-        RecipientLine::Unreadable(unreadable) => Ok(Some(unreadable)),
-    }
 }

@@ -1,8 +1,8 @@
 //! `posthaste order list`.
 
+use posthaste_client::{ApiResponse, Order, OrderQuery};
 use posthaste_model::SenderId;
 
-use crate::api::{ApiResponse, Order, Page};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -12,8 +12,8 @@ use crate::terminal::plain;
 const EXAMPLES: &str = "\
 Examples:
   posthaste order list
-  posthaste order list --state running
-  posthaste order list --from \"2026-11-20 00:00\" --limit 1000 -o csv
+  posthaste order list --status running
+  posthaste order list --created-after \"2026-11-20 00:00\" --limit 1000 -o csv
 
 If a part of the database does not respond, the list is incomplete. A warning on stderr says so, and the last entry of
 JSON output is {\"partitions_missing\": [...]}.
@@ -26,15 +26,15 @@ pub(crate) struct Args {
     /// Only orders of this sender.
     #[arg(long, value_name = "ID")]
     sender: Option<SenderId>,
-    /// Only orders in this state.
-    #[arg(long, value_name = "STATE", value_parser = ["scheduled", "running", "finished", "finished_with_failures", "cancelled"])]
-    state: Option<String>,
-    /// Only orders accepted at this time or later.
+    /// Only orders with this status.
+    #[arg(long, value_name = "STATUS", value_parser = ["scheduled", "running", "finished", "finished_with_failures", "cancelled"])]
+    status: Option<String>,
+    /// Only orders created at this time or later.
     #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Only orders accepted before this time.
+    created_after: Option<String>,
+    /// Only orders created before this time.
     #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    created_before: Option<String>,
     /// Maximum number of orders.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: usize,
@@ -47,37 +47,37 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let now = moment::now();
-    let mut query: Vec<(&str, String)> = Vec::new();
-    query.extend(args.sender.map(|sender| ("sender_id", sender.to_string())));
-    query.extend(args.state.map(|state| ("state", state)));
-    for (name, text) in [("from", args.from), ("to", args.to)] {
-        if let Some(text) = text {
-            let moment =
-                moment::read(&text, &now).map_err(|why| Failure::usage(format!("--{name}: {why}")))?;
-            query.push((name, moment.to_string()));
-        }
-    }
+    let read_moment = |flag: &str, text: Option<String>| -> Result<Option<String>> {
+        let read = text.map(|text| moment::read(&text, &now)).transpose();
+        let read = read.map_err(|why| Failure::usage(format!("--{flag}: {why}")))?;
+        Ok(read.map(|moment| moment.to_string()))
+    };
+    let mut query = OrderQuery {
+        sender_id: args.sender,
+        status: args.status,
+        created_after: read_moment("created-after", args.created_after)?,
+        created_before: read_moment("created-before", args.created_before)?,
+        ..OrderQuery::default()
+    };
     let output = context.output(Format::Table);
     let columns = columns();
     let mut rows = output.rows(&columns, std::io::stdout());
-    let (mut left, mut cursor) = (args.limit, None);
+    let mut left = args.limit;
     let mut missing = std::collections::BTreeSet::new();
     loop {
-        let mut query = query.clone();
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        query.push(("limit", left.clamp(1, 100).to_string()));
-        let page: Page<Order> = client.get("/v1/orders", &query).await?;
+        query.limit = Some(left.clamp(1, 100));
+        let page = client.orders(&query).await?;
         for order in page.items.iter().take(left) {
             rows.push(order)?;
         }
         for order in &page.unreadable {
-            let (id, why) = (plain(&order.order_id), plain(&order.reason.replace('_', " ")));
+            let (id, why) = (plain(&order.id), plain(&order.reason.replace('_', " ")));
             context.terminal.warn(&format!("{id} can't be read ({why}): see  posthaste parked show {id}"));
         }
         missing.extend(page.partitions_missing);
         left = left.saturating_sub(page.items.len() + page.unreadable.len());
-        cursor = page.next_cursor;
-        if left == 0 || cursor.is_none() {
+        query.cursor = page.next_cursor;
+        if left == 0 || query.cursor.is_none() {
             break;
         }
     }
@@ -89,7 +89,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             context
                 .terminal
                 .hint("No orders. Send one:  posthaste send --to people.csv --text \"Hello\" --watch");
-        } else if cursor.is_some() {
+        } else if query.cursor.is_some() {
             context.terminal.hint(&format!("These are the newest {count}. To see more, use --limit."));
         }
     }
@@ -99,20 +99,17 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 /// The columns of a list of orders.
 pub(super) fn columns() -> [Column<ApiResponse<Order>>; 9] {
     [
-        Column { title: "Order id", cell: |order, _| order.seen.order_id.clone() },
-        Column { title: "State", cell: |order, _| order.seen.state.clone() },
-        Column {
-            title: "Accepted at",
-            cell: |order, reader| reader.moment(order.seen.accepted_at.as_deref()),
-        },
-        Column { title: "Due at", cell: |order, reader| reader.moment(order.seen.due_at.as_deref()) },
-        Column { title: "Rows", cell: |order, _| order.seen.totals.accepted.to_string() },
-        Column { title: "Delivered", cell: |order, _| order.seen.totals.delivered.to_string() },
-        Column { title: "Sent", cell: |order, _| order.seen.totals.sent.to_string() },
-        Column { title: "Failed", cell: |order, _| order.seen.totals.unreached().to_string() },
+        Column { title: "Id", cell: |order, _| order.seen.id.clone() },
+        Column { title: "Status", cell: |order, _| order.seen.status.clone() },
+        Column { title: "Created at", cell: |order, reader| reader.moment(order.seen.created_at.as_deref()) },
+        Column { title: "Deliver at", cell: |order, reader| reader.moment(order.seen.deliver_at.as_deref()) },
+        Column { title: "Total", cell: |order, _| order.seen.counts.total.to_string() },
+        Column { title: "Delivered", cell: |order, _| order.seen.counts.delivered.to_string() },
+        Column { title: "Sent", cell: |order, _| order.seen.counts.sent.to_string() },
+        Column { title: "Failed", cell: |order, _| order.seen.counts.unreached().to_string() },
         Column {
             title: "Open",
-            cell: |order, _| (order.seen.totals.pending + order.seen.totals.sending).to_string(),
+            cell: |order, _| (order.seen.counts.pending + order.seen.counts.sending).to_string(),
         },
     ]
 }

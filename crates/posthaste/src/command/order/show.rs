@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::OrderIdArg;
-use crate::api::{ApiResponse, Counters, Order};
+use posthaste_client::{DeliveryCounts, Order};
+
+use super::order_id::OrderIdArg;
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{self, Column, Format, Reader};
@@ -28,7 +29,7 @@ pub(crate) struct Args {
 struct ChannelRow {
     channel: String,
     #[serde(skip)]
-    counters: Counters,
+    counts: DeliveryCounts,
     #[serde(skip)]
     receipts: Option<bool>,
 }
@@ -39,7 +40,7 @@ struct ChannelRow {
 /// The queue does not respond, or there is no such order.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: ApiResponse<Order> = client.get(&args.order.path(""), &[]).await?;
+    let order = client.order(args.order.as_str()).await?;
     let output = context.output(Format::Table);
     let rows = channel_rows(&order.seen);
     output.one(&order, &columns(), &rows, |out, reader| write_order(out, reader, &order.seen))?;
@@ -51,8 +52,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 
 /// Writes an order for people.
 pub(super) fn write_order(out: &mut dyn Write, reader: &Reader<'_>, order: &Order) -> io::Result<()> {
-    writeln!(out, "Order      {}", plain(&order.order_id))?;
-    writeln!(out, "State      {}", plain(&order.state.replace('_', " ")))?;
+    writeln!(out, "Order      {}", plain(&order.id))?;
+    writeln!(out, "Status     {}", plain(&order.status.replace('_', " ")))?;
     let mut fact = |title: &str, text: Option<String>| match text {
         Some(text) => writeln!(out, "{title:<10} {text}"),
         None => Ok(()),
@@ -61,9 +62,9 @@ pub(super) fn write_order(out: &mut dyn Write, reader: &Reader<'_>, order: &Orde
     fact("Sender", order.sender_id.as_deref().map(plain))?;
     fact("Priority", order.priority.as_deref().map(plain))?;
     fact("Retry of", order.retry_of.as_deref().map(plain))?;
-    fact("Accepted", moment(&order.accepted_at))?;
-    fact("Due", moment(&order.due_at))?;
-    fact("Not after", moment(&order.not_after))?;
+    fact("Created", moment(&order.created_at))?;
+    fact("Due", moment(&order.deliver_at))?;
+    fact("Expires", moment(&order.expires_at))?;
     fact("Finished", moment(&order.finished_at))?;
     write!(out, "\n{}", output::table(&columns(), &channel_rows(order), reader))?;
     match last_words(order) {
@@ -92,42 +93,43 @@ pub(super) fn last_words(order: &Order) -> Vec<String> {
 
 /// Prints possible next steps for an order.
 pub(super) fn hints(order: &Order, context: &Context) {
-    let id = plain(&order.order_id);
+    let id = plain(&order.id);
     if !order.is_final() {
         context.terminal.hint(&format!("Watch it:  posthaste order watch {id}"));
     }
-    if order.totals.unreached() > 0 {
+    if order.counts.unreached() > 0 {
         context
             .terminal
-            .hint(&format!("Who did not get it, and why:  posthaste order recipients {id} --failed"));
+            .hint(&format!("Who did not get it, and why:  posthaste order deliveries {id} --failed"));
     }
     // Suppressed deliveries can't be retried: their addresses get no messages.
     let again = [
-        ("failed", order.totals.failed),
-        ("expired", order.totals.expired),
-        ("unknown", order.totals.unknown),
+        ("failed", order.counts.failed),
+        ("expired", order.counts.expired),
+        ("unknown", order.counts.unknown),
     ];
-    let states: Vec<&str> = again.iter().filter(|(_, count)| *count > 0).map(|(state, _)| *state).collect();
-    if !states.is_empty() {
-        let states =
-            if states == ["failed"] { String::new() } else { format!(" --state {}", states.join(",")) };
+    let again = again.iter().filter(|(_, count)| *count > 0);
+    let statuses: Vec<&str> = again.map(|(status, _)| *status).collect();
+    if !statuses.is_empty() {
+        let statuses =
+            if statuses == ["failed"] { String::new() } else { format!(" --status {}", statuses.join(",")) };
         context
             .terminal
-            .hint(&format!("Send again, to those only:    posthaste order retry {id}{states} --watch"));
+            .hint(&format!("Send again, to those only:    posthaste order retry {id}{statuses} --watch"));
     }
 }
 
 fn channel_rows(order: &Order) -> Vec<ChannelRow> {
-    let channels = order.counters.iter();
+    let channels = order.channel_counts.iter();
     let mut rows: Vec<ChannelRow> = channels
-        .map(|(channel, counters)| ChannelRow {
+        .map(|(channel, counts)| ChannelRow {
             channel: channel.clone(),
-            counters: *counters,
-            receipts: order.receipts.get(channel).copied().flatten(),
+            counts: *counts,
+            receipts: order.delivery_receipts.get(channel).copied().flatten(),
         })
         .collect();
     if rows.len() > 1 {
-        rows.push(ChannelRow { channel: "all".to_owned(), counters: order.totals, receipts: None });
+        rows.push(ChannelRow { channel: "all".to_owned(), counts: order.counts, receipts: None });
     }
     rows
 }
@@ -135,17 +137,17 @@ fn channel_rows(order: &Order) -> Vec<ChannelRow> {
 fn columns() -> [Column<ChannelRow>; 13] {
     [
         Column { title: "Channel", cell: |row, _| row.channel.clone() },
-        Column { title: "Rows", cell: |row, _| row.counters.accepted.to_string() },
-        Column { title: "Delivered", cell: |row, _| row.counters.delivered.to_string() },
-        Column { title: "Sent", cell: |row, _| row.counters.sent.to_string() },
-        Column { title: "Failed", cell: |row, _| row.counters.failed.to_string() },
-        Column { title: "Unknown", cell: |row, _| row.counters.unknown.to_string() },
-        Column { title: "Suppressed", cell: |row, _| row.counters.suppressed.to_string() },
-        Column { title: "Expired", cell: |row, _| row.counters.expired.to_string() },
-        Column { title: "Cancelled", cell: |row, _| row.counters.cancelled.to_string() },
-        Column { title: "Sending", cell: |row, _| row.counters.sending.to_string() },
-        Column { title: "Pending", cell: |row, _| row.counters.pending.to_string() },
-        Column { title: "No contact", cell: |row, _| row.counters.no_contact.to_string() },
-        Column { title: "Receipts", cell: |row, reader| reader.answer(row.receipts) },
+        Column { title: "Total", cell: |row, _| row.counts.total.to_string() },
+        Column { title: "Delivered", cell: |row, _| row.counts.delivered.to_string() },
+        Column { title: "Sent", cell: |row, _| row.counts.sent.to_string() },
+        Column { title: "Failed", cell: |row, _| row.counts.failed.to_string() },
+        Column { title: "Unknown", cell: |row, _| row.counts.unknown.to_string() },
+        Column { title: "Suppressed", cell: |row, _| row.counts.suppressed.to_string() },
+        Column { title: "Expired", cell: |row, _| row.counts.expired.to_string() },
+        Column { title: "Cancelled", cell: |row, _| row.counts.cancelled.to_string() },
+        Column { title: "Sending", cell: |row, _| row.counts.sending.to_string() },
+        Column { title: "Pending", cell: |row, _| row.counts.pending.to_string() },
+        Column { title: "No contact", cell: |row, _| row.counts.no_contact.to_string() },
+        Column { title: "Delivery receipts", cell: |row, reader| reader.answer(row.receipts) },
     ]
 }

@@ -6,11 +6,13 @@ use std::io::{self, Write};
 use std::pin::pin;
 
 use futures::StreamExt;
+use posthaste_client::{Client, Order, OrderEvent};
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::bars::Bars;
-use super::{OrderIdArg, show};
-use crate::api::{Client, Event, Order};
+use super::order_id::OrderIdArg;
+use super::show;
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 use crate::output::{Format, Reader};
@@ -20,7 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   posthaste order watch teacher.1763676000000000000
   posthaste order watch teacher.1763676000000000000 --timeout 10m
-  posthaste order watch teacher.1763676000000000000 -o ndjson | jq .order.totals
+  posthaste order watch teacher.1763676000000000000 -o ndjson | jq .order.counts
 
 Ctrl-C stops watching; the order continues.
 ";
@@ -87,20 +89,20 @@ pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -
 
 /// Whether a finished order counts as success for the user.
 pub(super) fn verdict(order: &Order) -> Result<()> {
-    let not_reached = order.totals.unreached() + order.totals.cancelled;
-    if not_reached == 0 && order.state != "finished_with_failures" {
+    let not_reached = order.counts.unreached() + order.counts.cancelled;
+    if not_reached == 0 && order.status != "finished_with_failures" {
         return Ok(());
     }
     let counts: Vec<String> = order
-        .totals
-        .by_state()
+        .counts
+        .by_status()
         .into_iter()
-        .filter(|(state, count)| {
-            *count > 0 && !matches!(*state, "delivered" | "sent" | "sending" | "pending")
+        .filter(|(status, count)| {
+            *count > 0 && !matches!(*status, "delivered" | "sent" | "sending" | "pending")
         })
-        .map(|(state, count)| format!("{count} {state}"))
+        .map(|(status, count)| format!("{count} {status}"))
         .collect();
-    let text = format!("{} of {}: {}", not_reached, order.totals.accepted, counts.join(", "));
+    let text = format!("{} of {}: {}", not_reached, order.counts.total, counts.join(", "));
     Err(Failure::new(Kind::SomeFailed, text))
 }
 
@@ -110,12 +112,12 @@ async fn to_the_end(client: &Client, order_id: &str, watcher: &mut Watcher) -> R
     while let Some(event) = events.next().await {
         let event = event?;
         watcher.tell(&event, away)?;
-        away = matches!(event, Event::Away(_));
-        if let Event::End(order) = event {
+        away = matches!(event, OrderEvent::Away(_));
+        if let OrderEvent::End(order) = event {
             return Ok(order.seen);
         }
     }
-    Err(Event::cut())
+    Err(Failure::new(Kind::Unreachable, "the connection ended before the order finished"))
 }
 
 /// Who reads the output.
@@ -125,22 +127,22 @@ enum Watcher {
 }
 
 impl Watcher {
-    fn tell(&mut self, event: &Event, was_away: bool) -> Result<()> {
+    fn tell(&mut self, event: &OrderEvent, was_away: bool) -> Result<()> {
         match self {
             Self::People(bars) => match event {
-                Event::Snapshot(order) | Event::End(order) => bars.show(&order.seen),
-                Event::Away(why) if !was_away => bars.say(&format!("reconnecting: {}", plain(why))),
-                Event::Away(_) => {}
+                OrderEvent::Snapshot(order) | OrderEvent::End(order) => bars.show(&order.seen),
+                OrderEvent::Away(why) if !was_away => bars.say(&format!("reconnecting: {}", plain(why))),
+                OrderEvent::Away(_) => {}
             },
             Self::Programs => {
-                if let Event::Away(why) = event {
+                if let OrderEvent::Away(why) = event {
                     if !was_away {
                         say(&format!("reconnecting: {}", plain(why)));
                     }
                     return Ok(());
                 }
                 let mut out = io::stdout().lock();
-                writeln!(out, "{}", event.line())?;
+                writeln!(out, "{}", line(event))?;
                 out.flush()?;
             }
         }
@@ -152,5 +154,14 @@ impl Watcher {
         if let Self::People(bars) = self {
             bars.clear();
         }
+    }
+}
+
+/// The event as one line of NDJSON.
+fn line(event: &OrderEvent) -> Value {
+    match event {
+        OrderEvent::Snapshot(order) => json!({"event": "snapshot", "order": order.raw}),
+        OrderEvent::End(order) => json!({"event": "end", "order": order.raw}),
+        OrderEvent::Away(why) => json!({"event": "away", "reason": why}),
     }
 }

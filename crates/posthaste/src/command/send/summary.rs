@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use crate::api::{Accepted, ApiResponse, Problem, Skipped};
+use posthaste_client::{Accepted, ApiError, ApiResponse, Skipped};
+
+use crate::client::{failure_with, words};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::{Column, Format, Reader};
@@ -21,26 +23,21 @@ pub(super) fn bad_rows(uploaded: &Uploaded) -> Failure {
 }
 
 /// The failure for an order the queue rejected, with line numbers of the file.
-pub(super) fn refused(
-    problem: Problem,
-    retry_after: Option<u64>,
-    uploaded: &Uploaded,
-    columns: Option<&Columns>,
-) -> Failure {
+pub(super) fn refused(error: ApiError, uploaded: &Uploaded, columns: Option<&Columns>) -> Failure {
+    let Some(problem) = error.problem() else { return error.into() };
     let mut reasons = Reasons::default();
-    for fault in &problem.errors {
-        let words = fault.words();
-        let (line, what) = place(fault.line, fault.pointer.as_deref(), &words, uploaded, columns);
+    for part in &problem.errors {
+        let (line, what) = place(part.line, part.pointer.as_deref(), &words(part), uploaded, columns);
         reasons.add(line, &what);
     }
     let mut lines: Vec<String> = reasons.lines().collect();
     if problem.errors.len() >= MOST_FAULTS {
         lines.push(format!("These are the first {MOST_FAULTS}; there may be more."));
     }
-    if problem.errors.iter().any(|fault| fault.line.is_some()) {
+    if problem.errors.iter().any(|part| part.line.is_some()) {
         lines.push("Fix them, or skip them with --on-invalid skip.".to_owned());
     }
-    problem.into_failure_with(lines, retry_after)
+    failure_with(error, lines)
 }
 
 /// Prints what was left out.
@@ -51,7 +48,7 @@ pub(super) fn skipped(
     context: &Context,
 ) {
     let by_queue = &accepted.recipients.skipped;
-    let told = accepted.recipients.skipped_total.max(by_queue.len() as u64);
+    let told = accepted.recipients.skipped_count.max(by_queue.len() as u64);
     let mut reasons = Reasons::default();
     for Skipped { line, pointer, code, detail } in by_queue {
         let words = plain(detail.as_deref().unwrap_or(code));
@@ -84,12 +81,12 @@ pub(super) fn closing(uploaded: &Uploaded, accepted: &Accepted, context: &Contex
         return;
     }
     let told = &accepted.recipients;
-    let merged = uploaded.merged.count + told.merged.recipients;
-    let by_queue = uploaded.people.saturating_sub(told.accepted + told.merged.recipients);
+    let merged = uploaded.merged.count + told.duplicates.recipient_count;
+    let by_queue = uploaded.people.saturating_sub(told.accepted_count + told.duplicates.recipient_count);
     let left = uploaded.errors.count() + uploaded.unreachable.count() + by_queue;
-    let sent = match accepted.state.as_str() {
-        "dry_run" => "would be sent",
-        "scheduled" => "will be sent",
+    let sent = match accepted.status.as_deref() {
+        _ if accepted.dry_run => "would be sent",
+        Some("scheduled") => "will be sent",
         _ => "sent",
     };
     let named = match uploaded.given {
@@ -99,7 +96,7 @@ pub(super) fn closing(uploaded: &Uploaded, accepted: &Accepted, context: &Contex
     let (all, rows) = (uploaded.rows, rows(uploaded.rows));
     let text = format!(
         "{all} {rows} of the file{named}: {} {sent}, {merged} merged, {left} left out",
-        told.accepted
+        told.accepted_count
     );
     context.terminal.note(&text);
 }
@@ -114,20 +111,18 @@ pub(super) fn accepted(
     let accepted = &told.seen;
     let columns = [
         Column {
-            title: "Order id",
-            cell: |order: &ApiResponse<Accepted>, _: &Reader<'_>| {
-                order.seen.order_id.clone().unwrap_or_default()
-            },
+            title: "Id",
+            cell: |order: &ApiResponse<Accepted>, _: &Reader<'_>| order.seen.id.clone().unwrap_or_default(),
         },
-        Column { title: "State", cell: |order, _| order.seen.state.clone() },
-        Column { title: "Due at", cell: |order, reader| reader.moment(order.seen.due_at.as_deref()) },
-        Column { title: "Recipients", cell: |order, _| order.seen.recipients.accepted.to_string() },
+        Column { title: "Status", cell: |order, _| order.seen.status.clone().unwrap_or_default() },
+        Column { title: "Deliver at", cell: |order, reader| reader.moment(order.seen.deliver_at.as_deref()) },
+        Column { title: "Recipients", cell: |order, _| order.seen.recipients.accepted_count.to_string() },
     ];
     let output = context.output(Format::Table);
     output.one(told, &columns, std::slice::from_ref(told), |out, reader| {
         people(out, reader, accepted, uploaded, dry_run)
     })?;
-    if let (Format::Table, Some(id), false) = (output.format(), &accepted.order_id, dry_run) {
+    if let (Format::Table, Some(id), false) = (output.format(), &accepted.id, dry_run) {
         context.terminal.hint(&format!("Watch it:  posthaste order watch {}", plain(id)));
     }
     Ok(())
@@ -140,26 +135,26 @@ fn people(
     uploaded: &Uploaded,
     dry_run: bool,
 ) -> io::Result<()> {
-    match (&accepted.order_id, dry_run) {
+    match (&accepted.id, dry_run) {
         (Some(id), false) => writeln!(out, "Order       {}", plain(id))?,
         _ => writeln!(out, "Dry run     nothing was sent or stored")?,
     }
     let told = &accepted.recipients;
     let mut channels: Vec<String> =
-        told.deliveries.iter().map(|(channel, count)| format!("{} {count}", plain(channel))).collect();
+        told.delivery_counts.iter().map(|(channel, count)| format!("{} {count}", plain(channel))).collect();
     if channels.is_empty() {
         channels = uploaded.reachable.iter().map(|(channel, count)| format!("{channel} {count}")).collect();
     }
-    writeln!(out, "Recipients  {} ({})", told.accepted, channels.join(", "))?;
-    if told.merged.recipients + told.merged.addresses > 0 {
-        let (people, addresses) = (told.merged.recipients, told.merged.addresses);
+    writeln!(out, "Recipients  {} ({})", told.accepted_count, channels.join(", "))?;
+    if told.duplicates.recipient_count + told.duplicates.address_count > 0 {
+        let (people, addresses) = (told.duplicates.recipient_count, told.duplicates.address_count);
         writeln!(out, "            duplicates merged: {people} recipients, {addresses} addresses")?;
     }
     for (channel, count) in accepted.recipients.no_contact.iter().filter(|(_, count)| **count > 0) {
         writeln!(out, "            {count} without an address on {}", plain(channel))?;
     }
-    if let Some(due) = &accepted.due_at {
-        let moved = match &accepted.moved_by {
+    if let Some(due) = &accepted.deliver_at {
+        let moved = match &accepted.delay_reason {
             Some(by) => format!(", moved by {}", plain(&by.replace('_', " "))),
             None => String::new(),
         };

@@ -1,18 +1,15 @@
-//! Selects addresses from the command line or a file, and sends them to the queue in requests of [`TOGETHER`].
+//! Selects addresses from the command line or a file, and sends them to the queue in requests of [`AddressBatch::MOST`].
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use posthaste_client::{AddressBatch, ApiError};
 use posthaste_model::{Address, Channel, SenderId};
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
 
-use crate::api::Client;
+use crate::client::{failure_with, words};
 use crate::failure::{Failure, Result};
-
-/// Addresses per request.
-const TOGETHER: usize = 500;
+use crate::terminal::plain;
 
 /// Maximum size of a list of addresses in bytes.
 const LONGEST: u64 = 64 * 1024 * 1024;
@@ -98,53 +95,52 @@ impl Which {
         Ok(given)
     }
 
-    /// Sends the addresses, one request after the other, and passes each response to `told` with its addresses.
+    /// Sends the addresses with `request`, one request after the other, and passes each response to `told` with its
+    /// addresses.
     ///
     /// # Errors
     /// The queue does not respond, or rejects a request. An invalid address is named by its position. Earlier requests remain
     /// in effect, and the failure says so.
-    pub(super) async fn ask<T: DeserializeOwned>(
+    pub(super) async fn ask<T>(
         &self,
-        client: &Client,
-        path: &str,
         all: &[Given],
+        request: impl AsyncFn(&AddressBatch<'_>) -> Result<T, ApiError>,
         mut told: impl FnMut(&[Given], T) -> Result<()>,
     ) -> Result<()> {
-        for (at, given) in all.chunks(TOGETHER).enumerate() {
-            let addresses: Vec<&str> = given.iter().map(|given| given.address.expose()).collect();
-            let mut body = Map::new();
-            body.insert("channel".to_owned(), json!(self.channel));
-            body.insert("addresses".to_owned(), json!(addresses));
-            body.extend(self.sender.as_ref().map(|sender| ("sender_id".to_owned(), json!(sender))));
-            match client.post(path, &Value::from(body)).await? {
+        for (at, given) in all.chunks(AddressBatch::MOST).enumerate() {
+            let batch = AddressBatch {
+                channel: &self.channel,
+                addresses: given.iter().map(|given| &given.address).collect(),
+                sender_id: self.sender.as_ref(),
+            };
+            match request(&batch).await {
                 Ok(answer) => told(given, answer)?,
-                Err((problem, retry_after)) => {
-                    let place = |pointer: &str| {
-                        let at: usize = pointer.strip_prefix("/addresses/")?.parse().ok()?;
-                        given.get(at).map(|given| given.place.clone())
-                    };
-                    let mut lines: Vec<String> = problem
-                        .errors
-                        .iter()
-                        .map(|fault| match &fault.pointer {
-                            Some(pointer) => format!(
-                                "{}: {}",
-                                place(pointer).unwrap_or_else(|| crate::terminal::plain(pointer)),
-                                fault.words()
-                            ),
-                            None => fault.words(),
-                        })
-                        .collect();
-                    if at > 0 {
-                        lines.push(format!(
-                            "The {} addresses before these have been processed.",
-                            at * TOGETHER
-                        ));
-                    }
-                    return Err(problem.into_failure_with(lines, retry_after));
-                }
+                Err(error) => return Err(failure(error, given, at * AddressBatch::MOST)),
             }
         }
         Ok(())
     }
+}
+
+/// The failure for a rejected request; `before` addresses have been processed.
+fn failure(error: ApiError, given: &[Given], before: usize) -> Failure {
+    let Some(problem) = error.problem() else { return error.into() };
+    let place = |pointer: &str| {
+        let at: usize = pointer.strip_prefix("/addresses/")?.parse().ok()?;
+        given.get(at).map(|given| given.place.clone())
+    };
+    let mut lines: Vec<String> = problem
+        .errors
+        .iter()
+        .map(|part| match &part.pointer {
+            Some(pointer) => {
+                format!("{}: {}", place(pointer).unwrap_or_else(|| plain(pointer)), words(part))
+            }
+            None => words(part),
+        })
+        .collect();
+    if before > 0 {
+        lines.push(format!("The {before} addresses before these have been processed."));
+    }
+    failure_with(error, lines)
 }

@@ -4,24 +4,22 @@ mod addresses;
 
 use std::io::{self, Write};
 
+use posthaste_client::{ApiResponse, DeletedCount, Found, FoundList, PutCount, Suppression};
 use posthaste_model::{Address, Channel};
 use posthaste_store::SuppressionId;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Value, json};
 
 use self::addresses::{Given, Which};
-use crate::api::{ApiResponse, Found, FoundList, LiftedCount, Page, PutCount, Suppression};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader, suppressed};
 
-const PATH: &str = "/v1/suppressions";
-
 const EXAMPLES: &str = "\
 Examples:
-  posthaste suppression find --channel email ann@example.org
+  posthaste suppression lookup --channel email ann@example.org
   posthaste suppression add --channel email --from complaints.txt
-  posthaste suppression lift --channel sms +79991234567
+  posthaste suppression delete --channel sms +79991234567
   posthaste suppression list --channel email -o ndjson > all.ndjson
 ";
 
@@ -32,11 +30,11 @@ pub(crate) enum Command {
     /// List the entries of a channel: hashes of addresses, never addresses.
     List(ListArgs),
     /// Check whether addresses are suppressed, and why.
-    Find(FindArgs),
+    Lookup(LookupArgs),
     /// Suppress addresses: they get no messages from now on.
     Add(AddArgs),
-    /// Lift suppressions: the addresses get messages again.
-    Lift(LiftArgs),
+    /// Delete suppressions: the addresses get messages again.
+    Delete(DeleteArgs),
 }
 
 /// Arguments of `posthaste suppression list`.
@@ -51,10 +49,10 @@ pub(crate) struct ListArgs {
     limit: Option<usize>,
 }
 
-/// Arguments of `posthaste suppression find`.
+/// Arguments of `posthaste suppression lookup`.
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
-pub(crate) struct FindArgs {
+pub(crate) struct LookupArgs {
     #[command(flatten)]
     which: Which,
 }
@@ -67,11 +65,11 @@ pub(crate) struct AddArgs {
     which: Which,
 }
 
-/// Arguments of `posthaste suppression lift`.
+/// Arguments of `posthaste suppression delete`.
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
-pub(crate) struct LiftArgs {
-    /// Id of the entry as shown by `list` and `find`, instead of addresses.
+pub(crate) struct DeleteArgs {
+    /// Id of the entry as shown by `list` and `lookup`, instead of addresses.
     #[arg(long, value_name = "ID", conflicts_with_all = ["sender", "from", "addresses"])]
     id: Option<SuppressionId>,
     #[command(flatten)]
@@ -85,9 +83,9 @@ pub(crate) struct LiftArgs {
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::List(args) => list(&args, context).await,
-        Command::Find(args) => find(&args.which, context).await,
+        Command::Lookup(args) => lookup(&args.which, context).await,
         Command::Add(args) => add(&args.which, context).await,
-        Command::Lift(args) => lift(&args, context).await,
+        Command::Delete(args) => delete(&args, context).await,
     }
 }
 
@@ -101,21 +99,18 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     let output = context.output(Format::Table);
     let columns = [
         Column { title: "Id", cell: |entry: &ApiResponse<Suppression>, _| entry.seen.id.clone() },
-        Column { title: "List", cell: |entry, _| entry.seen.list.clone() },
-        Column { title: "State", cell: |entry, _| entry.seen.state.clone() },
-        Column { title: "Reason", cell: |entry, reader| suppressed(&entry.seen.reason, reader) },
-        Column { title: "Provider code", cell: |entry, _| code(&entry.seen) },
+        Column { title: "Scope", cell: |entry, _| entry.seen.scope.clone() },
+        Column { title: "Active", cell: |entry, reader| reader.answer(Some(entry.seen.active)) },
+        Column { title: "Reason", cell: |entry, reader| reason(&entry.seen, reader) },
+        Column { title: "Provider code", cell: |entry, _| provider_code(&entry.seen) },
         Column { title: "Source", cell: |entry, _| entry.seen.source.clone() },
-        Column { title: "Since", cell: |entry, reader| reader.moment(Some(&entry.seen.since)) },
-        Column { title: "Strikes", cell: |entry, _| entry.seen.strikes.to_string() },
+        Column { title: "Created at", cell: |entry, reader| reader.moment(Some(&entry.seen.created_at)) },
+        Column { title: "Failure count", cell: |entry, _| entry.seen.failure_count.to_string() },
     ];
     let mut rows = output.rows(&columns, io::stdout());
     let (mut left, mut cursor) = (args.limit.unwrap_or(usize::MAX), None::<String>);
     while left > 0 {
-        let mut query =
-            vec![("channel", args.channel.to_string()), ("limit", left.clamp(1, 1_000).to_string())];
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let page: Page<Suppression> = client.get(PATH, &query).await?;
+        let page = client.suppressions(&args.channel, left.clamp(1, 1_000), cursor.as_deref()).await?;
         for entry in page.items.iter().take(left) {
             rows.push(entry)?;
         }
@@ -128,7 +123,7 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     rows.end().map(drop)
 }
 
-/// One line of `find`: for people, one entry of an address, or that it has none; for programs, the address with all its
+/// One line of `lookup`: for people, one entry of an address, or that it has none; for programs, the address with all its
 /// entries.
 struct Line {
     address: Address,
@@ -153,24 +148,24 @@ impl Line {
     }
 }
 
-async fn find(which: &Which, context: &Context) -> Result<()> {
+async fn lookup(which: &Which, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let all = which.read()?;
     let output = context.output(Format::Table);
     let for_programs = matches!(output.format(), Format::Json | Format::Ndjson);
     let columns = [
         Column { title: "Address", cell: |line: &Line, _| line.address.expose().to_owned() },
-        Column {
-            title: "Suppressed",
-            cell: |line, _| if line.found.suppressed { "yes" } else { "no" }.to_owned(),
-        },
-        Column { title: "List", cell: |line, _| line.of(|entry| entry.list.clone()) },
-        Column { title: "State", cell: |line, _| line.of(|entry| entry.state.clone()) },
-        Column { title: "Reason", cell: |line, reader| line.of(|entry| suppressed(&entry.reason, reader)) },
-        Column { title: "Provider code", cell: |line, _| line.of(code) },
+        Column { title: "Suppressed", cell: |line, reader| reader.answer(Some(line.found.suppressed)) },
+        Column { title: "Scope", cell: |line, _| line.of(|entry| entry.scope.clone()) },
+        Column { title: "Active", cell: |line, reader| line.of(|entry| reader.answer(Some(entry.active))) },
+        Column { title: "Reason", cell: |line, reader| line.of(|entry| reason(entry, reader)) },
+        Column { title: "Provider code", cell: |line, _| line.of(provider_code) },
         Column { title: "Source", cell: |line, _| line.of(|entry| entry.source.clone()) },
-        Column { title: "Since", cell: |line, reader| line.of(|entry| reader.moment(Some(&entry.since))) },
-        Column { title: "Strikes", cell: |line, _| line.of(|entry| entry.strikes.to_string()) },
+        Column {
+            title: "Created at",
+            cell: |line, reader| line.of(|entry| reader.moment(Some(&entry.created_at))),
+        },
+        Column { title: "Failure count", cell: |line, _| line.of(|entry| entry.failure_count.to_string()) },
         Column { title: "Id", cell: |line, _| line.of(|entry| entry.id.clone()) },
     ];
     let mut rows = output.rows(&columns, io::stdout());
@@ -188,8 +183,17 @@ async fn find(which: &Which, context: &Context) -> Result<()> {
         }
         Ok(())
     };
-    which.ask(&client, &format!("{PATH}/find"), &all, write).await?;
+    which.ask(&all, async |batch| client.look_up_suppressions(batch).await, write).await?;
     rows.end().map(drop)
+}
+
+/// Why the address is suppressed, for this reader.
+fn reason(entry: &Suppression, reader: &Reader<'_>) -> String {
+    suppressed(&entry.reason, entry.provider_code, reader)
+}
+
+fn provider_code(entry: &Suppression) -> String {
+    entry.provider_code.map(|code| code.to_string()).unwrap_or_default()
 }
 
 /// Prints two counts: a sentence for people, an object for programs.
@@ -201,13 +205,13 @@ fn counts(
 ) -> Result<()> {
     let thing = json!({names[0]: first, names[1]: second});
     let columns: [Column<Value>; 2] = match names {
-        ["added", _] => [
-            Column { title: "Added", cell: |told, _| told["added"].to_string() },
-            Column { title: "Unchanged", cell: |told, _| told["unchanged"].to_string() },
+        ["added_count", _] => [
+            Column { title: "Added count", cell: |told, _| told["added_count"].to_string() },
+            Column { title: "Unchanged count", cell: |told, _| told["unchanged_count"].to_string() },
         ],
         _ => [
-            Column { title: "Lifted", cell: |told, _| told["lifted"].to_string() },
-            Column { title: "Not there", cell: |told, _| told["not_there"].to_string() },
+            Column { title: "Deleted count", cell: |told, _| told["deleted_count"].to_string() },
+            Column { title: "Not found count", cell: |told, _| told["not_found_count"].to_string() },
         ],
     };
     let write = |out: &mut dyn Write, _: &Reader<'_>| writeln!(out, "{sentence}");
@@ -219,40 +223,47 @@ async fn add(which: &Which, context: &Context) -> Result<()> {
     let all = which.read()?;
     let (mut added, mut unchanged) = (0, 0);
     which
-        .ask(&client, PATH, &all, |_, told: PutCount| {
-            added += told.added;
-            unchanged += told.unchanged;
-            Ok(())
-        })
+        .ask(
+            &all,
+            async |batch| client.add_suppressions(batch).await,
+            |_, told: PutCount| {
+                added += told.added_count;
+                unchanged += told.unchanged_count;
+                Ok(())
+            },
+        )
         .await?;
     let sentence = format!("{added} added to the {} list, {unchanged} were already on it", which.channel);
-    counts(context, ["added", "unchanged"], (added, unchanged), sentence)
+    counts(context, ["added_count", "unchanged_count"], (added, unchanged), sentence)
 }
 
-async fn lift(args: &LiftArgs, context: &Context) -> Result<()> {
+async fn delete(args: &DeleteArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let channel = &args.which.channel;
     let who = "They get messages again, even if they opted out.";
-    let (lifted, not_there) = if let Some(id) = &args.id {
-        context.terminal.confirm(&format!("Lift the {channel} suppression {id}? {who}"))?;
-        client.delete(&format!("{PATH}/{channel}/{id}")).await?;
+    let (deleted, not_found) = if let Some(id) = &args.id {
+        context.terminal.confirm(&format!("Delete the {channel} suppression {id}? {who}"))?;
+        client.delete_suppression(channel, &id.to_string()).await?;
         (1, 0)
     } else {
         let all = args.which.read()?;
         context
             .terminal
-            .confirm(&format!("Lift suppressions on {channel} (addresses: {})? {who}", all.len()))?;
-        let (mut lifted, mut not_there) = (0, 0);
-        let path = format!("{PATH}/lift");
+            .confirm(&format!("Delete suppressions on {channel} (addresses: {})? {who}", all.len()))?;
+        let (mut deleted, mut not_found) = (0, 0);
         args.which
-            .ask(&client, &path, &all, |_, told: LiftedCount| {
-                lifted += told.lifted;
-                not_there += told.not_there;
-                Ok(())
-            })
+            .ask(
+                &all,
+                async |batch| client.delete_suppressions(batch).await,
+                |_, told: DeletedCount| {
+                    deleted += told.deleted_count;
+                    not_found += told.not_found_count;
+                    Ok(())
+                },
+            )
             .await?;
-        (lifted, not_there)
+        (deleted, not_found)
     };
-    let sentence = format!("{lifted} lifted, {not_there} were not on the {channel} list");
-    counts(context, ["lifted", "not_there"], (lifted, not_there), sentence)
+    let sentence = format!("{deleted} deleted, {not_found} were not on the {channel} list");
+    counts(context, ["deleted_count", "not_found_count"], (deleted, not_found), sentence)
 }

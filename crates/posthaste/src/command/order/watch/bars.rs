@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use posthaste_client::{DeliveryCounts, Order};
 
-use crate::api::{Counters, Order};
 use crate::terminal::plain;
 
 const BAR: &str = "{prefix:<10} {bar:30.cyan/dim} {pos:>7}/{len:<7} {msg}";
@@ -29,25 +29,25 @@ impl Bars {
 
     /// Shows the progress of the order.
     pub(super) fn show(&mut self, order: &Order) {
-        for (channel, counters) in &order.counters {
+        for (channel, counts) in &order.channel_counts {
             if !self.channels.contains_key(channel) {
-                let bar = self.all.insert_before(&self.totals, ProgressBar::new(counters.accepted));
+                let bar = self.all.insert_before(&self.totals, ProgressBar::new(counts.total));
                 bar.set_style(style(BAR));
                 bar.set_prefix(plain(channel));
                 self.channels.insert(channel.clone(), bar);
             }
             if let Some(bar) = self.channels.get(channel) {
-                bar.set_length(counters.accepted);
-                bar.set_position(counters.settled());
-                bar.set_message(outcomes(counters));
+                bar.set_length(counts.total);
+                bar.set_position(counts.settled());
+                bar.set_message(outcomes(counts));
             }
         }
-        let settled = order.totals.settled();
+        let settled = order.counts.settled();
         let (begun, before) = *self.first.get_or_insert_with(|| (Instant::now(), settled));
         let seconds = begun.elapsed().as_secs_f64();
         let rate = if seconds < 0.5 { String::new() } else { rate(settled.saturating_sub(before), seconds) };
-        let state = plain(&order.state.replace('_', " "));
-        self.totals.set_message(format!("{state}: {}{rate}", totals(&order.totals)));
+        let status = plain(&order.status.replace('_', " "));
+        self.totals.set_message(format!("{status}: {}{rate}", totals(&order.counts)));
         self.totals.tick();
     }
 
@@ -67,24 +67,24 @@ impl Bars {
 }
 
 /// Outcomes of the deliveries as signs next to a bar.
-fn outcomes(counters: &Counters) -> String {
+fn outcomes(counts: &DeliveryCounts) -> String {
     let signs = [
         // Accepted by the provider and reported as arrived are shown separately.
-        ("✔ delivered", counters.delivered),
-        ("✔ sent", counters.sent),
-        ("✖", counters.failed + counters.suppressed + counters.expired),
-        ("?", counters.unknown),
-        ("cancelled", counters.cancelled),
+        ("✔ delivered", counts.delivered),
+        ("✔ sent", counts.sent),
+        ("✖", counts.failed + counts.suppressed + counts.expired),
+        ("?", counts.unknown),
+        ("cancelled", counts.cancelled),
     ];
     let shown = signs.into_iter().filter(|(_, count)| *count > 0);
     shown.map(|(sign, count)| format!("{sign} {count}")).collect::<Vec<_>>().join("  ")
 }
 
 /// Outcomes of the deliveries in words.
-fn totals(counters: &Counters) -> String {
-    let shown = counters.by_state().into_iter().filter(|(_, count)| *count > 0);
-    let words: Vec<String> = shown.map(|(state, count)| format!("{count} {state}")).collect();
-    format!("{} of {} final ({})", counters.settled(), counters.accepted, words.join(", "))
+fn totals(counts: &DeliveryCounts) -> String {
+    let shown = counts.by_status().into_iter().filter(|(_, count)| *count > 0);
+    let words: Vec<String> = shown.map(|(status, count)| format!("{count} {status}")).collect();
+    format!("{} of {} final ({})", counts.settled(), counts.total, words.join(", "))
 }
 
 fn rate(count: u64, seconds: f64) -> String {
@@ -105,20 +105,20 @@ mod tests {
 
     #[test]
     fn bars_show_outcomes_not_hand_offs() {
-        let counters = Counters {
-            accepted: 10,
+        let counts = DeliveryCounts {
+            total: 10,
             pending: 2,
             sending: 1,
             sent: 4,
             delivered: 1,
             failed: 1,
             unknown: 1,
-            ..Counters::default()
+            ..DeliveryCounts::default()
         };
-        assert_eq!(counters.settled(), 7);
-        assert_eq!(outcomes(&counters), "✔ delivered 1  ✔ sent 4  ✖ 1  ? 1");
+        assert_eq!(counts.settled(), 7);
+        assert_eq!(outcomes(&counts), "✔ delivered 1  ✔ sent 4  ✖ 1  ? 1");
         assert_eq!(
-            totals(&counters),
+            totals(&counts),
             "7 of 10 final (1 delivered, 4 sent, 1 failed, 1 unknown, 1 sending, 2 pending)"
         );
         assert_eq!(rate(300, 2.0), ", 150/s");

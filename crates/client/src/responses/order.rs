@@ -1,51 +1,56 @@
-//! An order, its counters, its deliveries.
+//! An order, its counts, its deliveries.
 
 use std::collections::BTreeMap;
 
 use posthaste_model::{Address, Text};
 use serde::{Deserialize, Deserializer};
 
-/// Deliveries of one channel by state.
+use super::ApiResponse;
+
+/// Number of deliveries by status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Counters {
+pub struct DeliveryCounts {
     /// All deliveries.
-    pub(crate) accepted: u64,
+    pub total: u64,
     /// To be sent.
-    pub(crate) pending: u64,
+    pub pending: u64,
     /// Begun.
-    pub(crate) sending: u64,
+    pub sending: u64,
     /// Accepted by the provider.
-    pub(crate) sent: u64,
+    pub sent: u64,
     /// Reported as arrived.
-    pub(crate) delivered: u64,
+    pub delivered: u64,
     /// Failed permanently.
-    pub(crate) failed: u64,
+    pub failed: u64,
     /// Outcome unknown.
-    pub(crate) unknown: u64,
+    pub unknown: u64,
     /// The address is on the suppression list.
-    pub(crate) suppressed: u64,
+    pub suppressed: u64,
     /// Expired before they were sent.
-    pub(crate) expired: u64,
+    pub expired: u64,
     /// Cancelled before they were sent.
-    pub(crate) cancelled: u64,
+    pub cancelled: u64,
     /// Recipients without an address on the channel; these are not deliveries.
-    pub(crate) no_contact: u64,
+    pub no_contact: u64,
 }
 
-impl Counters {
+impl DeliveryCounts {
     /// Deliveries that are neither pending nor sending.
-    pub(crate) fn settled(&self) -> u64 {
-        self.accepted.saturating_sub(self.pending + self.sending)
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.total.saturating_sub(self.pending + self.sending)
     }
 
     /// Deliveries that, as far as is known, did not arrive.
-    pub(crate) fn unreached(&self) -> u64 {
+    #[must_use]
+    pub fn unreached(&self) -> u64 {
         self.failed + self.unknown + self.suppressed + self.expired
     }
 
-    /// The states with their counts, in the order people read them.
-    pub(crate) fn by_state(&self) -> [(&'static str, u64); 9] {
+    /// The statuses with their counts, in the order people read them.
+    #[must_use]
+    pub fn by_status(&self) -> [(&'static str, u64); 9] {
         [
             ("delivered", self.delivered),
             ("sent", self.sent),
@@ -62,96 +67,108 @@ impl Counters {
 
 /// An order and its progress.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Order {
+pub struct Order {
     /// `<sender id>.<ns>`.
-    pub(crate) order_id: String,
+    pub id: String,
     /// `scheduled`, `running`, `finished`, `finished_with_failures` or `cancelled`.
-    pub(crate) state: String,
+    pub status: String,
     /// `urgent` or `bulk`.
     #[serde(default)]
-    pub(crate) priority: Option<String>,
+    pub priority: Option<String>,
     /// When it was accepted.
     #[serde(default)]
-    pub(crate) accepted_at: Option<String>,
+    pub created_at: Option<String>,
     /// When it is due.
     #[serde(default)]
-    pub(crate) due_at: Option<String>,
+    pub deliver_at: Option<String>,
     /// After this time no delivery of it is begun.
     #[serde(default)]
-    pub(crate) not_after: Option<String>,
+    pub expires_at: Option<String>,
     /// When its last delivery became final.
     #[serde(default)]
-    pub(crate) finished_at: Option<String>,
+    pub finished_at: Option<String>,
     /// The order whose deliveries this one repeats.
     #[serde(default)]
-    pub(crate) retry_of: Option<String>,
+    pub retry_of: Option<String>,
     /// The sender.
     #[serde(default)]
-    pub(crate) sender_id: Option<String>,
+    pub sender_id: Option<String>,
     /// Per channel.
     #[serde(default)]
-    pub(crate) counters: BTreeMap<String, Counters>,
+    pub channel_counts: BTreeMap<String, DeliveryCounts>,
     /// Over all channels.
     #[serde(default)]
-    pub(crate) totals: Counters,
+    pub counts: DeliveryCounts,
     /// Whether each channel has delivery receipts; `None` if no courier has reported it.
     #[serde(default)]
-    pub(crate) receipts: BTreeMap<String, Option<bool>>,
+    pub delivery_receipts: BTreeMap<String, Option<bool>>,
 }
 
 impl Order {
     /// Channels with `sent` deliveries and with receipts, or without (`word_comes`).
-    pub(crate) fn sent_on(&self, word_comes: bool) -> Vec<&str> {
-        let said = |channel: &str| self.receipts.get(channel).copied().flatten() == Some(word_comes);
-        let sent = self.counters.iter().filter(|(channel, counters)| counters.sent > 0 && said(channel));
+    #[must_use]
+    pub fn sent_on(&self, word_comes: bool) -> Vec<&str> {
+        let said = |channel: &str| self.delivery_receipts.get(channel).copied().flatten() == Some(word_comes);
+        let sent = self.channel_counts.iter().filter(|(channel, counts)| counts.sent > 0 && said(channel));
         sent.map(|(channel, _)| channel.as_str()).collect()
     }
 
     /// Whether its deliveries no longer change by themselves.
-    pub(crate) fn is_final(&self) -> bool {
-        match self.state.as_str() {
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self.status.as_str() {
             "finished" | "finished_with_failures" => true,
             // Deliveries that were on the wire when it was cancelled still get an outcome.
-            "cancelled" => self.totals.pending + self.totals.sending == 0,
+            "cancelled" => self.counts.pending + self.counts.sending == 0,
             _ => false,
         }
     }
 }
 
+/// The result of waiting for changes of an order.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WaitedOrder {
+    /// The order; `None` if it does not exist yet.
+    pub order: Option<ApiResponse<Order>>,
+    /// Whether the time ran out first.
+    #[serde(default)]
+    pub timed_out: bool,
+}
+
 /// One delivery: one address of one recipient on one channel.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Recipient {
+pub struct OrderDelivery {
     /// The sender's own id for the recipient.
     #[serde(default)]
-    pub(crate) recipient_id: Option<String>,
+    pub recipient_id: Option<String>,
     /// The recipient's name.
     #[serde(default, deserialize_with = "text")]
-    pub(crate) name: Text,
+    pub recipient_name: Text,
     /// The channel.
-    pub(crate) channel: String,
+    pub channel: String,
     /// The address the message goes to.
     #[serde(default = "nowhere", deserialize_with = "address")]
-    pub(crate) address: Address,
-    /// The delivery's state.
-    pub(crate) state: String,
-    /// Why it is in that state.
+    pub address: Address,
+    /// The delivery's status.
+    pub status: String,
+    /// Why it has that status.
     #[serde(default)]
-    pub(crate) reason: Option<String>,
-    /// The provider's code, if that is the reason.
+    pub reason: Option<String>,
+    /// The provider's own code.
     #[serde(default)]
-    pub(crate) provider_code: Option<u16>,
+    pub provider_code: Option<u64>,
     /// How often it was begun.
     #[serde(default)]
-    pub(crate) attempts: Option<u64>,
-    /// When the state last changed.
+    pub attempt_count: Option<u64>,
+    /// When the status last changed.
     #[serde(default)]
-    pub(crate) updated_at: Option<String>,
+    pub updated_at: Option<String>,
     /// When it is tried next.
     #[serde(default)]
-    pub(crate) next_at: Option<String>,
+    pub next_attempt_at: Option<String>,
     /// What it waits for.
     #[serde(default)]
-    pub(crate) waits_for: Option<String>,
+    pub waiting_for: Option<String>,
 }
 
 fn nowhere() -> Address {

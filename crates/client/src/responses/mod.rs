@@ -1,30 +1,33 @@
 //! Responses of the queue. [`ApiResponse`] keeps the fields that are not typed here, so that JSON output shows all of them.
 
 mod accepted;
+mod effects;
 mod operator;
 mod order;
 mod parked;
 mod suppression;
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::terminal::plain;
+pub use accepted::{Accepted, CancelledCount, Duplicates, Recipients, Retried, Skipped};
+pub use effects::{BatchResult, EndedParked, MovedOrder, ReleasedCount};
+pub use operator::{CourierStatus, CreatedKey, Key, SenderLimit};
+pub use order::{DeliveryCounts, Order, OrderDelivery, WaitedOrder};
+pub use parked::{Parked, ParkedOrder};
+pub use suppression::{DeletedCount, Found, FoundList, PutCount, Suppression};
 
-pub(crate) use accepted::{Accepted, Cancelled, Retried, Skipped};
-pub(crate) use operator::{Courier, Couriers, Key, NewKey};
-pub(crate) use order::{Counters, Order, Recipient};
-pub(crate) use parked::{Parked, ParkedOrder};
-pub(crate) use suppression::{Found, FoundList, LiftedCount, PutCount, Suppression};
-
-/// A response, both as the server sent it and as typed fields.
+/// A response, both as the server sent it and as typed fields. It is formatted as its typed fields, which print masked, and
+/// serialized as the server sent it.
 #[derive(Clone)]
-pub(crate) struct ApiResponse<T> {
+pub struct ApiResponse<T> {
     /// As sent.
-    pub(crate) raw: Value,
+    pub raw: Value,
     /// The typed fields.
-    pub(crate) seen: T,
+    pub seen: T,
 }
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for ApiResponse<T> {
@@ -41,57 +44,55 @@ impl<T> Serialize for ApiResponse<T> {
     }
 }
 
+impl<T: fmt::Debug> fmt::Debug for ApiResponse<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.seen.fmt(f)
+    }
+}
+
 /// A page of a list.
-#[derive(Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(bound(deserialize = "T: DeserializeOwned"))]
-pub(crate) struct Page<T> {
+pub struct Page<T> {
     /// The items, in the list's order.
-    pub(crate) items: Vec<ApiResponse<T>>,
+    pub items: Vec<ApiResponse<T>>,
     /// Where the next page begins, if there is one.
     #[serde(default)]
-    pub(crate) next_cursor: Option<String>,
+    pub next_cursor: Option<String>,
     /// Orders of the page that can't be read.
     #[serde(default)]
-    pub(crate) unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadableOrder>,
     /// Deliveries of the page that can't be read.
     #[serde(default)]
-    pub(crate) unreadable_deliveries: Vec<UnreadableDeliveries>,
+    pub unreadable_deliveries: Vec<UnreadableDeliveries>,
     /// Partitions of the database that did not respond; their items are missing.
     #[serde(default)]
-    pub(crate) partitions_missing: Vec<u16>,
+    pub partitions_missing: Vec<u16>,
 }
 
 /// Deliveries of one parcel that can't be read.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct UnreadableDeliveries {
+pub struct UnreadableDeliveries {
     /// Their channel.
-    pub(crate) channel: String,
+    pub channel: String,
     /// How many there are.
     #[serde(default)]
-    pub(crate) deliveries: u64,
+    pub delivery_count: u64,
     /// Why.
     #[serde(default)]
-    pub(crate) reason: String,
-}
-
-impl UnreadableDeliveries {
-    /// For people: `500 deliveries on email can't be read (damaged)`.
-    pub(crate) fn words(&self) -> String {
-        let (channel, why) = (plain(&self.channel), plain(&self.reason.replace('_', " ")));
-        let deliveries = if self.deliveries == 1 { "delivery" } else { "deliveries" };
-        format!("{} {deliveries} on {channel} can't be read ({why})", self.deliveries)
-    }
+    pub reason: String,
 }
 
 /// A line of an export: a delivery, or deliveries that can't be read.
-pub(crate) enum RecipientLine {
+#[derive(Debug, Clone)]
+pub enum DeliveryLine {
     /// A delivery.
-    Delivery(Box<ApiResponse<Recipient>>),
+    Delivery(Box<ApiResponse<OrderDelivery>>),
     /// Deliveries that can't be read.
     Unreadable(UnreadableDeliveries),
 }
 
-impl<'de> Deserialize<'de> for RecipientLine {
+impl<'de> Deserialize<'de> for DeliveryLine {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let raw = Value::deserialize(from)?;
         let read = match raw.get("unreadable_deliveries") {
@@ -104,10 +105,10 @@ impl<'de> Deserialize<'de> for RecipientLine {
 
 /// An order that can't be read.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Unreadable {
+pub struct UnreadableOrder {
     /// Its id.
-    pub(crate) order_id: String,
+    pub id: String,
     /// Why.
     #[serde(default)]
-    pub(crate) reason: String,
+    pub reason: String,
 }

@@ -6,62 +6,62 @@ use super::ApiResponse;
 
 /// An entry of a suppression list.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Suppression {
-    /// The id for lifting it.
-    pub(crate) id: String,
+pub struct Suppression {
+    /// The id for deleting it.
+    pub id: String,
     /// `channel` or `sender`.
     #[serde(default)]
-    pub(crate) list: String,
-    /// `active` or `striking`.
+    pub scope: String,
+    /// Whether the address gets no messages; if not, failures are being counted.
     #[serde(default)]
-    pub(crate) state: String,
+    pub active: bool,
     /// Why.
     #[serde(default)]
-    pub(crate) reason: String,
-    /// The provider's code, if that is the reason.
+    pub reason: String,
+    /// The provider's own code.
     #[serde(default)]
-    pub(crate) provider_code: Option<u16>,
+    pub provider_code: Option<u64>,
     /// Where it comes from.
     #[serde(default)]
-    pub(crate) source: String,
+    pub source: String,
     /// Since when.
     #[serde(default)]
-    pub(crate) since: String,
-    /// Strikes counted.
+    pub created_at: String,
+    /// Failures counted.
     #[serde(default)]
-    pub(crate) strikes: u64,
+    pub failure_count: u64,
 }
 
 /// Suppressions of addresses, in the order of the request.
-#[derive(Deserialize)]
-pub(crate) struct FoundList {
+#[derive(Debug, Clone, Deserialize)]
+pub struct FoundList {
     /// One per address.
-    pub(crate) items: Vec<Found>,
+    pub items: Vec<Found>,
 }
 
 /// Suppressions of one address.
-#[derive(Deserialize)]
-pub(crate) struct Found {
+#[derive(Debug, Clone, Deserialize)]
+pub struct Found {
     /// Whether it gets no messages.
-    pub(crate) suppressed: bool,
+    pub suppressed: bool,
     /// Its entries.
-    pub(crate) entries: Vec<ApiResponse<Suppression>>,
+    pub entries: Vec<ApiResponse<Suppression>>,
 }
 
 /// Addresses added to a list.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct PutCount {
+pub struct PutCount {
     /// Newly added.
-    pub(crate) added: u64,
+    pub added_count: u64,
     /// Already on the list.
-    pub(crate) unchanged: u64,
+    pub unchanged_count: u64,
 }
 
 /// Addresses removed from a list.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct LiftedCount {
+pub struct DeletedCount {
     /// Removed.
-    pub(crate) lifted: u64,
+    pub deleted_count: u64,
     /// Not on the list.
-    pub(crate) not_there: u64,
+    pub not_found_count: u64,
 }

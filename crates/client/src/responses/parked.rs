@@ -6,26 +6,26 @@ use super::ApiResponse;
 
 /// An order, or a parcel of one, that can't be read.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Parked {
+pub struct Parked {
     /// The order.
-    pub(crate) order_id: String,
+    pub order_id: String,
     /// The channel of a parcel.
     #[serde(default)]
-    pub(crate) channel: Option<String>,
+    pub channel: Option<String>,
     /// The number of the parcel.
     #[serde(default)]
-    pub(crate) parcel: Option<u64>,
+    pub parcel: Option<u64>,
     /// What can't be read.
     #[serde(default)]
-    pub(crate) reason: Option<String>,
-    /// Since when.
+    pub reason: Option<String>,
+    /// When it was parked.
     #[serde(default)]
-    pub(crate) since: String,
+    pub parked_at: String,
 }
 
 /// The parked parts of one order.
-#[derive(Deserialize)]
-pub(crate) struct ParkedOrder {
+#[derive(Debug, Clone, Deserialize)]
+pub struct ParkedOrder {
     /// The order itself, or its parcels.
-    pub(crate) items: Vec<ApiResponse<Parked>>,
+    pub items: Vec<ApiResponse<Parked>>,
 }

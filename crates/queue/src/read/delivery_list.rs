@@ -1,4 +1,4 @@
-//! `GET /v1/orders/{id}/recipients`: one page, or all deliveries as NDJSON.
+//! `GET /v1/orders/{id}/deliveries`: one page, or all deliveries as NDJSON.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use posthaste_store::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::deliveries::RecipientDelivery;
+use super::deliveries::DeliveryView;
 use super::orders::missing;
 use super::page::link;
 use super::{OrderIdPath, Parameters, number};
@@ -31,11 +31,11 @@ const AT_ONCE: usize = 1_000;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct RecipientsQuery {
+pub(super) struct DeliveriesQuery {
     /// Only deliveries on this channel.
     channel: Option<String>,
-    /// Only deliveries in these states; separate several with commas.
-    state: Option<String>,
+    /// Only deliveries with this status; separate several with commas.
+    status: Option<String>,
     /// Deliveries per page, 1 to 5,000; default 500. A page may be shorter even when more follow.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 5_000)]
     limit: Option<String>,
@@ -45,14 +45,15 @@ pub(super) struct RecipientsQuery {
 
 /// A page of deliveries.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RecipientPage {
+#[schema(as = DeliveryPage)]
+pub(super) struct DeliveryPageView {
     /// Channel by channel, in the order of the recipients.
-    items: Vec<RecipientDelivery>,
-    /// Deliveries of the same span that can't be read, parcel by parcel; left out if there are none. They are listed
-    /// whatever `state` says, because their states may be unknown.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    items: Vec<DeliveryView>,
+    /// Deliveries of the same span that can't be read, parcel by parcel. They are listed whatever `status`
+    /// says, because their statuses may be unknown.
     unreadable_deliveries: Vec<UnreadableView>,
     /// Cursor of the next page; `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }
 
@@ -65,7 +66,7 @@ pub(super) struct UnreadableView {
     /// The number of their parcel on the channel, as in `GET /v1/parked`.
     parcel: u32,
     /// How many there are.
-    deliveries: u32,
+    delivery_count: u32,
     /// Why: `newer_version`, `wrong_type` or `damaged`.
     #[schema(example = "damaged")]
     reason: &'static str,
@@ -74,7 +75,7 @@ pub(super) struct UnreadableView {
 impl From<UnreadableParcelPart> for UnreadableView {
     fn from(deliveries: UnreadableParcelPart) -> Self {
         let UnreadableParcelPart { channel, parcel, deliveries, why } = deliveries;
-        Self { channel: channel.to_string(), parcel, deliveries, reason: why.word() }
+        Self { channel: channel.to_string(), parcel, delivery_count: deliveries, reason: why.word() }
     }
 }
 
@@ -84,18 +85,18 @@ struct UnreadableLine {
     unreadable_deliveries: UnreadableView,
 }
 
-/// List the recipients of an order
+/// List the deliveries of an order
 ///
-/// One delivery for each address: its state, the reason, and what it waits for. With `Accept: application/x-ndjson`,
+/// One for each address: its status, the reason, and what it waits for. With `Accept: application/x-ndjson`,
 /// all matching deliveries, one per line. If such a response can't be completed, the connection breaks off.
 /// Deliveries that can't be read are listed in `unreadable_deliveries`; in NDJSON, as a line
 /// `{"unreadable_deliveries": {…}}` for each parcel. Needs the scope `read`.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/recipients", tag = "orders", operation_id = "listRecipients",
-    params(("id" = String, Path, description = "The order's id."), RecipientsQuery),
+    get, path = "/v1/orders/{id}/deliveries", tag = "orders", operation_id = "listDeliveries",
+    params(("id" = String, Path, description = "The order's id."), DeliveriesQuery),
     responses(
         (status = 200, description = "A page of deliveries, or all deliveries as NDJSON.", content(
-            (RecipientPage = "application/json"), (RecipientDelivery = "application/x-ndjson"),
+            (DeliveryPageView = "application/json"), (DeliveryView = "application/x-ndjson"),
         )),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
@@ -104,7 +105,7 @@ pub(super) async fn list(
     Reader(caller): Reader,
     State(state): State<AppState>,
     OrderIdPath(order_id): OrderIdPath,
-    Parameters(asked): Parameters<RecipientsQuery>,
+    Parameters(asked): Parameters<DeliveriesQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.sees(&order_id)?;
@@ -132,27 +133,26 @@ pub(super) async fn list(
         let states: Vec<_> = filter.states.iter().map(|state| state.word()).collect();
         let parameters = [
             ("channel", filter.channel.as_ref().map(ToString::to_string)),
-            ("state", (!states.is_empty()).then(|| states.join(","))),
+            ("status", (!states.is_empty()).then(|| states.join(","))),
             ("limit", asked.limit.is_some().then(|| limit.to_string())),
         ];
-        link(&mut headers, &format!("/v1/orders/{}/recipients", order_id.wire_id()), &parameters, cursor);
+        link(&mut headers, &format!("/v1/orders/{}/deliveries", order_id.wire_id()), &parameters, cursor);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let items =
-        first.deliveries.into_iter().map(|delivery| RecipientDelivery::new(delivery, quiet)).collect();
+    let items = first.deliveries.into_iter().map(|delivery| DeliveryView::new(delivery, quiet)).collect();
     let unreadable_deliveries = first.unreadable.into_iter().map(UnreadableView::from).collect();
-    Ok((headers, Json(RecipientPage { items, unreadable_deliveries, next_cursor })).into_response())
+    Ok((headers, Json(DeliveryPageView { items, unreadable_deliveries, next_cursor })).into_response())
 }
 
-fn filter(asked: &RecipientsQuery) -> Result<DeliveryFilter, Problem> {
+fn filter(asked: &DeliveriesQuery) -> Result<DeliveryFilter, Problem> {
     let channel = asked.channel.as_deref().map(str::parse::<Channel>).transpose();
     let channel = channel.map_err(|error| Problem::parameter("channel", "invalid_id", error.to_string()))?;
     let read = |word: &str| DeliveryState::ALL.into_iter().find(|state| state.word() == word);
-    let words = asked.state.as_deref().into_iter().flat_map(|list| list.split(','));
+    let words = asked.status.as_deref().into_iter().flat_map(|list| list.split(','));
     let states = words.map(|word| read(word.trim())).collect::<Option<Vec<_>>>().ok_or_else(|| {
         let rule =
             "must be one or more of pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled";
-        Problem::parameter("state", "unknown_value", rule)
+        Problem::parameter("status", "unknown_value", rule)
     })?;
     Ok(DeliveryFilter { channel, states })
 }
@@ -241,7 +241,7 @@ fn as_lines(deliveries: Vec<ListedDelivery>, unreadable: Vec<UnreadableParcelPar
     let mut out = Vec::with_capacity(deliveries.len() * 192);
     for delivery in deliveries {
         // Deliveries hold only texts and numbers: serializing them into memory cannot fail.
-        if serde_json::to_writer(&mut out, &RecipientDelivery::new(delivery, quiet)).is_ok() {
+        if serde_json::to_writer(&mut out, &DeliveryView::new(delivery, quiet)).is_ok() {
             out.push(b'\n');
         }
     }

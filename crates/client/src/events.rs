@@ -5,17 +5,21 @@ use std::time::Duration;
 use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt};
 use reqwest::{Method, header};
-use serde_json::Value;
 
-use super::{ApiResponse, Client, Order};
-use crate::failure::{Failure, Kind, Result};
+use crate::client::{Client, SILENCE};
+use crate::error::ApiError;
+use crate::responses::{ApiResponse, Order};
 
 /// Pauses between connections.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// Longer lines are refused: the parser keeps a line until it is complete.
+const LONGEST_LINE: usize = 4 * 1024 * 1024;
+
 /// An event of an order.
-pub(crate) enum Event {
+#[derive(Debug, Clone)]
+pub enum OrderEvent {
     /// Its current state.
     Snapshot(ApiResponse<Order>),
     /// Its state when its last delivery became final; the last event.
@@ -26,10 +30,10 @@ pub(crate) enum Event {
 
 impl Client {
     /// The events of an order until its end. A lost connection is reestablished; an error response ends the stream.
-    pub(crate) fn events(&self, order_id: &str) -> impl Stream<Item = Result<Event>> + use<> {
+    pub fn events(&self, order_id: &str) -> impl Stream<Item = Result<OrderEvent, ApiError>> + use<> {
         let state = Following {
             client: self.clone(),
-            path: format!("/v1/orders/{order_id}/events"),
+            order_id: order_id.to_owned(),
             last: None,
             pause: FIRST_PAUSE,
             waits: false,
@@ -38,7 +42,7 @@ impl Client {
         };
         futures::stream::unfold(state, |mut state| async move {
             let event = state.next().await?;
-            state.over |= matches!(event, Err(_) | Ok(Event::End(_)));
+            state.over |= matches!(event, Err(_) | Ok(OrderEvent::End(_)));
             Some((event, state))
         })
     }
@@ -48,7 +52,7 @@ type Open = futures::stream::BoxStream<'static, Result<eventsource_stream::Event
 
 struct Following {
     client: Client,
-    path: String,
+    order_id: String,
     last: Option<String>,
     pause: Duration,
     waits: bool,
@@ -57,7 +61,7 @@ struct Following {
 }
 
 impl Following {
-    async fn next(&mut self) -> Option<Result<Event>> {
+    async fn next(&mut self) -> Option<Result<OrderEvent, ApiError>> {
         if self.over {
             return None;
         }
@@ -70,10 +74,10 @@ impl Following {
                 Some(stream) => stream,
                 None => match self.connect().await {
                     Ok(stream) => self.open.insert(stream),
-                    Err(failure) if failure.kind() == Kind::Unreachable => {
-                        return Some(Ok(self.away(failure.lines().swap_remove(0))));
+                    Err(error) if is_passing(&error) => {
+                        return Some(Ok(self.away(error.with_causes())));
                     }
-                    Err(failure) => return Some(Err(failure)),
+                    Err(error) => return Some(Err(error)),
                 },
             };
             match stream.next().await {
@@ -85,7 +89,7 @@ impl Following {
                     match self.read(&event) {
                         Ok(None) => {}
                         Ok(Some(event)) => return Some(Ok(event)),
-                        Err(failure) => return Some(Err(failure)),
+                        Err(error) => return Some(Err(error)),
                     }
                 }
                 Some(Err(why)) => return Some(Ok(self.away(why))),
@@ -94,56 +98,77 @@ impl Following {
         }
     }
 
-    fn away(&mut self, why: String) -> Event {
+    fn away(&mut self, why: String) -> OrderEvent {
         self.open = None;
         self.waits = true;
-        Event::Away(why)
+        OrderEvent::Away(why)
     }
 
-    async fn connect(&self) -> Result<Open> {
-        let mut request = self.client.request(Method::GET, &self.path, &[]);
+    async fn connect(&self) -> Result<Open, ApiError> {
+        let mut request = self.client.request(Method::GET, &["v1", "orders", &self.order_id, "events"], &[]);
         request = request.header(header::ACCEPT, "text/event-stream");
         if let Some(last) = &self.last {
             request = request.header("last-event-id", last);
         }
         let answer = self.client.stream(request).await?;
-        let silence = self.client.silence();
         // Silence is detected on the raw bytes, because the event parser drops comments, which heartbeats are.
-        let bytes = futures::stream::unfold(answer.bytes_stream().boxed(), move |mut bytes| async move {
-            let piece = match tokio::time::timeout(silence, bytes.next()).await {
+        let begin = (answer.bytes_stream().boxed(), 0);
+        let bytes = futures::stream::unfold(begin, |(mut bytes, mut line)| async move {
+            let piece = match tokio::time::timeout(SILENCE, bytes.next()).await {
                 Ok(piece) => piece?.map_err(|error| error.without_url().to_string()),
                 Err(_) => Err("the server stopped sending data".to_owned()),
             };
-            Some((piece, bytes))
+            let piece = piece.and_then(|piece| {
+                line = line_length(line, &piece);
+                if line > LONGEST_LINE {
+                    Err("a line is too long for an event".to_owned())
+                } else {
+                    Ok(piece)
+                }
+            });
+            Some((piece, (bytes, line)))
         });
         Ok(bytes.eventsource().map(|event| event.map_err(|error| error.to_string())).boxed())
     }
 
-    fn read(&self, event: &eventsource_stream::Event) -> Result<Option<Event>> {
-        let order = |data: &str| -> Result<ApiResponse<Order>> {
-            serde_json::from_str(data).map_err(|error| self.client.not_understood(error))
+    fn read(&self, event: &eventsource_stream::Event) -> Result<Option<OrderEvent>, ApiError> {
+        let order = |data: &str| -> Result<ApiResponse<Order>, ApiError> {
+            serde_json::from_str(data).map_err(|error| self.client.not_understood(&error))
         };
         match event.event.as_str() {
-            "snapshot" => order(&event.data).map(|order| Some(Event::Snapshot(order))),
-            "end" => order(&event.data).map(|order| Some(Event::End(order))),
+            "snapshot" => order(&event.data).map(|order| Some(OrderEvent::Snapshot(order))),
+            "end" => order(&event.data).map(|order| Some(OrderEvent::End(order))),
             // Later versions may have more events.
             _ => Ok(None),
         }
     }
 }
 
-impl Event {
-    /// The event as one line of NDJSON.
-    pub(crate) fn line(&self) -> Value {
-        match self {
-            Self::Snapshot(order) => serde_json::json!({"event": "snapshot", "order": order.raw}),
-            Self::End(order) => serde_json::json!({"event": "end", "order": order.raw}),
-            Self::Away(why) => serde_json::json!({"event": "away", "reason": why}),
-        }
+/// The length of the last line after this piece, if it was `before` long.
+fn line_length(before: usize, piece: &[u8]) -> usize {
+    match piece.iter().rposition(|byte| *byte == b'\n') {
+        Some(at) => piece.len() - at - 1,
+        None => before + piece.len(),
     }
+}
 
-    /// The failure for a stream that ended without an `end` event.
-    pub(crate) fn cut() -> Failure {
-        Failure::new(Kind::Unreachable, "the connection ended before the order finished")
+/// Whether the server may be back soon. A request that came too fast is not repeated: its caller sees the error.
+fn is_passing(error: &ApiError) -> bool {
+    match error {
+        ApiError::CannotReach { .. } => true,
+        ApiError::RetryLater(problem) => problem.status != 429,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_a_line_is_counted_over_pieces() {
+        assert_eq!(line_length(3, b"abc"), 6);
+        assert_eq!(line_length(3, b"abc\n"), 0);
+        assert_eq!(line_length(3, b"a\nb\ncd"), 2);
     }
 }

@@ -3,97 +3,92 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 /// An accepted order, or the result of a dry run.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Accepted {
+pub struct Accepted {
     /// `<sender id>.<ns>`; may be missing for a dry run.
     #[serde(default)]
-    pub(crate) order_id: Option<String>,
-    /// `running`, `scheduled` or `dry_run`.
+    pub id: Option<String>,
+    /// `running` or `scheduled`; missing for a dry run.
     #[serde(default)]
-    pub(crate) state: String,
+    pub status: Option<String>,
+    /// Whether it was a dry run.
+    #[serde(default)]
+    pub dry_run: bool,
     /// When it is due.
     #[serde(default)]
-    pub(crate) due_at: Option<String>,
+    pub deliver_at: Option<String>,
     /// What moved it from the requested time, such as `quiet_hours`.
     #[serde(default)]
-    pub(crate) moved_by: Option<String>,
+    pub delay_reason: Option<String>,
     /// The recipients.
     #[serde(default)]
-    pub(crate) recipients: Recipients,
+    pub recipients: Recipients,
     /// Channels of the order without a running courier.
     #[serde(default)]
-    pub(crate) channels_without_courier: Vec<String>,
+    pub channels_without_courier: Vec<String>,
 }
 
 /// The recipients of an order.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Recipients {
+pub struct Recipients {
     /// Recipients, after duplicates were merged.
-    pub(crate) accepted: u64,
-    /// Deliveries per channel.
-    pub(crate) deliveries: BTreeMap<String, u64>,
+    pub accepted_count: u64,
+    /// Number of deliveries per channel.
+    pub delivery_counts: BTreeMap<String, u64>,
     /// The first skipped parts, and why they were skipped.
-    pub(crate) skipped: Vec<Skipped>,
+    pub skipped: Vec<Skipped>,
     /// Number of skipped parts.
-    pub(crate) skipped_total: u64,
+    pub skipped_count: u64,
     /// Duplicates.
-    pub(crate) merged: Merged,
+    pub duplicates: Duplicates,
     /// Recipients without an address, per channel.
-    pub(crate) no_contact: BTreeMap<String, u64>,
+    pub no_contact: BTreeMap<String, u64>,
 }
 
 /// Duplicates; the first occurrence is used.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Merged {
+pub struct Duplicates {
     /// Recipients with the id of an earlier one.
-    pub(crate) recipients: u64,
+    pub recipient_count: u64,
     /// Addresses that occurred earlier on the same channel.
-    pub(crate) addresses: u64,
+    pub address_count: u64,
 }
 
 /// A skipped part.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Skipped {
+pub struct Skipped {
     /// The line of the upload, from 1.
-    pub(crate) line: Option<u64>,
+    pub line: Option<u64>,
     /// Its place, as a JSON pointer into the body or the line.
-    pub(crate) pointer: Option<String>,
+    pub pointer: Option<String>,
     /// Why, as a stable word.
-    pub(crate) code: String,
+    pub code: String,
     /// Why, in words.
-    pub(crate) detail: Option<String>,
+    pub detail: Option<String>,
 }
 
 /// A cancelled order.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct Cancelled {
+pub struct CancelledCount {
     /// Deliveries that will not be sent.
     #[serde(default)]
-    pub(crate) cancelled: u64,
+    pub cancelled_count: u64,
     /// Deliveries that were already on their way or done.
     #[serde(default)]
-    pub(crate) too_late: u64,
+    pub too_late_count: u64,
 }
 
 /// A new order made of deliveries of an old one.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Retried {
+pub struct Retried {
     /// The new order.
-    pub(crate) order_id: String,
-    /// Its recipients: a number, or the same object as in [`Accepted`].
+    pub id: String,
+    /// Number of its deliveries.
     #[serde(default)]
-    pub(crate) recipients: Value,
-}
-
-impl Retried {
-    /// The number of recipients of the new order, if the response has it.
-    pub(crate) fn count(&self) -> Option<u64> {
-        self.recipients.as_u64().or_else(|| self.recipients.get("accepted")?.as_u64())
-    }
+    pub delivery_count: u64,
 }

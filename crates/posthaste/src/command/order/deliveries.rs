@@ -1,10 +1,10 @@
-//! `posthaste order recipients`.
+//! `posthaste order deliveries`.
 
+use posthaste_client::{ApiResponse, DeliveryQuery, OrderDelivery, UnreadableDeliveries};
 use posthaste_model::Channel;
 
-use super::OrderIdArg;
+use super::order_id::OrderIdArg;
 use super::show::last_words;
-use crate::api::{ApiResponse, Order, Page, Recipient};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, suppressed};
@@ -12,23 +12,23 @@ use crate::terminal::plain;
 
 const EXAMPLES: &str = "\
 Examples:
-  posthaste order recipients teacher.1763676000000000000 --failed
-  posthaste order recipients teacher.1763676000000000000 --channel email --state pending
+  posthaste order deliveries teacher.1763676000000000000 --failed
+  posthaste order deliveries teacher.1763676000000000000 --channel email --status pending
   posthaste order export teacher.1763676000000000000 > all.csv          (all, to a file)
 ";
 
-/// States of deliveries that, as far as is known, did not arrive.
-const UNREACHED: &str = "failed,unknown,suppressed,expired";
+/// Statuses of deliveries that, as far as is known, did not arrive.
+const UNREACHED: [&str; 4] = ["failed", "unknown", "suppressed", "expired"];
 
 /// Which deliveries.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Filter {
     /// Only those the order did not reach: failed, unknown, suppressed, expired.
-    #[arg(long, conflicts_with = "state")]
+    #[arg(long, conflicts_with = "status")]
     failed: bool,
-    /// Only these states: pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled.
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
-    state: Vec<String>,
+    /// Only these statuses: pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    status: Vec<String>,
     /// Only this channel.
     #[arg(long, value_name = "CHANNEL")]
     channel: Option<Channel>,
@@ -36,19 +36,13 @@ pub(super) struct Filter {
 
 impl Filter {
     /// As the query of a request.
-    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        query.extend(self.channel.as_ref().map(|channel| ("channel", channel.to_string())));
-        if self.failed {
-            query.push(("state", UNREACHED.to_owned()));
-        } else if !self.state.is_empty() {
-            query.push(("state", self.state.join(",")));
-        }
-        query
+    pub(super) fn query(&self) -> DeliveryQuery {
+        let statuses = if self.failed { UNREACHED.map(str::to_owned).to_vec() } else { self.status.clone() };
+        DeliveryQuery { channel: self.channel.clone(), statuses }
     }
 }
 
-/// Arguments of `posthaste order recipients`.
+/// Arguments of `posthaste order deliveries`.
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -61,7 +55,7 @@ pub(crate) struct Args {
     limit: usize,
 }
 
-/// Lists recipients.
+/// Lists deliveries.
 ///
 /// # Errors
 /// The queue does not respond, or there is no such order.
@@ -70,20 +64,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let output = context.output(Format::Table);
     let columns = columns();
     let mut rows = output.rows(&columns, std::io::stdout());
-    let (mut left, mut cursor, mut some_sent) = (args.limit, None, false);
+    let query = args.filter.query();
+    let (mut left, mut cursor, mut some_sent) = (args.limit, None::<String>, false);
     loop {
-        let mut query = args.filter.query();
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        query.push(("limit", left.clamp(1, 500).to_string()));
-        let page: Page<Recipient> = client.get(&args.order.path("/recipients"), &query).await?;
+        let (id, limit) = (args.order.as_str(), left.clamp(1, 500));
+        let page = client.deliveries(id, &query, limit, cursor.as_deref()).await?;
         for row in page.items.iter().take(left) {
-            some_sent |= row.seen.state == "sent";
+            some_sent |= row.seen.status == "sent";
             rows.push(row)?;
         }
         for unreadable in &page.unreadable_deliveries {
             context.terminal.warn(&format!(
                 "{}: see  posthaste parked show {}",
-                unreadable.words(),
+                unreadable_words(unreadable),
                 args.order.as_str()
             ));
         }
@@ -98,7 +91,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Ok(());
     }
     if some_sent {
-        let order: ApiResponse<Order> = client.get(&args.order.path(""), &[]).await?;
+        let order = client.order(args.order.as_str()).await?;
         last_words(&order.seen).iter().for_each(|line| context.terminal.hint(line));
     }
     if cursor.is_some() {
@@ -110,18 +103,27 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The columns of recipients.
-pub(super) fn columns() -> [Column<ApiResponse<Recipient>>; 11] {
+/// Deliveries that can't be read, for people: `500 deliveries on email can't be read (damaged)`.
+pub(super) fn unreadable_words(unreadable: &UnreadableDeliveries) -> String {
+    let (channel, why) = (plain(&unreadable.channel), plain(&unreadable.reason.replace('_', " ")));
+    let deliveries = if unreadable.delivery_count == 1 { "delivery" } else { "deliveries" };
+    format!("{} {deliveries} on {channel} can't be read ({why})", unreadable.delivery_count)
+}
+
+/// The columns of deliveries.
+pub(super) fn columns() -> [Column<ApiResponse<OrderDelivery>>; 11] {
     [
-        Column { title: "Recipient", cell: |row, _| row.seen.recipient_id.clone().unwrap_or_default() },
-        Column { title: "Name", cell: |row, _| row.seen.name.expose().to_owned() },
+        Column { title: "Recipient id", cell: |row, _| row.seen.recipient_id.clone().unwrap_or_default() },
+        Column { title: "Recipient name", cell: |row, _| row.seen.recipient_name.expose().to_owned() },
         Column { title: "Channel", cell: |row, _| row.seen.channel.clone() },
         Column { title: "Address", cell: |row, _| row.seen.address.expose().to_owned() },
-        Column { title: "State", cell: |row, _| row.seen.state.clone() },
+        Column { title: "Status", cell: |row, _| row.seen.status.clone() },
         Column {
             title: "Reason",
             cell: |row, reader| match &row.seen.reason {
-                Some(reason) if row.seen.state == "suppressed" => suppressed(reason, reader),
+                Some(reason) if row.seen.status == "suppressed" => {
+                    suppressed(reason, row.seen.provider_code, reader)
+                }
                 Some(reason) if reason != "none" => reason.clone(),
                 _ => String::new(),
             },
@@ -131,14 +133,17 @@ pub(super) fn columns() -> [Column<ApiResponse<Recipient>>; 11] {
             cell: |row, _| row.seen.provider_code.map(|code| code.to_string()).unwrap_or_default(),
         },
         Column {
-            title: "Attempts",
-            cell: |row, _| row.seen.attempts.map(|attempts| attempts.to_string()).unwrap_or_default(),
+            title: "Attempt count",
+            cell: |row, _| row.seen.attempt_count.map(|count| count.to_string()).unwrap_or_default(),
         },
         Column { title: "Updated at", cell: |row, reader| reader.moment(row.seen.updated_at.as_deref()) },
-        Column { title: "Next at", cell: |row, reader| reader.moment(row.seen.next_at.as_deref()) },
         Column {
-            title: "Waits for",
-            cell: |row, _| plain(row.seen.waits_for.as_deref().unwrap_or_default()),
+            title: "Next attempt at",
+            cell: |row, reader| reader.moment(row.seen.next_attempt_at.as_deref()),
+        },
+        Column {
+            title: "Waiting for",
+            cell: |row, _| plain(row.seen.waiting_for.as_deref().unwrap_or_default()),
         },
     ]
 }

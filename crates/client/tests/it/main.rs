@@ -1,0 +1,7 @@
+//! The client against a local HTTP server.
+
+mod errors;
+mod orders;
+mod other;
+mod server;
+mod streams;

@@ -6,8 +6,9 @@ use crate::cli::User;
 use crate::script::{Script, json_of, of, order};
 
 fn row(id: &str, state: &str) -> Value {
-    json!({"recipient_index": 0, "recipient_id": id, "recipient_name": "Anna, \u{1b}[2J", "channel": "email", "address": "a@b.example",
-        "status": state, "reason": "invalid_address", "provider_code": null, "attempt_count": 1, "updated_at": "2026-11-20T12:00:01.000Z",
+    json!({"recipient_index": 0, "recipient_id": id, "recipient_name": "Anna, \u{1b}[2J",
+        "channel": "email", "address": "a@b.example", "status": state, "reason": "invalid_address",
+        "provider_code": null, "attempt_count": 1, "updated_at": "2026-11-20T12:00:01.000Z",
         "next_attempt_at": null, "waiting_for": null})
 }
 

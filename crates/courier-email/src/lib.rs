@@ -49,7 +49,7 @@ use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
-pub use transport::{EmailStartError, EmailTransport, Open};
+pub use transport::{EmailTransport, Open};
 
 /// The process of this channel.
 pub const PROCESS: Process =
@@ -103,8 +103,5 @@ pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
 fn make(making: TransportContext<Settings>) -> Result<EmailTransport, ExitFailure> {
     let channel: Channel = "email".parse().map_err(ExitFailure::software)?;
     let TransportContext { settings, courier, origins } = making;
-    EmailTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
-        EmailStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        EmailStartError::Table(bad) => ExitFailure::software(bad),
-    })
+    EmailTransport::new(settings, &courier, channel).map_err(|error| error.exit(&origins))
 }

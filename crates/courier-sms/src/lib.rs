@@ -41,9 +41,8 @@ use posthaste_model::Channel;
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
-pub use response_rules::BadSmsRules;
 pub use settings::Settings;
-pub use transport::{SmsStartError, SmsTransport};
+pub use transport::SmsTransport;
 
 /// The process of this channel.
 pub const PROCESS: Process =
@@ -99,12 +98,7 @@ pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
 fn make(making: TransportContext<Settings>) -> Result<SmsTransport, ExitFailure> {
     let channel: Channel = "sms".parse().map_err(ExitFailure::software)?;
     let TransportContext { settings, courier, origins } = making;
-    let own_table = !settings.sms.answers_file.is_empty();
-    SmsTransport::new(&settings, &courier, channel).map_err(|unusable| match unusable {
-        SmsStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        SmsStartError::Table(bad) if own_table => origins.refuse("sms.answers_file", bad.to_string()).into(),
-        SmsStartError::Table(bad) => ExitFailure::software(bad),
-    })
+    SmsTransport::new(&settings, &courier, channel).map_err(|error| error.exit(&origins))
 }
 
 #[cfg(test)]

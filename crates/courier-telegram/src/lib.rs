@@ -48,7 +48,7 @@ use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
-pub use transport::{TelegramStartError, TelegramTransport};
+pub use transport::TelegramTransport;
 
 /// The process of this channel.
 pub const PROCESS: Process =
@@ -95,8 +95,5 @@ pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
 fn make(making: TransportContext<Settings>) -> Result<TelegramTransport, ExitFailure> {
     let channel: Channel = "telegram".parse().map_err(ExitFailure::software)?;
     let TransportContext { settings, courier, origins } = making;
-    TelegramTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
-        TelegramStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        TelegramStartError::Table(bad) => ExitFailure::software(bad),
-    })
+    TelegramTransport::new(settings, &courier, channel).map_err(|error| error.exit(&origins))
 }

@@ -38,7 +38,7 @@ use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
-pub use transport::{VkStartError, VkTransport};
+pub use transport::VkTransport;
 
 /// The process of this channel.
 pub const PROCESS: Process =
@@ -92,8 +92,5 @@ pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
 fn make(making: TransportContext<Settings>) -> Result<VkTransport, ExitFailure> {
     let channel: Channel = "vk".parse().map_err(ExitFailure::software)?;
     let TransportContext { settings, courier, origins } = making;
-    VkTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
-        VkStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        VkStartError::Table(bad) => ExitFailure::software(bad),
-    })
+    VkTransport::new(settings, &courier, channel).map_err(|error| error.exit(&origins))
 }

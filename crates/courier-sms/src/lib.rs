@@ -36,8 +36,7 @@ mod transport;
 mod twilio;
 
 use posthaste_courier::Checked;
-use posthaste_courier::process::{self, Process, TransportContext};
-use posthaste_model::Channel;
+use posthaste_courier::process::{self, Process};
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
@@ -84,7 +83,7 @@ impl Args {
 /// # Errors
 /// An [`ExitFailure`] whose exit code says what to do.
 pub async fn run(args: Args) -> Result<(), ExitFailure> {
-    PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
+    PROCESS.run(&args.process, &|sources| args.flags(sources), SmsTransport::new).await
 }
 
 /// Checks the settings, the response rules, and that the provider accepts the credentials. Sends nothing.
@@ -92,13 +91,7 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
 /// # Errors
 /// An [`ExitFailure`] whose text says what to fix.
 pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
-    PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
-}
-
-fn make(making: TransportContext<Settings>) -> Result<SmsTransport, ExitFailure> {
-    let channel: Channel = "sms".parse().map_err(ExitFailure::software)?;
-    let TransportContext { settings, courier, origins } = making;
-    SmsTransport::new(&settings, &courier, channel).map_err(|error| error.exit(&origins))
+    PROCESS.check(&args.process, &|sources| args.flags(sources), SmsTransport::new).await
 }
 
 #[cfg(test)]

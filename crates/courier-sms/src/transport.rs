@@ -52,16 +52,12 @@ impl SmsTransport {
     ///
     /// # Errors
     /// [`TransportStartError`].
-    pub fn new(
-        settings: &Settings,
-        courier: &Section,
-        channel: Channel,
-    ) -> Result<Self, TransportStartError> {
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, TransportStartError> {
         settings.sms.check()?;
         let sender = Arc::new(SenderHealth::new(settings.sms.policy_share));
         let provider: Box<dyn Provider> = match settings.sms.provider {
-            Kind::Twilio => Box::new(TwilioProvider::new(settings, channel.clone(), Arc::clone(&sender))?),
-            Kind::Gateway => Box::new(GatewayProvider::new(settings, &channel, Arc::clone(&sender))?),
+            Kind::Twilio => Box::new(TwilioProvider::new(&settings, channel.clone(), Arc::clone(&sender))?),
+            Kind::Gateway => Box::new(GatewayProvider::new(&settings, &channel, Arc::clone(&sender))?),
         };
         let abilities = provider.abilities(abilities(&settings.sms, courier));
         Ok(Self {

@@ -50,7 +50,7 @@ pub(crate) fn try_transport(
     };
     let settings: Settings = sources().load().unwrap().settings;
     let courier = sources().load::<Courier>().unwrap().settings.courier;
-    SmsTransport::new(&settings, &courier, channel())
+    SmsTransport::new(settings, &courier, channel())
 }
 
 /// The settings that Twilio needs.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 use crate::hmac_tag::{HmacTags, Purpose};
-use crate::reply_rules::ReplyRules;
+use crate::reply_rules::{ReplyRules, TABLE};
 use crate::verp::ReturnPaths;
 
 /// The text read from pieces of this size, and the bytes left after it.
@@ -119,7 +119,7 @@ fn bounce_server(byte: Duration, message: Duration) -> (BounceServer, String) {
     let paths = Arc::new(ReturnPaths::new("b+{}@example.org", seals).expect("a form"));
     let order_id = "u1:7".parse().expect("an order");
     let path = paths.of(&AttemptId { order_id, parcel: 0, delivery: 0, attempt: 1 }).expect("a return path");
-    let replies = Arc::new(ReplyRules::embedded().expect("the table"));
+    let replies = Arc::new(ReplyRules::embedded(&TABLE).expect("the table"));
     let handler = BounceHandler { paths, replies, feedback: Arc::new(Nobody) };
     let waits = BounceTimeouts { command: byte, byte, message, ..BounceTimeouts::default() };
     let places = Arc::new(ConnectionLimits::new(1, 1, waits.silent));

@@ -11,7 +11,7 @@ use posthaste_courier::{ReceiptStatus, SuppressAfter};
 use posthaste_model::Reason;
 
 use crate::parts::{Part, raw_headers};
-use crate::reply_rules::{ReplyAction, ReplyRules, SmtpReply, SmtpStage, enhanced};
+use crate::reply_rules::{ReplyRules, SmtpReply, SmtpStage, enhanced};
 
 /// Types of parts with fields about recipients.
 const STATUS: [&str; 2] = ["message/delivery-status", "message/global-delivery-status"];
@@ -183,13 +183,8 @@ fn failed(fields: &[(String, String)], replies: &ReplyRules) -> BounceReport {
             return BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, ban: None };
         }
     };
-    let verdict = replies.judge(SmtpStage::Rcpt, &reply);
-    let ban = match verdict.meaning {
-        ReplyAction::Suppress => Some(SuppressAfter::Now),
-        ReplyAction::Strike => Some(SuppressAfter::After(verdict.of)),
-        // These would be retried, or stop the channel, if our own relay had replied so; a bounce is final.
-        ReplyAction::Reject | ReplyAction::Retry | ReplyAction::Relay | ReplyAction::Stop => None,
-    };
+    // A bounce is final: a reply that a session would repeat, or stop for, suppresses nothing here.
+    let ban = replies.classify(&reply.response(SmtpStage::Rcpt)).suppress_after();
     BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, ban }
 }
 

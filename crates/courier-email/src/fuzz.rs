@@ -8,13 +8,13 @@ use secrecy::SecretString;
 
 use crate::hmac_tag::{HmacTags, Purpose};
 use crate::reply_parser::{Arrivals, MOST_BYTES};
-use crate::reply_rules::{ReplyRules, SmtpReply, SmtpStage};
+use crate::reply_rules::{ReplyRules, SmtpReply, SmtpStage, TABLE};
 use crate::settings::UnsubscribeSettings;
 use crate::unsubscribe::{Links, is_click};
 use crate::verp::ReturnPaths;
 use crate::{dsn, mailbox};
 
-static REPLIES: LazyLock<ReplyRules> = LazyLock::new(|| ReplyRules::embedded().expect("the table"));
+static REPLIES: LazyLock<ReplyRules> = LazyLock::new(|| ReplyRules::embedded(&TABLE).expect("the table"));
 
 fn key() -> SecretString {
     "0123456789abcdef0123456789abcdef".into()
@@ -49,7 +49,7 @@ fn heard(said: &[u8], piece: usize) -> (Vec<(u16, String)>, bool) {
                         SmtpStage::Data,
                         SmtpStage::Text,
                     ] {
-                        let _ = REPLIES.judge(stage, &reply);
+                        let _ = REPLIES.classify(&reply.response(stage));
                     }
                     heard.push((answer.code, text));
                 }

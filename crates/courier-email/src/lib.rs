@@ -43,13 +43,12 @@ mod unsubscribe;
 mod verp;
 
 use posthaste_courier::Checked;
-use posthaste_courier::process::{self, Process, TransportContext};
-use posthaste_model::Channel;
+use posthaste_courier::process::{self, Process};
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
-pub use transport::{EmailStartError, EmailTransport, Open};
+pub use transport::{EmailTransport, Open};
 
 /// The process of this channel.
 pub const PROCESS: Process =
@@ -89,7 +88,7 @@ impl Args {
 /// # Errors
 /// An [`ExitFailure`] whose exit code says what to do.
 pub async fn run(args: Args) -> Result<(), ExitFailure> {
-    PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
+    PROCESS.run(&args.process, &|sources| args.flags(sources), EmailTransport::new).await
 }
 
 /// Checks the settings and that a relay accepts the credentials. Sends nothing.
@@ -97,14 +96,5 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
 /// # Errors
 /// An [`ExitFailure`] whose text says what to fix.
 pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
-    PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
-}
-
-fn make(making: TransportContext<Settings>) -> Result<EmailTransport, ExitFailure> {
-    let channel: Channel = "email".parse().map_err(ExitFailure::software)?;
-    let TransportContext { settings, courier, origins } = making;
-    EmailTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
-        EmailStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        EmailStartError::Table(bad) => ExitFailure::software(bad),
-    })
+    PROCESS.check(&args.process, &|sources| args.flags(sources), EmailTransport::new).await
 }

@@ -7,6 +7,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
 use metrics::counter;
 use posthaste_courier::rejection_window::{LAST, RejectionWindow};
+use posthaste_courier::response_rules::ResponseAction;
 use posthaste_courier::{Envelope, Outcome, ThrottleScope};
 use posthaste_model::Reason;
 use secrecy::ExposeSecret;
@@ -207,7 +208,9 @@ impl Relays {
     fn not_open(&self, relay: &Relay, trouble: &SmtpError) -> Tried {
         self.count(relay, "failed");
         relay.rest_until(Instant::now() + self.rest_for);
-        let stops = |reply| self.replies.judge(trouble.stage, reply).meaning == ReplyAction::Stop;
+        let stops = |reply: &SmtpReply| {
+            self.replies.classify(&reply.response(trouble.stage)).action == ResponseAction::Stop
+        };
         let then = match &trouble.what {
             SmtpErrorKind::Reply(reply) if stops(reply) => Then::Stop,
             _ => Then::Away,
@@ -236,29 +239,28 @@ impl Relays {
         };
         counter!("posthaste_smtp_refusals_total", "relay" => relay.to_string(), "code" => reply.code.to_string())
             .increment(1);
-        let verdict = self.replies.judge(trouble.stage, reply);
-        if verdict.alarm {
+        let mut found = self.replies.classify(&reply.response(trouble.stage));
+        if found.alarm {
             let stage = trouble.stage;
             tracing::error!(%relay, %reply, ?stage, "relay rejected a command as invalid; probably a bug here");
         }
-        let reason = verdict.reason;
-        let after = wait(reply, verdict.after, verdict.spread, letter);
-        if verdict.policy {
+        // Spread by the message, so that every courier waits as long for it.
+        let spread = u64::try_from(found.spread.as_millis()).unwrap_or(u64::MAX);
+        let more = Duration::from_millis(letter.identity.below(spread));
+        found.after = found.after.map(|after| after + more);
+        if found.policy {
             if let Some(refused) = self.standing.refused() {
                 let how = format!("{refused} of the last {LAST} messages were rejected by policy (5.7.x)");
                 return Tried::Said(Outcome::Stop(format!("{how}, the last by {relay} with {reply}")));
             }
-        } else if matches!(verdict.meaning, ReplyAction::Reject | ReplyAction::Suppress | ReplyAction::Strike)
-        {
+        } else if found.action.is_final() {
             self.standing.took();
         }
-        Tried::Said(match verdict.meaning {
-            ReplyAction::Reject => Outcome::Failed(reason),
-            ReplyAction::Suppress => Outcome::Suppressed(reason),
-            ReplyAction::Strike => Outcome::Strike { reason, of: verdict.of },
-            ReplyAction::Retry => Outcome::Retry { after, reason },
-            ReplyAction::Relay => {
-                let wait = reply.wait().unwrap_or(self.rest_for);
+        match found.outcome(|| trouble.to_string()) {
+            Ok(Outcome::Stop(why)) => Tried::Next(why, Then::Stop),
+            Ok(outcome) => Tried::Said(outcome),
+            Err(ReplyAction::Relay) => {
+                let wait = found.after.unwrap_or(self.rest_for);
                 if relay.asks_to_wait(letter.identity, Instant::now() + wait) {
                     tracing::warn!(%relay, %reply, ?wait, "relay accepts no messages for now; pausing it");
                 }
@@ -270,10 +272,9 @@ impl Relays {
                         return Tried::Said(Outcome::Throttled { scope: ThrottleScope::Recipient, wait });
                     }
                 };
-                return Tried::Next(trouble.to_string(), then);
+                Tried::Next(trouble.to_string(), then)
             }
-            ReplyAction::Stop => return Tried::Next(trouble.to_string(), Then::Stop),
-        })
+        }
     }
 
     /// An idle session that is not too old.
@@ -323,19 +324,6 @@ impl Relays {
 /// The wait of a message whose sessions break: no try is spent on it, and other messages go on meanwhile.
 fn longer_each_time(attempt: u8) -> Duration {
     Duration::from_secs(1 << attempt.saturating_sub(1).min(10)).min(LONGEST_WAIT)
-}
-
-/// The wait before the next try: the relay's, or the table's plus a part of the spread derived from the message.
-fn wait(
-    reply: &SmtpReply,
-    after: Option<Duration>,
-    spread: Duration,
-    letter: &OutgoingMessage,
-) -> Option<Duration> {
-    reply.wait().or_else(|| {
-        let most = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
-        after.map(|after| after + Duration::from_millis(letter.identity.below(most)))
-    })
 }
 
 /// Closes idle sessions until the transport is dropped.

@@ -1,25 +1,43 @@
 //! Each rule of the table, with replies as servers write them.
 
+use posthaste_courier::response_rules::{Classification, ResponseAction};
+use posthaste_model::Reason;
+
 use super::*;
-use ReplyAction::{Reject, Relay, Retry, Stop, Strike, Suppress};
+use ResponseAction::{Reject, Retry, Stop, Strike, Suppress};
 use SmtpStage::{Auth, Connect, Data, Mail, Rcpt, Text};
+
+const RELAY: ResponseAction<ReplyAction> = ResponseAction::Special(ReplyAction::Relay);
+
+fn table() -> ReplyRules {
+    ReplyRules::embedded(&TABLE).expect("the table")
+}
+
+fn judge<'a>(
+    rules: &'a ReplyRules,
+    stage: SmtpStage,
+    code: u16,
+    text: &str,
+) -> Classification<'a, ReplyAction> {
+    rules.classify(&SmtpReply::new(code, text).response(stage))
+}
 
 #[test]
 fn replies_mean_what_their_codes_say() {
-    let replies = ReplyRules::embedded().expect("the table");
+    let replies = table();
     for (stage, code, text, meaning) in [
-        (Connect, 421, "4.3.2 too many connections", Relay),
-        (Connect, 450, "no", Relay),
+        (Connect, 421, "4.3.2 too many connections", RELAY),
+        (Connect, 450, "no", RELAY),
         (Connect, 554, "no SMTP service here", Stop),
         (Connect, 521, "host does not accept mail", Stop),
         (Connect, 502, "EHLO not implemented", Stop),
-        (Auth, 454, "4.7.0 temporary authentication failure", Relay),
+        (Auth, 454, "4.7.0 temporary authentication failure", RELAY),
         (Auth, 535, "5.7.8 bad credential", Stop),
         (Auth, 534, "5.7.9 mechanism too weak", Stop),
         (Mail, 530, "5.7.0 authentication required", Stop),
-        (Mail, 421, "4.7.28 rate limited", Relay),
-        (Rcpt, 421, "closing", Relay),
-        (Text, 421, "4.7.28 rate limited", Relay),
+        (Mail, 421, "4.7.28 rate limited", RELAY),
+        (Rcpt, 421, "closing", RELAY),
+        (Text, 421, "4.7.28 rate limited", RELAY),
         (Mail, 452, "4.3.1 out of space", Retry),
         (Mail, 550, "5.7.1 sender refused", Stop),
         (Mail, 553, "5.1.8 no such sender domain", Stop),
@@ -62,43 +80,39 @@ fn replies_mean_what_their_codes_say() {
         (Data, 451, "4.3.0 local error", Retry),
         (Data, 354, "too early", Retry),
     ] {
-        assert_eq!(
-            replies.judge(stage, &SmtpReply::new(code, text)).meaning,
-            meaning,
-            "{stage:?} {code} {text}"
-        );
+        assert_eq!(judge(&replies, stage, code, text).action, meaning, "{stage:?} {code} {text}");
     }
 }
 
 #[test]
 fn the_reason_is_a_word_or_the_number_of_the_reply() {
-    let replies = ReplyRules::embedded().expect("the table");
-    let reason = |stage, code, text| replies.judge(stage, &SmtpReply::new(code, text)).reason;
+    let replies = table();
+    let reason = |stage, code, text| judge(&replies, stage, code, text).reason;
     assert_eq!(reason(Rcpt, 550, "5.1.1 x"), Reason::InvalidAddress);
     assert_eq!(reason(Text, 554, "5.7.1 x"), Reason::Rejected);
     assert_eq!(reason(Rcpt, 451, "4.3.0 x"), Reason::Provider(451));
     assert_eq!(reason(Rcpt, 450, "4.7.1 x"), Reason::Throttled);
     assert_eq!(reason(Rcpt, 250, "ok"), Reason::InvalidProviderResponse);
-    assert!(replies.judge(Rcpt, &SmtpReply::new(555, "x")).alarm);
-    assert!(!replies.judge(Rcpt, &SmtpReply::new(550, "5.7.1 x")).alarm);
-    assert!(replies.judge(Text, &SmtpReply::new(550, "5.7.26 x")).policy);
-    assert!(!replies.judge(Text, &SmtpReply::new(554, "5.6.0 x")).policy);
+    assert!(judge(&replies, Rcpt, 555, "x").alarm);
+    assert!(!judge(&replies, Rcpt, 550, "5.7.1 x").alarm);
+    assert!(judge(&replies, Text, 550, "5.7.26 x").policy);
+    assert!(!judge(&replies, Text, 554, "5.6.0 x").policy);
     // Rejections of the sender count as policy, rejections of an address do not.
-    assert!(replies.judge(Rcpt, &SmtpReply::new(554, "5.7.1 Your IP is on our block list")).policy);
-    assert!(!replies.judge(Rcpt, &SmtpReply::new(550, "5.7.1 No such user!")).policy);
+    assert!(judge(&replies, Rcpt, 554, "5.7.1 Your IP is on our block list").policy);
+    assert!(!judge(&replies, Rcpt, 550, "5.7.1 No such user!").policy);
 }
 
 #[test]
 fn strikes_count_to_two() {
-    let replies = ReplyRules::embedded().expect("the table");
-    let of = |text| replies.judge(Rcpt, &SmtpReply::new(550, text)).of;
+    let replies = table();
+    let of = |text| judge(&replies, Rcpt, 550, text).strikes.unwrap_or_default();
     assert_eq!([of("no such user"), of("5.2.1 disabled"), of("5.4.4 no route"), of("5.1.1 x")], [2, 2, 2, 0]);
 }
 
 #[test]
 fn greylisted_messages_wait_five_to_fifteen_minutes() {
-    let replies = ReplyRules::embedded().expect("the table");
-    let verdict = replies.judge(Rcpt, &SmtpReply::new(450, "4.7.1 greylisted"));
+    let replies = table();
+    let verdict = judge(&replies, Rcpt, 450, "4.7.1 greylisted");
     assert_eq!((verdict.after, verdict.spread), (Some(Duration::from_secs(300)), Duration::from_secs(600)));
 }
 

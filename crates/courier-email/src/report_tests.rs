@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::reply_rules::TABLE;
 
 fn heard(message: &str) -> BounceReport {
-    let replies = ReplyRules::embedded().expect("the table");
+    let replies = ReplyRules::embedded(&TABLE).expect("the table");
     read(message.replace('\n', "\r\n").as_bytes(), &replies)
 }
 
@@ -201,7 +202,7 @@ fn reports_in_other_letters_and_encodings_are_read() {
     );
     assert_eq!(heard(&text), NOW);
     // Bare line feeds, as in a file.
-    let replies = ReplyRules::embedded().expect("the table");
+    let replies = ReplyRules::embedded(&TABLE).expect("the table");
     assert_eq!(read(report(&group("failed", "5.1.1", "")).as_bytes(), &replies), NOW);
 }
 
@@ -268,7 +269,7 @@ fn what_is_no_report_is_never_acted_upon() {
 proptest! {
     #[test]
     fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
-        let replies = ReplyRules::embedded().expect("the table");
+        let replies = ReplyRules::embedded(&TABLE).expect("the table");
         read(&bytes, &replies);
     }
 
@@ -278,7 +279,7 @@ proptest! {
         status in "[0-9.() a-z]{0,12}",
         diagnostic in "\\PC{0,60}",
     ) {
-        let replies = ReplyRules::embedded().expect("the table");
+        let replies = ReplyRules::embedded(&TABLE).expect("the table");
         let mut bytes = report(&group("failed", &status, &format!("smtp; {diagnostic}"))).into_bytes();
         for (at, byte, what) in changes {
             let at = at.index(bytes.len());

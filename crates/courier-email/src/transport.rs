@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_courier::process::Section;
-use posthaste_courier::{Batching, Capabilities, Envelope, FeedbackSink, Outcome, Transport};
+use posthaste_courier::{
+    Batching, Capabilities, Envelope, FeedbackSink, Outcome, Transport, TransportStartError,
+};
 use posthaste_model::Channel;
 use posthaste_ops::address::ListenAddress;
 use posthaste_ops::listen::Listener;
@@ -21,7 +23,7 @@ use crate::compose::Composer;
 use crate::connection_limits::ConnectionLimits;
 use crate::dkim::Signer;
 use crate::relays::{Relays, tidy};
-use crate::reply_rules::ReplyRules;
+use crate::reply_rules::{self, ReplyRules};
 use crate::return_path_store::ReturnPathStore;
 use crate::settings::{BadSetting, BounceSettings, Settings, UnsubscribeSettings};
 use crate::unsubscribe::{self, Links};
@@ -31,17 +33,6 @@ use crate::unsubscribe::{self, Links};
 const MARGIN: u32 = 20;
 /// The maximum of that margin.
 const MOST_MARGIN: Duration = Duration::from_millis(500);
-
-/// Why the transport can't be created.
-#[derive(Debug, thiserror::Error)]
-pub enum EmailStartError {
-    /// A setting is invalid.
-    #[error(transparent)]
-    Setting(#[from] BadSetting),
-    /// A bug in the program.
-    #[error(transparent)]
-    Table(#[from] crate::reply_rules::BadReplyRules),
-}
 
 /// E-mail over SMTP.
 pub struct EmailTransport {
@@ -83,13 +74,13 @@ impl EmailTransport {
     /// A transport with these settings. Needs a tokio runtime, because a task closes idle connections.
     ///
     /// # Errors
-    /// [`EmailStartError`].
-    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, EmailStartError> {
+    /// [`TransportStartError`].
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, TransportStartError> {
         let Settings { smtp, email, dkim, bounces, unsubscribe } = settings;
         let signer = Signer::new(&dkim)?;
         let links = Links::new(&unsubscribe)?.map(Arc::new);
         let composer = Composer::new(channel.clone(), email, signer, links.clone())?;
-        let replies = Arc::new(ReplyRules::embedded()?);
+        let replies = Arc::new(ReplyRules::embedded(&reply_rules::TABLE)?);
         let relays = Arc::new(Relays::new(&smtp, Arc::clone(&replies))?);
         let returns = ReturnPathStore::new(&bounces)?;
         let ports = Ports::new(&bounces, returns.is_some(), &unsubscribe, links.is_some())?;

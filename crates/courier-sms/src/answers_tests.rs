@@ -1,22 +1,30 @@
 //! Every rule of the embedded files, and files that are rejected.
 
+use posthaste_courier::http_request::LONGEST_WAIT;
+use posthaste_courier::response_rules::ResponseAction;
+use posthaste_courier::{SuppressAfter, ThrottleScope};
+
 use super::*;
+use crate::twilio::ANSWERS;
 
-fn twilio() -> Answers {
-    Answers::load("", crate::twilio::ANSWERS).unwrap()
+type Said<'a> = ProviderResponse<'a>;
+
+fn twilio() -> &'static SmsRules {
+    static RULES: std::sync::OnceLock<SmsRules> = std::sync::OnceLock::new();
+    RULES.get_or_init(|| SmsRules::embedded(&ANSWERS).unwrap())
 }
 
-fn code(status: u16, code: &str) -> Verdict {
-    twilio().judge(Said { status: Some(status), code: Some(code), ..Said::default() })
+fn code(status: u16, code: &str) -> SmsClassification<'static> {
+    twilio().classify(&Said { status: Some(status), ..Said::receipt(Some(code)) })
 }
 
-fn late(code: &str) -> Verdict {
-    twilio().judge(Said { code: Some(code), ..Said::default() })
+fn late(code: &str) -> SmsClassification<'static> {
+    twilio().classify(&Said::receipt(Some(code)))
 }
 
 #[test]
 fn every_answer_of_twilio_means_what_the_facts_say() {
-    use Meaning::{Reject, Retry, Stop, StopAtSecond, Suppress, Unknown, Wait};
+    use ResponseAction::{Reject, Retry, Special, Stop, Suppress, Unknown, Wait};
     let (invalid_address, undelivered, stopped) =
         (Reason::InvalidAddress, Reason::Undelivered, Reason::ChannelStopped);
     for (status, codes, meaning, reason) in [
@@ -36,7 +44,7 @@ fn every_answer_of_twilio_means_what_the_facts_say() {
         (403, &["21408"], Reject, None),
         (400, &["21408", "30004", "30007", "30032", "30034", "99999"], Reject, None),
         (400, &["21606", "21212", "21659", "21660", "21703", "30002"], Stop, Some(stopped)),
-        (400, &["21612"], StopAtSecond, None),
+        (400, &["21612"], Special(SmsAction::StopAtSecond), None),
         (400, &["21602", "21617", "21604", "21605"], Reject, Some(Reason::Rejected)),
         (400, &["21611", "30001"], Wait, Some(Reason::Throttled)),
         (400, &["30003", "30008", "30017", "30018"], Retry, Some(undelivered)),
@@ -47,14 +55,14 @@ fn every_answer_of_twilio_means_what_the_facts_say() {
             let verdict = code(status, number);
             let reason = reason.unwrap_or_else(|| Reason::Provider(number.parse().unwrap_or(u16::MAX)));
             let reason = if *number == "99999" { Reason::Rejected } else { reason };
-            assert_eq!((verdict.meaning, verdict.reason), (meaning, reason), "{status} {number}");
+            assert_eq!((verdict.action, verdict.reason), (meaning, reason), "{status} {number}");
         }
     }
 }
 
 #[test]
 fn what_is_not_of_twilio_is_judged_by_its_status() {
-    use Meaning::{Retry, Stop, Unknown, Wait};
+    use ResponseAction::{Retry, Stop, Unknown, Wait};
     for (status, meaning) in [
         (200, Unknown),
         (201, Unknown),
@@ -67,14 +75,14 @@ fn what_is_not_of_twilio_is_judged_by_its_status() {
         (404, Stop),
     ] {
         assert_eq!(
-            twilio().judge(Said { status: Some(status), ..Said::default() }).meaning,
+            twilio().classify(&Said { status: Some(status), ..Said::default() }).action,
             meaning,
             "{status}"
         );
     }
     for (status, meaning) in [(407, Stop), (429, Wait), (500, Unknown), (502, Unknown), (504, Unknown)] {
         assert_eq!(
-            twilio().judge(Said { status: Some(status), ..Said::default() }).meaning,
+            twilio().classify(&Said { status: Some(status), ..Said::default() }).action,
             meaning,
             "{status}"
         );
@@ -85,16 +93,22 @@ fn what_is_not_of_twilio_is_judged_by_its_status() {
 fn a_full_queue_is_waited_for_and_a_phone_that_is_off_tried_again_hours_later() {
     assert_eq!(code(400, "21611").after, Some(Duration::from_secs(600)));
     assert_eq!(code(400, "30003").after, Some(Duration::from_secs(1800)));
-    let said = Said { status: Some(429), retry_after: Some(Duration::from_secs(7)), ..Said::default() };
-    let verdict = twilio().judge(said);
+    let said = Said { status: Some(429), wait: Some(Duration::from_secs(7)), ..Said::default() };
+    let verdict = twilio().classify(&said);
     let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(7) };
-    assert_eq!(verdict.outcome("Twilio", said, &SenderHealth::new(0.5), "+79160000001"), wait);
-    let said = Said { retry_after: Some(Duration::MAX), ..said };
+    assert_eq!(outcome(&verdict, "Twilio", &said, &SenderHealth::new(0.5), "+79160000001"), wait);
+    let said = Said { wait: Some(Duration::MAX), ..said };
     let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: LONGEST_WAIT };
-    assert_eq!(twilio().judge(said).outcome("Twilio", said, &SenderHealth::new(0.5), "+79160000001"), wait);
-    let said = Said { retry_after: Some(Duration::ZERO), ..said };
+    assert_eq!(
+        outcome(&twilio().classify(&said), "Twilio", &said, &SenderHealth::new(0.5), "+79160000001"),
+        wait
+    );
+    let said = Said { wait: Some(Duration::ZERO), ..said };
     let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(1) };
-    assert_eq!(twilio().judge(said).outcome("Twilio", said, &SenderHealth::new(0.5), "+79160000001"), wait);
+    assert_eq!(
+        outcome(&twilio().classify(&said), "Twilio", &said, &SenderHealth::new(0.5), "+79160000001"),
+        wait
+    );
 }
 
 #[test]
@@ -102,8 +116,8 @@ fn what_may_be_the_senders_fault_is_counted() {
     for code in ["30004", "30007", "30032", "30034"] {
         assert!(late(code).policy, "{code}");
         let (said, sender) =
-            (Said { status: Some(400), code: Some(code), ..Said::default() }, SenderHealth::new(0.5));
-        let outcome = || twilio().judge(said).outcome("Twilio", said, &sender, "+79160000001");
+            (Said { status: Some(400), ..Said::receipt(Some(code)) }, SenderHealth::new(0.5));
+        let outcome = || outcome(&twilio().classify(&said), "Twilio", &said, &sender, "+79160000001");
         for _ in 0..25 {
             assert!(matches!(outcome(), Outcome::Failed(_)), "{code}");
         }
@@ -118,21 +132,21 @@ fn what_may_be_the_senders_fault_is_counted() {
 #[test]
 fn a_receipt_bans_where_the_facts_suppress() {
     for code in ["30005", "30006", "30011", "21610", "21211", "21614", "21635"] {
-        assert_eq!(late(code).ban(), Some(SuppressAfter::Now), "{code}");
+        assert_eq!(late(code).suppress_after(), Some(SuppressAfter::Now), "{code}");
     }
     for code in ["30007", "30008", "30034", "30036", "30001", "30002", "30004", "30017", "63016", "21408"] {
-        assert_eq!(late(code).ban(), None, "{code}");
+        assert_eq!(late(code).suppress_after(), None, "{code}");
     }
-    assert_eq!(late("30003").ban(), Some(SuppressAfter::After(5)));
+    assert_eq!(late("30003").suppress_after(), Some(SuppressAfter::After(5)));
     assert_eq!((late("21610").reason, late("30006").reason), (Reason::OptedOut, Reason::InvalidAddress));
     assert_eq!((late("63016").reason, late("30003").reason), (Reason::Provider(63016), Reason::Undelivered));
-    let none = twilio().judge(Said::default());
-    assert_eq!((none.reason, none.ban()), (Reason::Undelivered, None));
+    let none = twilio().classify(&Said::default());
+    assert_eq!((none.reason, none.suppress_after()), (Reason::Undelivered, None));
 }
 
 #[test]
 fn a_table_that_makes_no_sense_is_refused_with_its_place() {
-    let told = |text: &str| Answers::parse("my.toml", text).unwrap_err().to_string();
+    let told = |text: &str| SmsRules::parse("my.toml", text, &ANSWERS).unwrap_err().to_string();
     for (text, words) in [
         ("", "my.toml, line 1: missing field `rule`"),
         (
@@ -156,20 +170,22 @@ fn a_table_that_makes_no_sense_is_refused_with_its_place() {
         assert!(told.starts_with(words), "{told}");
     }
     assert_eq!(
-        Answers::load("/nowhere/answers.toml", "").unwrap_err().to_string(),
+        SmsRules::load("/nowhere/answers.toml", &ANSWERS).unwrap_err().to_string(),
         "/nowhere/answers.toml can't be read: expected a text file of at most 1 MiB"
     );
 }
 
 #[test]
 fn codes_may_be_words_and_texts_may_be_looked_for() {
-    let answers = Answers::parse(
+    let answers = SmsRules::parse(
         "my.toml",
         "[[rule]]\ncode = [\"NO_x\"]\nmeans = \"suppress\"\n[[rule]]\nsays = [\"Нет Денег\"]\nmeans = \"stop\"\n",
+        &ANSWERS,
     )
     .unwrap();
-    let said = Said { status: Some(200), code: Some("NO_7"), ..Said::default() };
-    assert_eq!(answers.judge(said).meaning, Meaning::Suppress);
-    assert_eq!(answers.judge(Said { code: Some("NO_y"), ..said }).meaning, Meaning::Unknown);
-    assert_eq!(answers.judge(Said { code: None, text: "ошибка: НЕТ ДЕНЕГ", ..said }).meaning, Meaning::Stop);
+    let action =
+        |code, text| answers.classify(&Said { status: Some(200), text, ..Said::receipt(code) }).action;
+    assert_eq!(action(Some("NO_7"), ""), ResponseAction::Suppress);
+    assert_eq!(action(Some("NO_y"), ""), ResponseAction::Unknown);
+    assert_eq!(action(None, "ошибка: НЕТ ДЕНЕГ"), ResponseAction::Stop);
 }

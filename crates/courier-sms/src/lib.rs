@@ -36,14 +36,12 @@ mod transport;
 mod twilio;
 
 use posthaste_courier::Checked;
-use posthaste_courier::process::{self, Process, TransportContext};
-use posthaste_model::Channel;
+use posthaste_courier::process::{self, Process};
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
-pub use response_rules::BadSmsRules;
 pub use settings::Settings;
-pub use transport::{SmsStartError, SmsTransport};
+pub use transport::SmsTransport;
 
 /// The process of this channel.
 pub const PROCESS: Process =
@@ -85,7 +83,7 @@ impl Args {
 /// # Errors
 /// An [`ExitFailure`] whose exit code says what to do.
 pub async fn run(args: Args) -> Result<(), ExitFailure> {
-    PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
+    PROCESS.run(&args.process, &|sources| args.flags(sources), SmsTransport::new).await
 }
 
 /// Checks the settings, the response rules, and that the provider accepts the credentials. Sends nothing.
@@ -93,18 +91,7 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
 /// # Errors
 /// An [`ExitFailure`] whose text says what to fix.
 pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
-    PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
-}
-
-fn make(making: TransportContext<Settings>) -> Result<SmsTransport, ExitFailure> {
-    let channel: Channel = "sms".parse().map_err(ExitFailure::software)?;
-    let TransportContext { settings, courier, origins } = making;
-    let own_table = !settings.sms.answers_file.is_empty();
-    SmsTransport::new(&settings, &courier, channel).map_err(|unusable| match unusable {
-        SmsStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        SmsStartError::Table(bad) if own_table => origins.refuse("sms.answers_file", bad.to_string()).into(),
-        SmsStartError::Table(bad) => ExitFailure::software(bad),
-    })
+    PROCESS.check(&args.process, &|sources| args.flags(sources), SmsTransport::new).await
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use posthaste_courier::order_faults::OrderFaults;
 use posthaste_courier::process::Section;
 use posthaste_courier::{
     Capabilities, Envelope, FeedbackSink, LookupResult, Outcome, ThrottleScope, Transport,
+    TransportStartError,
 };
 use posthaste_model::{Channel, Reason, UnixMs};
 use tokio::time::Instant;
@@ -18,10 +19,9 @@ use crate::callback_server::CallbackServer;
 use crate::gateway::GatewayProvider;
 use crate::number;
 use crate::provider::{Message, Provider};
-use crate::response_rules::BadSmsRules;
 use crate::segment_pacer::SegmentPacer;
 use crate::sender_health::SenderHealth;
-use crate::settings::{BadSetting, ProviderKind as Kind, Settings, SmsSettings as Common};
+use crate::settings::{ProviderKind as Kind, Settings, SmsSettings as Common};
 use crate::twilio::TwilioProvider;
 
 /// How long a begun message waits for its turn in the transport; longer waits are left to the runtime.
@@ -47,28 +47,17 @@ struct Pause {
     until: Instant,
 }
 
-/// Why the transport can't be created.
-#[derive(Debug, thiserror::Error)]
-pub enum SmsStartError {
-    /// A setting is invalid.
-    #[error(transparent)]
-    Setting(#[from] BadSetting),
-    /// The response rules are invalid.
-    #[error(transparent)]
-    Table(#[from] BadSmsRules),
-}
-
 impl SmsTransport {
     /// The channel with these settings. Opens no connection.
     ///
     /// # Errors
-    /// [`SmsStartError`].
-    pub fn new(settings: &Settings, courier: &Section, channel: Channel) -> Result<Self, SmsStartError> {
+    /// [`TransportStartError`].
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, TransportStartError> {
         settings.sms.check()?;
         let sender = Arc::new(SenderHealth::new(settings.sms.policy_share));
         let provider: Box<dyn Provider> = match settings.sms.provider {
-            Kind::Twilio => Box::new(TwilioProvider::new(settings, channel.clone(), Arc::clone(&sender))?),
-            Kind::Gateway => Box::new(GatewayProvider::new(settings, &channel, Arc::clone(&sender))?),
+            Kind::Twilio => Box::new(TwilioProvider::new(&settings, channel.clone(), Arc::clone(&sender))?),
+            Kind::Gateway => Box::new(GatewayProvider::new(&settings, &channel, Arc::clone(&sender))?),
         };
         let abilities = provider.abilities(abilities(&settings.sms, courier));
         Ok(Self {

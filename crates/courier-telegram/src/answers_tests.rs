@@ -1,12 +1,22 @@
 //! Every rule of the table of answers, with real texts of the Bot API.
 
+use posthaste_courier::response_rules::{Classification, ResponseAction};
+use posthaste_model::Reason;
+
 use super::*;
 
-fn judge(status: u16, body: &str) -> ResponseVerdict {
-    TelegramRules::embedded().unwrap().judge(&BotAnswer::new(status, None, body.as_bytes()))
+const MIGRATE: ResponseAction<TelegramAction> = ResponseAction::Special(TelegramAction::Migrate);
+
+fn rules() -> &'static TelegramRules {
+    static RULES: std::sync::OnceLock<TelegramRules> = std::sync::OnceLock::new();
+    RULES.get_or_init(|| TelegramRules::embedded(&TABLE).unwrap())
 }
 
-fn said(code: u16, description: &str) -> ResponseVerdict {
+fn judge(status: u16, body: &str) -> Classification<'static, TelegramAction> {
+    rules().classify(&BotAnswer::new(status, None, body.as_bytes()).response())
+}
+
+fn said(code: u16, description: &str) -> Classification<'static, TelegramAction> {
     judge(code, &serde_json::json!({"ok": false, "error_code": code, "description": description}).to_string())
 }
 
@@ -48,7 +58,7 @@ fn every_refusal_has_its_meaning() {
         (502, "Bad Gateway", Unknown, Reason::ProviderUnavailable),
     ] {
         let verdict = said(code, text);
-        assert_eq!((verdict.meaning, verdict.reason), (meaning, reason), "{code} {text}");
+        assert_eq!((verdict.action, verdict.reason), (meaning, reason), "{code} {text}");
     }
 }
 
@@ -78,12 +88,11 @@ fn faults_of_the_message_are_logged() {
 
 #[test]
 fn waits_come_from_the_answer_the_header_or_the_table() {
-    let answers = TelegramRules::embedded().unwrap();
     let wait = |header: Option<u64>, body: &str| {
         let header = header.map(Duration::from_secs);
-        let verdict = answers.judge(&BotAnswer::new(429, header, body.as_bytes()));
-        assert_eq!(verdict.meaning, ResponseAction::Wait);
-        verdict.wait.as_secs()
+        let verdict = rules().classify(&BotAnswer::new(429, header, body.as_bytes()).response());
+        assert_eq!(verdict.action, ResponseAction::Wait);
+        verdict.wait().as_secs()
     };
     let plain = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry later"}"#;
     let told = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 30","parameters":{"retry_after":30}}"#;
@@ -104,9 +113,9 @@ fn a_chat_that_moved_names_its_new_id() {
         "parameters": {"migrate_to_chat_id": -1_001_234_567_890_i64}});
     let answer = BotAnswer::new(400, None, body.to_string().as_bytes());
     assert_eq!(answer.migrated(), Some(-1_001_234_567_890));
-    assert_eq!(TelegramRules::embedded().unwrap().judge(&answer).meaning, ResponseAction::Migrate);
+    assert_eq!(rules().classify(&answer.response()).action, MIGRATE);
     // Without the new id there is nowhere to send to.
-    assert_eq!(said(400, text).meaning, ResponseAction::Reject);
+    assert_eq!(said(400, text).action, ResponseAction::Reject);
 }
 
 #[test]
@@ -150,12 +159,12 @@ fn an_answer_of_another_server_is_judged_by_its_status() {
         (502, r#"{"ok":true,"result":{}}"#, Unknown),
         (502, r#"{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}"#, Unknown),
     ] {
-        assert_eq!(judge(status, body).meaning, meaning, "{status} {body}");
+        assert_eq!(judge(status, body).action, meaning, "{status} {body}");
     }
     // A gateway changed the status: the code of the Bot API counts.
     assert_eq!(
         judge(200, r#"{"ok":false,"error_code":403,"description":"Forbidden: bot was blocked by the user"}"#)
-            .meaning,
+            .action,
         ResponseAction::Suppress
     );
 }

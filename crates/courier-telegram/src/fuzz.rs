@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::response_rules::{BotAnswer, TelegramRules};
+use crate::response_rules::{BotAnswer, TABLE, TelegramRules};
 use crate::split;
 use crate::update_event::{UpdateEvent, heard};
 use crate::updates::GetUpdatesAnswer;
@@ -29,8 +29,8 @@ pub fn telegram_answers(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     let answer = BotAnswer::new(200 + u16::from(*first) * 2, None, body);
     let _ = (answer.is_taken(), answer.wait(), answer.migrated());
-    let answers = TelegramRules::embedded().expect("the table");
-    let _ = answers.judge(&answer);
+    let answers = TelegramRules::embedded(&TABLE).expect("the table");
+    let _ = answers.classify(&answer.response());
 }
 
 /// A text split into parts: the first byte is the limit.

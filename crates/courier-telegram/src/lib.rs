@@ -42,13 +42,12 @@ mod update_event;
 mod updates;
 
 use posthaste_courier::Checked;
-use posthaste_courier::process::{self, Process, TransportContext};
-use posthaste_model::Channel;
+use posthaste_courier::process::{self, Process};
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
-pub use transport::{TelegramStartError, TelegramTransport};
+pub use transport::TelegramTransport;
 
 /// The process of this channel.
 pub const PROCESS: Process =
@@ -81,7 +80,7 @@ impl Args {
 /// # Errors
 /// An [`ExitFailure`] whose exit code says what to do.
 pub async fn run(args: Args) -> Result<(), ExitFailure> {
-    PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
+    PROCESS.run(&args.process, &|sources| args.flags(sources), TelegramTransport::new).await
 }
 
 /// Checks whether the courier could work: its settings, and whether Telegram accepts the bots' tokens. Sends nothing.
@@ -89,14 +88,5 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
 /// # Errors
 /// An [`ExitFailure`] that says what to fix.
 pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
-    PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
-}
-
-fn make(making: TransportContext<Settings>) -> Result<TelegramTransport, ExitFailure> {
-    let channel: Channel = "telegram".parse().map_err(ExitFailure::software)?;
-    let TransportContext { settings, courier, origins } = making;
-    TelegramTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
-        TelegramStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        TelegramStartError::Table(bad) => ExitFailure::software(bad),
-    })
+    PROCESS.check(&args.process, &|sources| args.flags(sources), TelegramTransport::new).await
 }

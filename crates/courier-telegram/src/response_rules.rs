@@ -1,16 +1,11 @@
-//! What an answer of the Bot API means, by its HTTP status, its code and words in its description. The rules are data, embedded
-//! from `answers.toml` and documented there.
+//! Answers of the Bot API, and the rules that say what they mean, by HTTP status, code and words in the description. The
+//! rules are data, embedded from `answers.toml` and documented there.
 
 use std::time::Duration;
 
 use posthaste_courier::http_request::LONGEST_WAIT;
-use posthaste_courier::table::{self, Pattern};
-use posthaste_model::Reason;
-use posthaste_ops::config::HumanDuration;
+use posthaste_courier::response_rules::{ProviderResponse, ResponseRules, RulesTable, TableWord};
 use serde::Deserialize;
-
-/// The embedded table.
-const TABLE: &str = include_str!("answers.toml");
 
 /// A wait requested by an answer is limited to the range from this to [`LONGEST_WAIT`].
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -89,6 +84,20 @@ impl BotAnswer {
         self.said.as_ref()?.parameters.as_ref()?.migrate_to_chat_id
     }
 
+    /// What the rules look at.
+    #[must_use]
+    pub fn response(&self) -> ProviderResponse<'_, AnswerSubject> {
+        let text = self.said.as_ref().and_then(|said| said.description.as_deref()).unwrap_or_default();
+        ProviderResponse {
+            at: self.migrated().map(|_| AnswerSubject::MovedChat),
+            status: Some(self.status),
+            code: self.is_of_bot().then(|| self.code().to_string().into()),
+            text,
+            wait: self.wait(),
+            ..ProviderResponse::default()
+        }
+    }
+
     /// Whether it has the form of a Bot API refusal: a description or a code.
     fn is_of_bot(&self) -> bool {
         self.said
@@ -97,135 +106,38 @@ impl BotAnswer {
     }
 }
 
-/// The action for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResponseAction {
-    /// The bot, or the chat, waits.
-    Wait,
+/// An action of this channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TelegramAction {
     /// Send to the chat's new id.
     Migrate,
-    /// Try again later.
-    Retry,
-    /// The message failed.
-    Reject,
-    /// The message failed, and so will all others to this chat.
-    Suppress,
-    /// The message failed; if this repeats on different days, so will all others to this chat.
-    Strike,
-    /// Operator action required: the channel stops.
-    Stop,
-    /// The message may have been accepted.
-    Unknown,
 }
 
-/// What the table says about one answer.
+impl TableWord for TelegramAction {
+    const WORDS: &'static [(&'static str, Self)] = &[("migrate", Self::Migrate)];
+}
+
+/// What an answer is about, if it is not the chat that was sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResponseVerdict {
-    /// The action.
-    pub meaning: ResponseAction,
-    /// How long to wait, for [`ResponseAction::Wait`].
-    pub wait: Duration,
-    /// Whether another bot may reach the chat.
-    pub elsewhere: bool,
-    /// The reason stored in the history.
-    pub reason: Reason,
-    /// Whether it is logged as an error.
-    pub alarm: bool,
-    /// Whether the order's content is at fault, whoever the recipient.
-    pub content: bool,
+pub enum AnswerSubject {
+    /// The chat's new id, which the answer names.
+    MovedChat,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    rule: Vec<Rule>,
+impl TableWord for AnswerSubject {
+    const WORDS: &'static [(&'static str, Self)] = &[("moved_chat", Self::MovedChat)];
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Form {
-    Bot,
-    Other,
-}
+/// The rules for answers.
+pub type TelegramRules = ResponseRules<TelegramAction, AnswerSubject>;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rule {
-    #[serde(default)]
-    status: Vec<Pattern>,
-    form: Option<Form>,
-    #[serde(default)]
-    code: Vec<Pattern>,
-    #[serde(default)]
-    says: Vec<String>,
-    means: ResponseAction,
-    after: Option<HumanDuration>,
-    #[serde(default)]
-    elsewhere: bool,
-    #[serde(default, deserialize_with = "table::read_reason")]
-    reason: Option<Reason>,
-    #[serde(default)]
-    alarm: bool,
-    #[serde(default)]
-    content: bool,
-}
-
-/// A table that can't be parsed: a bug in the program.
-#[derive(Debug, thiserror::Error)]
-#[error("the embedded table of Bot API answers is invalid; this is a bug")]
-pub struct BadTelegramRules(#[from] toml::de::Error);
-
-/// The rules.
-#[derive(Debug)]
-pub struct TelegramRules {
-    rules: Vec<Rule>,
-}
-
-impl TelegramRules {
-    /// Parses the embedded table.
-    ///
-    /// # Errors
-    /// [`BadTelegramRules`].
-    pub fn embedded() -> Result<Self, BadTelegramRules> {
-        let file: File = toml::from_str(TABLE)?;
-        Ok(Self { rules: file.rule })
-    }
-
-    /// What an answer means, other than one that accepts the message.
-    #[must_use]
-    pub fn judge(&self, answer: &BotAnswer) -> ResponseVerdict {
-        let of_code = Reason::Provider(answer.code());
-        match self.rules.iter().find(|rule| rule.fits(answer)) {
-            Some(rule) => ResponseVerdict {
-                meaning: rule.means,
-                wait: answer.wait().or(rule.after.map(HumanDuration::get)).unwrap_or(SHORTEST),
-                elsewhere: rule.elsewhere,
-                reason: rule.reason.unwrap_or(of_code),
-                alarm: rule.alarm,
-                content: rule.content,
-            },
-            None => ResponseVerdict {
-                meaning: ResponseAction::Unknown,
-                wait: SHORTEST,
-                elsewhere: false,
-                reason: Reason::InvalidProviderResponse,
-                alarm: false,
-                content: false,
-            },
-        }
-    }
-}
-
-impl Rule {
-    fn fits(&self, answer: &BotAnswer) -> bool {
-        self.form.is_none_or(|form| (form == Form::Bot) == answer.is_of_bot())
-            && table::fits(&self.status, answer.status.into())
-            && table::fits(&self.code, answer.code().into())
-            && (self.says.is_empty() || self.says.iter().any(|word| answer.says(word)))
-            && (self.means != ResponseAction::Migrate || answer.migrated().is_some())
-    }
-}
+/// The embedded table.
+pub const TABLE: RulesTable<AnswerSubject> = RulesTable {
+    name: "the embedded table of Bot API answers",
+    text: include_str!("answers.toml"),
+    keys: &["at", "status", "form", "strikes", "elsewhere", "content"],
+    reason: |answer| answer.code_reason(),
+};
 
 #[cfg(test)]
 #[path = "answers_tests.rs"]

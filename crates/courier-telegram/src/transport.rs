@@ -8,7 +8,10 @@ use posthaste_courier::http_request::HttpResult;
 use posthaste_courier::order_faults::OrderFaults;
 use posthaste_courier::process::Section;
 use posthaste_courier::rate_limiter::{Admission, RateLimiter};
-use posthaste_courier::{Capabilities, Envelope, FeedbackSink, Outcome, ThrottleScope, Transport};
+use posthaste_courier::response_rules::{Classification, ResponseAction};
+use posthaste_courier::{
+    Capabilities, Envelope, FeedbackSink, Outcome, ThrottleScope, Transport, TransportStartError,
+};
 use posthaste_model::{Channel, Reason};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
@@ -20,9 +23,9 @@ use crate::chat::Chat;
 use crate::chat_limits::{ChatLimits, SendWindow};
 use crate::message;
 use crate::outgoing;
-use crate::response_rules::{BadTelegramRules, BotAnswer, ResponseAction, ResponseVerdict, TelegramRules};
+use crate::response_rules::{BotAnswer, TABLE, TelegramAction, TelegramRules};
 use crate::sender::BotSender;
-use crate::settings::{BadSetting, Settings, TelegramSettings as Bots};
+use crate::settings::{Settings, TelegramSettings as Bots};
 use crate::split::TextPart;
 use crate::token;
 use crate::updates::{Updates, Waits};
@@ -39,9 +42,6 @@ const SPREAD: Duration = Duration::from_millis(500);
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// How many moves of a chat one call follows.
 const MOST_MOVES: u8 = 2;
-/// How often, on different days, an address must be reported as not found before it is suppressed. The server has reported this
-/// for chats that existed.
-const STRIKES: u8 = 3;
 
 /// The Telegram channel.
 pub struct TelegramTransport {
@@ -54,17 +54,6 @@ pub struct TelegramTransport {
     told: OrderFaults,
 }
 
-/// Why the channel can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum TelegramStartError {
-    /// A setting.
-    #[error(transparent)]
-    Setting(#[from] BadSetting),
-    /// The table of answers.
-    #[error(transparent)]
-    Table(#[from] BadTelegramRules),
-}
-
 /// The moment of the turn, or what has to wait.
 type Turn = Result<Instant, Outcome>;
 
@@ -72,8 +61,8 @@ impl TelegramTransport {
     /// The channel with these settings. Opens nothing.
     ///
     /// # Errors
-    /// [`TelegramStartError`].
-    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, TelegramStartError> {
+    /// [`TransportStartError`].
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, TransportStartError> {
         let settings = settings.telegram;
         settings.check()?;
         let ((client, base), now) = (api::way(&settings)?, Instant::now());
@@ -89,7 +78,15 @@ impl TelegramTransport {
         );
         let abilities = outgoing::abilities(&settings, bots.len(), courier);
         let (chats, told) = (Mutex::new(chats), OrderFaults::new(channel.clone()));
-        Ok(Self { channel, settings, abilities, answers: TelegramRules::embedded()?, bots, chats, told })
+        Ok(Self {
+            channel,
+            settings,
+            abilities,
+            answers: TelegramRules::embedded(&TABLE)?,
+            bots,
+            chats,
+            told,
+        })
     }
 
     fn chats(&self) -> MutexGuard<'_, ChatLimits> {
@@ -227,13 +224,15 @@ impl TelegramTransport {
                 self.told.taken(&envelope.order_id);
                 return (Outcome::Sent, false);
             }
-            let verdict = self.answers.judge(&answer);
-            self.tell(envelope, verdict, answer.code());
-            if !matches!(verdict.meaning, ResponseAction::Wait | ResponseAction::Unknown) {
+            let found = self.answers.classify(&answer.response());
+            self.tell(envelope, &found, answer.code());
+            if !matches!(found.action, ResponseAction::Wait | ResponseAction::Unknown) {
                 self.chats().give_back(&to);
             }
-            match verdict.meaning {
-                ResponseAction::Migrate => {
+            let bot = sender.bot.number();
+            let refused = || format!("Telegram refuses the token of bot {bot} ({})", answer.code());
+            return match found.outcome(refused) {
+                Err(TelegramAction::Migrate) => {
                     let Some((number, next)) =
                         answer.migrated().and_then(|number| Some((number, Chat::number(number)?)))
                     else {
@@ -241,28 +240,14 @@ impl TelegramTransport {
                     };
                     self.chats().moved(chat, number);
                     to = next;
+                    continue;
                 }
-                ResponseAction::Wait => {
-                    return (self.throttled(sender, &to, sent, Instant::now(), verdict.wait), false);
+                Ok(Outcome::Throttled { wait, .. }) => {
+                    (self.throttled(sender, &to, sent, Instant::now(), wait), false)
                 }
-                ResponseAction::Stop => {
-                    let bot = sender.bot.number();
-                    return (
-                        Outcome::Stop(format!("Telegram refuses the token of bot {bot} ({})", answer.code())),
-                        false,
-                    );
-                }
-                ResponseAction::Retry => {
-                    return (Outcome::Retry { after: None, reason: verdict.reason }, false);
-                }
-                ResponseAction::Reject => return (Outcome::Failed(verdict.reason), verdict.elsewhere),
-                ResponseAction::Suppress => return (Outcome::Suppressed(verdict.reason), verdict.elsewhere),
-                ResponseAction::Strike => {
-                    let strike = Outcome::Strike { reason: verdict.reason, of: STRIKES };
-                    return (strike, verdict.elsewhere);
-                }
-                ResponseAction::Unknown => return (Outcome::Unknown(verdict.reason), false),
-            }
+                Ok(Outcome::Retry { reason, .. }) => (Outcome::Retry { after: None, reason }, false),
+                Ok(outcome) => (outcome, found.elsewhere),
+            };
         }
         (Outcome::Failed(Reason::InvalidAddress), false)
     }
@@ -303,11 +288,11 @@ impl TelegramTransport {
     }
 
     /// Logs a fault of the message or the program, once per order.
-    fn tell(&self, envelope: &Envelope, verdict: ResponseVerdict, code: u16) {
-        if verdict.alarm && self.told.is_new(&envelope.order_id) {
+    fn tell(&self, envelope: &Envelope, found: &Classification<'_, TelegramAction>, code: u16) {
+        if found.alarm && self.told.is_new(&envelope.order_id) {
             tracing::error!(order = %envelope.order_id, code, "Telegram refuses the message as invalid; check its content");
         }
-        if verdict.content && self.told.refused(&envelope.order_id) {
+        if found.content && self.told.refused(&envelope.order_id) {
             tracing::error!(
                 order = %envelope.order_id,
                 "Telegram keeps refusing the order's content; its other messages fail without being sent"

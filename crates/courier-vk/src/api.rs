@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use posthaste_courier::http_request::{self, HttpResult, InvalidEndpoint};
+use posthaste_courier::response_rules::ResponseAction;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::response_rules::{About, VkErrorAction, VkRules};
+use crate::response_rules::{About, VkRules, api_error, other_answer};
 use crate::settings::{BadSetting, VkSettings};
 
 /// Time limit for checking a token.
@@ -100,14 +101,14 @@ impl Api {
         let of = |name: &str| said.as_ref().and_then(|said| said.get(name));
         if let Some(code) = of("error").and_then(|error| error["error_code"].as_u64()) {
             let number = u32::try_from(code).unwrap_or(u32::MAX);
-            return match answers.judge(number, About::Request).meaning {
-                VkErrorAction::Wait => Token::Busy,
-                VkErrorAction::Stop => Token::Bad(format!("{host} refuses vk.token (error {code})")),
+            return match answers.classify(&api_error(number, About::Request)).action {
+                ResponseAction::Wait => Token::Busy,
+                ResponseAction::Stop => Token::Bad(format!("{host} refuses vk.token (error {code})")),
                 _ => Token::CannotTell(format!("{host} answers with error {code}")),
             };
         }
         let Some(found) = of("response").and_then(may_send) else {
-            if answers.judge_status(answer.status, None).meaning == VkErrorAction::Wait {
+            if answers.classify(&other_answer(answer.status, None)).action == ResponseAction::Wait {
                 return Token::Busy;
             }
             return Token::CannotTell(format!("{host} does not answer as the VK API; check vk.api_url"));

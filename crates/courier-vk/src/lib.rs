@@ -32,13 +32,12 @@ mod transport;
 mod vkscript;
 
 use posthaste_courier::Checked;
-use posthaste_courier::process::{self, Process, TransportContext};
-use posthaste_model::Channel;
+use posthaste_courier::process::{self, Process};
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
-pub use transport::{VkStartError, VkTransport};
+pub use transport::VkTransport;
 
 /// The process of this channel.
 pub const PROCESS: Process =
@@ -78,7 +77,7 @@ impl Args {
 /// # Errors
 /// An [`ExitFailure`] whose exit code says what to do.
 pub async fn run(args: Args) -> Result<(), ExitFailure> {
-    PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
+    PROCESS.run(&args.process, &|sources| args.flags(sources), VkTransport::new).await
 }
 
 /// Checks whether the courier could work: its settings, and whether VK accepts the token for sending. Sends nothing.
@@ -86,14 +85,5 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
 /// # Errors
 /// An [`ExitFailure`] that says what to fix.
 pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
-    PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
-}
-
-fn make(making: TransportContext<Settings>) -> Result<VkTransport, ExitFailure> {
-    let channel: Channel = "vk".parse().map_err(ExitFailure::software)?;
-    let TransportContext { settings, courier, origins } = making;
-    VkTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
-        VkStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        VkStartError::Table(bad) => ExitFailure::software(bad),
-    })
+    PROCESS.check(&args.process, &|sources| args.flags(sources), VkTransport::new).await
 }

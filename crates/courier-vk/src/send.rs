@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use posthaste_courier::http_request::HttpResult;
 use posthaste_courier::rate_limiter::Admission;
+use posthaste_courier::response_rules::ResponseAction;
 use posthaste_courier::{Outcome, ThrottleScope};
 use posthaste_model::Reason;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 use crate::api::{LOOK_WITHIN, Token};
 use crate::batching::{Call, Peers};
 use crate::execute_answer::{self, Became, Said, Word};
-use crate::response_rules::{About, VkErrorAction, VkErrorVerdict};
+use crate::response_rules::{About, VkAction, VkClassification, api_error, other_answer};
 use crate::transport::VkTransport;
 use crate::vkscript;
 
@@ -140,40 +141,40 @@ impl<'a> Sending<'a> {
         } else {
             Said::Senseless
         };
-        let (verdict, number) = match said {
+        let (found, number) = match said {
             Said::Results(became) => {
                 self.vk.groups().went(calls.len());
                 return self.results(calls, became, doubt, sent).await;
             }
             Said::Refused(code) => {
-                let verdict = self.vk.answers.judge(code, About::Request);
-                if self.searches_in(&calls, verdict) {
+                let found = self.vk.answers.classify(&api_error(code, About::Request));
+                if self.searches_in(&calls, found) {
                     return Then::Next;
                 }
-                (verdict, code)
+                (found, code)
             }
             Said::Senseless => {
-                let verdict = self.vk.answers.judge_status(answer.status, answer.retry_after);
-                (verdict, u32::from(answer.status))
+                let found = self.vk.answers.classify(&other_answer(answer.status, answer.retry_after));
+                (found, u32::from(answer.status))
             }
         };
-        if verdict.shrink {
+        if found.shrink {
             self.vk.groups().too_many(calls.len());
         }
-        self.refused(Request { calls, doubt }, verdict, number, sent).await
+        self.refused(Request { calls, doubt }, found, number, sent).await
     }
 
     /// VK failed at a repeat. Some peers that can't exist make it fail, and the others in the request must not be
     /// lost with them. VK recognises messages it accepted, so everything may be sent again in smaller pieces; not
     /// without end, as VK may be down.
-    fn searches_in(&mut self, calls: &[Call], verdict: VkErrorVerdict<'_>) -> bool {
+    fn searches_in(&mut self, calls: &[Call], found: VkClassification<'_>) -> bool {
         let peers: usize = calls.iter().map(|call| call.peers.len()).sum();
-        let again = verdict.meaning == VkErrorAction::Unknown && calls.iter().any(|call| call.repeat);
+        let again = found.action == ResponseAction::Unknown && calls.iter().any(|call| call.repeat);
         if !again || peers < 2 || self.searches == 0 {
             return false;
         }
         self.searches -= 1;
-        let doubt = Some(verdict.reason);
+        let doubt = Some(found.reason);
         let pieces = match calls {
             [one] => vec![one.clone().apart().collect()],
             many => many.chunks(many.len().div_ceil(2)).map(<[Call]>::to_vec).collect(),
@@ -188,20 +189,20 @@ impl<'a> Sending<'a> {
     async fn refused(
         &mut self,
         request: Request,
-        verdict: VkErrorVerdict<'_>,
+        found: VkClassification<'_>,
         number: u32,
         sent: Instant,
     ) -> Then {
         let Request { mut calls, doubt } = request;
-        match verdict.meaning {
-            VkErrorAction::Split if calls.len() > 1 => {
-                let doubt = Some(verdict.reason);
+        match found.action {
+            ResponseAction::Special(VkAction::Split) if calls.len() > 1 => {
+                let doubt = Some(found.reason);
                 let rest = calls.split_off(calls.len() / 2);
                 self.queue.push_front(Request { calls: rest, doubt });
                 self.queue.push_front(Request { calls, doubt });
                 return Then::Next;
             }
-            VkErrorAction::Apart if calls.len() > 1 => {
+            ResponseAction::Special(VkAction::Apart) if calls.len() > 1 => {
                 for call in calls.into_iter().rev() {
                     self.queue.push_front(Request { calls: vec![call], doubt });
                 }
@@ -210,21 +211,21 @@ impl<'a> Sending<'a> {
             _ => {}
         }
         if let Some(call) = calls.first() {
-            self.vk.tell(&call.order, verdict, number);
+            self.vk.tell(&call.order, found, number);
         }
-        let outcome = self.outcome(verdict, number, sent).await;
+        let outcome = self.outcome(found, number, sent).await;
         self.settle_all(&calls, doubt, &outcome);
-        let found = matches!(calls.as_slice(), [one] if one.repeat && one.peers.len() == 1);
+        let is_found = matches!(calls.as_slice(), [one] if one.repeat && one.peers.len() == 1);
         match outcome {
             // This was a single call: the others are judged separately.
             Outcome::Failed(_) => Then::Next,
-            Outcome::Unknown(_) if found && self.searches > 0 => {
+            Outcome::Unknown(_) if is_found && self.searches > 0 => {
                 self.searches -= 1;
                 Then::Next
             }
             Outcome::Throttled { .. } | Outcome::Stop(_) => Then::End(outcome),
             Outcome::Retry { after, reason } => Then::End(Outcome::NotSent { after, reason }),
-            _ => Then::End(Outcome::NotSent { after: None, reason: verdict.reason }),
+            _ => Then::End(Outcome::NotSent { after: None, reason: found.reason }),
         }
     }
 
@@ -254,24 +255,25 @@ impl<'a> Sending<'a> {
                 Became::Taken | Became::Unclear(None) => Outcome::Unknown(Reason::InvalidProviderResponse),
                 Became::Unclear(Some(code)) => {
                     // The error can't be matched to a call, but a wait applies to all of them.
-                    let verdict = self.vk.answers.judge(code, about);
-                    if verdict.meaning == VkErrorAction::Wait {
-                        self.vk.throttled(sent, verdict.wait(), code);
+                    let found = self.vk.answers.classify(&api_error(code, about));
+                    if found.action == ResponseAction::Wait {
+                        self.vk.throttled(sent, found.wait(), code);
                     }
                     Outcome::Unknown(Reason::InvalidProviderResponse)
                 }
                 Became::Failed(code) => {
-                    let verdict = self.vk.answers.judge(code, about);
-                    if self.searches_in(std::slice::from_ref(&call), verdict) {
+                    let found = self.vk.answers.classify(&api_error(code, about));
+                    if self.searches_in(std::slice::from_ref(&call), found) {
                         continue;
                     }
-                    let outcome = self.outcome(verdict, code, sent).await;
-                    let apart = matches!(verdict.meaning, VkErrorAction::Apart | VkErrorAction::Look);
+                    let outcome = self.outcome(found, code, sent).await;
+                    let apart =
+                        matches!(found.action, ResponseAction::Special(VkAction::Apart | VkAction::Look));
                     if apart && about == About::Many && matches!(outcome, Outcome::Failed(_)) {
                         again.extend(call.apart());
                         continue;
                     }
-                    self.vk.tell(&call.order, verdict, code);
+                    self.vk.tell(&call.order, found, code);
                     outcome
                 }
             };
@@ -290,27 +292,24 @@ impl<'a> Sending<'a> {
             Word::RefusedSomehow => Outcome::Failed(Reason::Rejected),
             Word::Unclear => Outcome::Unknown(Reason::InvalidProviderResponse),
             Word::Refused(code) => {
-                let verdict = self.vk.answers.judge(code, About::Peer);
-                self.vk.tell(&call.order, verdict, code);
-                self.outcome(verdict, code, sent).await
+                let found = self.vk.answers.classify(&api_error(code, About::Peer));
+                self.vk.tell(&call.order, found, code);
+                self.outcome(found, code, sent).await
             }
         }
     }
 
-    /// The outcome of a verdict for the envelopes it concerns; `Failed` also where they may be sent apart.
-    async fn outcome(&mut self, verdict: VkErrorVerdict<'_>, number: u32, sent: Instant) -> Outcome {
-        let VkErrorVerdict { meaning, after, reason, .. } = verdict;
-        match meaning {
-            VkErrorAction::Wait => {
-                let wait = self.vk.throttled(sent, verdict.wait(), number);
-                Outcome::Throttled { scope: ThrottleScope::Channel, wait }
+    /// The outcome of an error for the envelopes it concerns; `Failed` also where they may be sent apart.
+    async fn outcome(&mut self, found: VkClassification<'_>, number: u32, sent: Instant) -> Outcome {
+        let reason = found.reason;
+        match found.outcome(|| format!("{} ({number})", found.cause)) {
+            Ok(Outcome::Throttled { scope, wait }) => {
+                Outcome::Throttled { scope, wait: self.vk.throttled(sent, wait, number) }
             }
-            VkErrorAction::Retry => Outcome::Retry { after, reason },
-            VkErrorAction::Split | VkErrorAction::Unknown => Outcome::Unknown(reason),
-            VkErrorAction::Apart | VkErrorAction::Reject => Outcome::Failed(reason),
-            VkErrorAction::Suppress => Outcome::Suppressed(reason),
-            VkErrorAction::Stop => Outcome::Stop(format!("{} ({number})", verdict.says)),
-            VkErrorAction::Look => match self.look().await {
+            Ok(outcome) => outcome,
+            Err(VkAction::Split) => Outcome::Unknown(reason),
+            Err(VkAction::Apart) => Outcome::Failed(reason),
+            Err(VkAction::Look) => match self.look().await {
                 Token::Good => Outcome::Failed(reason),
                 Token::Bad(why) => Outcome::Stop(why),
                 Token::Busy | Token::CannotTell(_) => Outcome::Retry { after: None, reason },

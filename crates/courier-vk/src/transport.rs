@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use posthaste_courier::order_faults::OrderFaults;
 use posthaste_courier::process::Section;
 use posthaste_courier::rate_limiter::RateLimiter;
-use posthaste_courier::{Batching, Capabilities, Envelope, FeedbackSink, Outcome, Transport};
+use posthaste_courier::{
+    Batching, Capabilities, Envelope, FeedbackSink, Outcome, Transport, TransportStartError,
+};
 use posthaste_model::{Channel, OrderId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +18,9 @@ use crate::api::{Api, LOOK_WITHIN, Token};
 use crate::batch_size::BatchSize;
 use crate::batching::{self, MOST_PEERS};
 use crate::inbound::Inbound;
-use crate::response_rules::{BadVkRules, VkErrorVerdict, VkRules};
+use crate::response_rules::{TABLE, VkClassification, VkRules};
 use crate::send::Sending;
-use crate::settings::{self, BadSetting, Settings};
+use crate::settings::{self, Settings};
 
 /// How long VK reliably drops a repeat under the same `random_id`. VK documents one hour for a similar method; ten minutes of
 /// that are reserved for a repeat on its way.
@@ -41,23 +43,12 @@ pub struct VkTransport {
     told: OrderFaults,
 }
 
-/// Why the channel can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum VkStartError {
-    /// A setting.
-    #[error(transparent)]
-    Setting(#[from] BadSetting),
-    /// The table of answers.
-    #[error(transparent)]
-    Table(#[from] BadVkRules),
-}
-
 impl VkTransport {
     /// The channel with these settings. Opens nothing.
     ///
     /// # Errors
-    /// [`VkStartError`].
-    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, VkStartError> {
+    /// [`TransportStartError`].
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, TransportStartError> {
         let settings = settings.vk;
         settings.check()?;
         let budget = RateLimiter::new(settings.rate, SLOWEST, settings.recover_within.get(), Instant::now());
@@ -65,7 +56,7 @@ impl VkTransport {
             told: OrderFaults::new(channel.clone()),
             channel,
             abilities: abilities(&settings, courier),
-            answers: VkRules::embedded()?,
+            answers: VkRules::embedded(&TABLE)?,
             api: Api::new(&settings)?,
             inbound: Inbound::read(&settings)?,
             budget: Mutex::new(budget),
@@ -97,8 +88,8 @@ impl VkTransport {
     }
 
     /// Logs a fault of the message or the program, once per order.
-    pub(crate) fn tell(&self, order: &OrderId, verdict: VkErrorVerdict<'_>, number: u32) {
-        if verdict.alarm && self.told.is_new(order) {
+    pub(crate) fn tell(&self, order: &OrderId, found: VkClassification<'_>, number: u32) {
+        if found.alarm && self.told.is_new(order) {
             tracing::error!(%order, error = number, "VK refuses the message as invalid; check its content");
         }
     }

@@ -21,13 +21,14 @@ mod ready;
 pub mod rejected_callbacks;
 pub mod rejection_window;
 mod resolver;
+pub mod response_rules;
 mod run;
 pub mod server_clock;
 pub mod setting;
 pub mod settings;
+mod start_error;
 mod store_feedback;
 mod sweeper;
-pub mod table;
 pub mod transport;
 mod wakeup_check;
 
@@ -40,6 +41,7 @@ pub use metrics::alarm;
 pub use probe::{Point, Probe};
 pub use run::{Courier, RunError};
 pub use settings::Settings;
+pub use start_error::TransportStartError;
 pub use transport::{
     Batching, Capabilities, Checked, Envelope, LookupResult, Outcome, Policy, ThrottleScope, Transport,
 };

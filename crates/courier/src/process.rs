@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
-use posthaste_model::{Clock, CourierId, SystemClock};
+use posthaste_model::{Channel, Clock, CourierId, SystemClock};
 use posthaste_ops::admin::{self, AdminPort, AdminState};
 use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origin, Origins, Sources};
 use posthaste_ops::exit::{self, Exit, ExitFailure};
@@ -38,6 +38,7 @@ use exits::{ended_by_itself, refused};
 use crate::ready::{announce, withdraw};
 use crate::run::{Courier, RunError};
 use crate::settings::Settings;
+use crate::start_error::TransportStartError;
 use crate::transport::{Capabilities, Checked, Transport};
 
 /// The documented defaults of the sections every courier has: `redis` and `courier`.
@@ -55,7 +56,7 @@ const BUCKETS: &[Buckets<'_>] = &[(
 /// The name and settings of a channel's program.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
-    /// The command name, such as `posthaste-courier-email`.
+    /// The command name: `posthaste-courier-` and the name of the channel.
     pub name: &'static str,
     /// The documented defaults of the channel's own sections.
     pub defaults: &'static str,
@@ -134,17 +135,6 @@ struct Shared {
     courier: Section,
 }
 
-/// What a channel's transport is built from.
-#[derive(Debug)]
-pub struct TransportContext<S> {
-    /// The channel's own sections.
-    pub settings: S,
-    /// The section `courier`.
-    pub courier: Section,
-    /// Where each setting came from; reject an invalid setting with [`Origins::refuse`].
-    pub origins: Origins,
-}
-
 impl Section {
     /// The channel's capabilities with the operator's `rate` and `max_tries`.
     #[must_use]
@@ -220,13 +210,13 @@ impl Process {
         self,
         args: &Args,
         flags: &dyn Fn(Sources) -> Sources,
-        make: impl FnOnce(TransportContext<S>) -> Result<T, ExitFailure>,
+        transport: impl FnOnce(S, &Section, Channel) -> Result<T, TransportStartError>,
     ) -> Result<(), ExitFailure>
     where
         S: DeserializeOwned,
         T: Transport,
     {
-        let (shared, runtime, transport) = self.make(args, flags, make)?;
+        let (shared, runtime, transport) = self.make(args, flags, transport)?;
         telemetry::install(&shared.log)?;
         let metrics = Metrics::install(BUCKETS)?;
         let stop = Shutdown::on_signals(&shared.stop).map_err(ExitFailure::software)?;
@@ -315,13 +305,13 @@ impl Process {
         self,
         args: &Args,
         flags: &dyn Fn(Sources) -> Sources,
-        make: impl FnOnce(TransportContext<S>) -> Result<T, ExitFailure>,
+        transport: impl FnOnce(S, &Section, Channel) -> Result<T, TransportStartError>,
     ) -> Result<Checked, ExitFailure>
     where
         S: DeserializeOwned,
         T: Transport,
     {
-        let (_, _, transport) = self.make(args, flags, make)?;
+        let (_, _, transport) = self.make(args, flags, transport)?;
         transport.check().await.map_err(ExitFailure::unavailable)?;
         Ok(transport.unchecked().map_or_else(|| Checked::Works(transport.to_set_up()), Checked::CannotTell))
     }
@@ -330,7 +320,7 @@ impl Process {
         &self,
         args: &Args,
         flags: &dyn Fn(Sources) -> Sources,
-        make: impl FnOnce(TransportContext<S>) -> Result<T, ExitFailure>,
+        transport: impl FnOnce(S, &Section, Channel) -> Result<T, TransportStartError>,
     ) -> Result<(Shared, Settings, T), ExitFailure>
     where
         S: DeserializeOwned,
@@ -339,8 +329,9 @@ impl Process {
         args.check()?;
         let shared = self.sources(args, flags).load::<Shared>()?.settings;
         let Loaded { settings, origins, .. } = self.sources(args, flags).load::<S>()?;
-        let courier = shared.courier.clone();
-        let transport = make(TransportContext { settings, courier, origins: origins.clone() })?;
+        let channel: Result<Channel, _> = self.name.trim_start_matches("posthaste-courier-").parse();
+        let made = transport(settings, &shared.courier, channel.map_err(ExitFailure::software)?);
+        let transport = made.map_err(|error| error.exit(&origins))?;
         let runtime = shared.courier.settings();
         match runtime.check(&transport.abilities()) {
             Ok(()) => Ok((shared, runtime, transport)),

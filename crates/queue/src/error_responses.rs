@@ -69,7 +69,9 @@ fn own(id: &str) -> &'static [Code] {
         "getParked" | "failParked" | "releaseParked" => &[Code::NothingParked, Code::OrderUnexpectedStatus],
         "listDeliveries" => &[Code::NotAcceptable],
         "track" => &[Code::OrderNotFound, Code::RecordUnreadable],
-        "queueLimit" | "getDailyLimit" => &[Code::RoleNotAllowed, Code::SenderNotAllowed, Code::ValidationFailed],
+        "queueLimit" | "getDailyLimit" => {
+            &[Code::RoleNotAllowed, Code::SenderNotAllowed, Code::ValidationFailed]
+        }
         "historyKey" => &[Code::ValidationFailed, Code::SenderNotAllowed],
         "createOrderId" => &[Code::ValidationFailed],
         "listOrders" => &[Code::SenderNotAllowed, Code::RecordUnreadable],

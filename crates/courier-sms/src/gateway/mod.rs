@@ -13,7 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use posthaste_courier::http_request::{self, HttpAnswer, HttpResult, exchange};
-use posthaste_courier::{Capabilities, FeedbackSink, Outcome};
+use posthaste_courier::response_rules::{ProviderResponse, RulesTable};
+use posthaste_courier::{Capabilities, FeedbackSink, Outcome, TransportStartError};
 use posthaste_model::segments::{self, Counted};
 use posthaste_model::{Channel, Reason};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -23,17 +24,15 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::provider::{Message, Provider};
-use crate::response_rules::{Answers, Said, named};
-
+use crate::response_rules::{self, SmsRules};
 use crate::sender_health::SenderHealth;
 use crate::settings::{BadSetting, BodyFormat, GatewaySettings as Section, Settings};
-use crate::transport::SmsStartError;
 use receipts::Receipts;
 use response_parser::ResponseParser;
 use template::{Body, Name, Pairs, Template, Values};
 
 /// The embedded response rules.
-const ANSWERS: &str = include_str!("answers.toml");
+const ANSWERS: RulesTable = response_rules::table(include_str!("answers.toml"));
 /// Timeout of the credentials check.
 const CHECK_WITHIN: Duration = Duration::from_secs(25);
 /// The name of the provider in messages to people.
@@ -49,7 +48,7 @@ pub(crate) struct GatewayProvider {
     from: String,
     secret: SecretString,
     judge: ResponseParser,
-    answers: Answers,
+    answers: SmsRules,
     check: Option<Address>,
     receipts: Option<Arc<Receipts>>,
     feedback: OnceLock<Arc<dyn FeedbackSink>>,
@@ -71,10 +70,10 @@ impl GatewayProvider {
         settings: &Settings,
         channel: &Channel,
         sender: Arc<SenderHealth>,
-    ) -> Result<Self, SmsStartError> {
+    ) -> Result<Self, TransportStartError> {
         let (sms, section) = (&settings.sms, &settings.gateway);
         let receipts = Receipts::read(settings, channel, &sender)?.map(Arc::new);
-        let answers = Answers::load(&sms.answers_file, ANSWERS)?;
+        let answers = response_rules::load(&sms.answers_file, &ANSWERS)?;
         let method = match section.method.as_str() {
             "POST" => Method::POST,
             "PUT" => Method::PUT,
@@ -159,13 +158,13 @@ impl GatewayProvider {
     }
 
     fn refused(&self, answer: &HttpAnswer, code: Option<&str>, message: Message<'_>) -> Outcome {
-        let said = Said::answer(answer, code);
-        let verdict = self.answers.judge(said);
-        if verdict.alarm && message.is_news() {
-            let (order, code) = (&message.envelope.order_id, named(said));
+        let response = ProviderResponse::http(answer, code);
+        let found = self.answers.classify(&response);
+        if found.alarm && message.is_news() {
+            let (order, code) = (&message.envelope.order_id, response.label());
             tracing::error!(%order, code, "the gateway rejected a message; operator action required");
         }
-        verdict.outcome(WHO, said, &self.sender, message.to)
+        response_rules::outcome(&found, WHO, &response, &self.sender, message.to)
     }
 }
 
@@ -255,7 +254,7 @@ impl Provider for GatewayProvider {
         }
         Err(format!(
             "{host} rejected the request to gateway.check_url ({})",
-            named(Said::answer(&answer, code.as_deref()))
+            <ProviderResponse>::http(&answer, code.as_deref()).label()
         ))
     }
 

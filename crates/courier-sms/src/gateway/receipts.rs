@@ -14,8 +14,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use posthaste_courier::rejected_callbacks::RejectedCallbacks;
+use posthaste_courier::response_rules::ProviderResponse;
 use posthaste_courier::{
     AttemptId, DeliveryReceipt, FeedbackSink, ReceiptResult, ReceiptStatus, SuppressAfter,
+    TransportStartError,
 };
 use posthaste_model::{Channel, Reason};
 use secrecy::{ExposeSecret, SecretString};
@@ -26,10 +28,9 @@ use url::form_urlencoded;
 
 use super::{ANSWERS, WHO};
 use crate::callback_server::CallbackServer;
-use crate::response_rules::{Answers, Said, is_code};
+use crate::response_rules::{self, SmsRules, by_policy, is_code, late_reason};
 use crate::sender_health::SenderHealth;
 use crate::settings::{BadSetting, GatewaySettings as Section, Settings};
-use crate::transport::SmsStartError;
 
 /// The path before the id of the attempt and its signature.
 const PATH: &str = "/gateway/status/";
@@ -45,7 +46,7 @@ pub(super) struct Receipts {
     public: CallbackServer,
     key: SecretString,
     settings: Section,
-    answers: Answers,
+    answers: SmsRules,
     refusals: RejectedCallbacks,
     sender: Arc<SenderHealth>,
 }
@@ -56,7 +57,7 @@ impl Receipts {
         settings: &Settings,
         channel: &Channel,
         sender: &Arc<SenderHealth>,
-    ) -> Result<Option<Self>, SmsStartError> {
+    ) -> Result<Option<Self>, TransportStartError> {
         let (public, section) = (CallbackServer::read(&settings.sms)?, &settings.gateway);
         let length = section.callback_key.expose_secret().len();
         match public {
@@ -70,7 +71,7 @@ impl Receipts {
                 Err(BadSetting::new("gateway.callback_key", why).into())
             }
             Some(public) => {
-                let answers = Answers::load(&settings.sms.answers_file, ANSWERS)?;
+                let answers = response_rules::load(&settings.sms.answers_file, &ANSWERS)?;
                 let (key, settings) = (section.callback_key.clone(), section.clone());
                 let refusals = RejectedCallbacks::new(channel, REFUSED);
                 let sender = Arc::clone(sender);
@@ -114,14 +115,13 @@ impl Receipts {
             return None;
         }
         let code = get(&settings.code_field).map(String::as_str).filter(|code| is_code(code));
-        let said = Said { code, ..Said::default() };
-        let verdict = self.answers.judge(said);
-        let by_policy = verdict.by_policy(WHO, said);
+        let receipt = ProviderResponse::receipt(code);
+        let found = self.answers.classify(&receipt);
         Some(Heard {
             word: ReceiptStatus::Failed,
-            reason: verdict.late_reason(),
-            ban: verdict.ban(),
-            by_policy,
+            reason: late_reason(&found),
+            ban: found.suppress_after(),
+            by_policy: by_policy(&found, WHO, &receipt),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Decides whether a response accepts the message, and reads the code if it does not.
 
 use posthaste_courier::http_request::HttpAnswer;
-use posthaste_courier::table::{self, Pattern};
+use posthaste_courier::response_rules::{self, Pattern};
 use serde_json::Value;
 
 use crate::response_rules::is_code;
@@ -87,7 +87,7 @@ impl ResponseParser {
             found.is_some_and(|found| self.value.is_empty() || found == self.value)
         };
         let taken = code.is_none()
-            && table::fits(&self.status, u32::from(answer.status))
+            && response_rules::fits(&self.status, u32::from(answer.status))
             && (self.text.is_empty() || text())
             && (self.pointer.is_empty() || value());
         if taken { Read::Taken } else { Read::Refused(code) }

@@ -19,24 +19,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use posthaste_courier::rejected_callbacks::RejectedCallbacks;
-use posthaste_courier::{Capabilities, Envelope, FeedbackSink, LookupResult, Outcome};
+use posthaste_courier::response_rules::RulesTable;
+use posthaste_courier::{Capabilities, Envelope, FeedbackSink, LookupResult, Outcome, TransportStartError};
 use posthaste_model::segments::{self, Counted};
 use posthaste_model::{Channel, UnixMs};
 use tokio::time::Instant;
 
 use crate::callback_server::CallbackServer;
 use crate::provider::{Message, Provider};
-use crate::response_rules::Answers;
+use crate::response_rules::{self, SmsRules};
 use crate::sender_health::SenderHealth;
 use crate::settings::{BadSetting, Settings, TwilioSettings as Section};
-use crate::transport::SmsStartError;
 use account::Account;
 use inbound::Words;
 use sid_cache::SidCache;
 use signature::Signature;
 
 /// The embedded response rules.
-pub(crate) const ANSWERS: &str = include_str!("answers.toml");
+pub(crate) const ANSWERS: RulesTable = response_rules::table(include_str!("answers.toml"));
 
 /// The log message for requests without a valid signature.
 const REFUSED: &str = "rejected requests without Twilio's signature; check that twilio.auth_token is the account's \
@@ -53,7 +53,7 @@ struct Inner {
     channel: Channel,
     settings: Section,
     account: Account,
-    answers: Answers,
+    answers: SmsRules,
     /// The listener for receipts, and the verification of their signatures.
     receipts: Option<(CallbackServer, Signature)>,
     /// Requests without a valid signature.
@@ -76,7 +76,7 @@ impl TwilioProvider {
         settings: &Settings,
         channel: Channel,
         sender: Arc<SenderHealth>,
-    ) -> Result<Self, SmsStartError> {
+    ) -> Result<Self, TransportStartError> {
         let (sms, section) = (&settings.sms, settings.twilio.clone());
         check(sms.max_characters, &section, !sms.listen.is_empty())?;
         let account = Account::new(&section, sms.client("twilio.api_url")?, !sms.listen.is_empty())?;
@@ -84,7 +84,7 @@ impl TwilioProvider {
             Some(public) => Some((public, Signature::new(&section.auth_token)?)),
             None => None,
         };
-        let answers = Answers::load(&sms.answers_file, ANSWERS)?;
+        let answers = response_rules::load(&sms.answers_file, &ANSWERS)?;
         let words = Words::new(&section)?;
         let refusals = RejectedCallbacks::new(&channel, REFUSED);
         Ok(Self(Arc::new(Inner {

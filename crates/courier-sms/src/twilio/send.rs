@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use posthaste_courier::http_request::{HttpAnswer, HttpResult, SHORT, exchange};
+use posthaste_courier::response_rules::ProviderResponse;
 use posthaste_courier::{AttemptId, Outcome};
 use posthaste_model::Reason;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Inner, account, sid_cache, status};
 use crate::provider::Message;
-use crate::response_rules::{Said, is_code, named};
+use crate::response_rules::{is_code, outcome};
 
 /// The path for receipts; the id of the attempt follows.
 pub(super) const STATUS: &str = "/twilio/status/";
@@ -97,10 +98,10 @@ impl Inner {
                 let Some(code) = body.code("error_code") else {
                     return Outcome::Failed(status::uncoded(status));
                 };
-                let said = Said { code: Some(&code), ..Said::default() };
-                let verdict = self.answers.judge(said);
+                let receipt = ProviderResponse::receipt(Some(&code));
+                let found = self.answers.classify(&receipt);
                 // The message exists, so its outcome is not unknown; if Twilio could not deliver it, it may be retried.
-                match verdict.outcome(WHO, said, &self.sender, message.to) {
+                match outcome(&found, WHO, &receipt, &self.sender, message.to) {
                     Outcome::Unknown(reason) => Outcome::Failed(reason),
                     outcome => outcome,
                 }
@@ -111,13 +112,13 @@ impl Inner {
     }
 
     fn refused(&self, answer: &HttpAnswer, code: Option<String>, message: Message<'_>) -> Outcome {
-        let said = Said::answer(answer, code.as_deref());
-        let verdict = self.answers.judge(said);
-        if verdict.alarm && message.is_news() {
-            let (order, code) = (&message.envelope.order_id, named(said));
+        let response = ProviderResponse::http(answer, code.as_deref());
+        let found = self.answers.classify(&response);
+        if found.alarm && message.is_news() {
+            let (order, code) = (&message.envelope.order_id, response.label());
             tracing::error!(%order, code, "Twilio rejected a message; operator action required");
         }
-        verdict.outcome(WHO, said, &self.sender, message.to)
+        outcome(&found, WHO, &response, &self.sender, message.to)
     }
 
     /// Stores to which order a message belongs, so that a lookup for another attempt of the same text does not claim

@@ -1,11 +1,12 @@
 //! Translates Twilio's message status. Which of two statuses prevails is not decided here: in the history, only a
 //! better one replaces another.
 
+use posthaste_courier::response_rules::ProviderResponse;
 use posthaste_courier::{ReceiptStatus as Rank, SuppressAfter};
 use posthaste_model::Reason;
 
 use super::send::WHO;
-use crate::response_rules::{Answers, Said, is_code};
+use crate::response_rules::{SmsRules, by_policy, is_code, late_reason};
 
 /// The meaning of a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub(super) struct TwilioStatus {
 }
 
 /// Reads a status; `None` if it is unknown or not about an outgoing message.
-pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Option<TwilioStatus> {
+pub(super) fn read(answers: &SmsRules, status: &str, code: Option<&str>) -> Option<TwilioStatus> {
     let of = |rank, reason| Some(TwilioStatus { rank, reason, ban: None, alarm: false, by_policy: None });
     match status {
         // Twilio has accepted it, which is all that "sent" means.
@@ -33,14 +34,14 @@ pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Optio
             let Some(code) = code.filter(|code| is_code(code)) else {
                 return of(Rank::Failed, uncoded(status));
             };
-            let said = Said { code: Some(code), ..Said::default() };
-            let verdict = answers.judge(said);
+            let receipt = ProviderResponse::receipt(Some(code));
+            let found = answers.classify(&receipt);
             Some(TwilioStatus {
                 rank: Rank::Failed,
-                reason: verdict.late_reason(),
-                ban: verdict.ban(),
-                alarm: verdict.alarm,
-                by_policy: verdict.by_policy(WHO, said),
+                reason: late_reason(&found),
+                ban: found.suppress_after(),
+                alarm: found.alarm,
+                by_policy: by_policy(&found, WHO, &receipt),
             })
         }
         _ => None,
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     fn word(status: &str, code: Option<&str>) -> Option<(Rank, Reason, Option<SuppressAfter>)> {
-        let answers = Answers::load("", super::super::ANSWERS).unwrap();
+        let answers = SmsRules::embedded(&super::super::ANSWERS).unwrap();
         read(&answers, status, code).map(|word| (word.rank, word.reason, word.ban))
     }
 

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
 use posthaste_courier::process::{self, Section};
-use posthaste_courier::{Envelope, Outcome, Transport};
+use posthaste_courier::{Envelope, Outcome, Transport, TransportStartError};
+use posthaste_courier_sms::SmsTransport;
 use posthaste_courier_sms::settings::{self, Settings};
-use posthaste_courier_sms::{SmsStartError, SmsTransport};
 use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
 use posthaste_ops::config::Sources;
 use serde::Deserialize;
@@ -35,7 +35,7 @@ struct Courier {
 pub(crate) fn try_transport(
     file: Option<&str>,
     changes: &[(&str, &str)],
-) -> Result<SmsTransport, SmsStartError> {
+) -> Result<SmsTransport, TransportStartError> {
     let changes: std::collections::BTreeMap<&str, &str> = changes.iter().copied().collect();
     let sources = || {
         let name = |key: &str| format!("POSTHASTE_{}", key.replace('.', "__").to_ascii_uppercase());
@@ -50,7 +50,7 @@ pub(crate) fn try_transport(
     };
     let settings: Settings = sources().load().unwrap().settings;
     let courier = sources().load::<Courier>().unwrap().settings.courier;
-    SmsTransport::new(&settings, &courier, channel())
+    SmsTransport::new(settings, &courier, channel())
 }
 
 /// The settings that Twilio needs.

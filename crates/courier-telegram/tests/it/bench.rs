@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
 use posthaste_courier::process::{self, Section};
-use posthaste_courier::{Capabilities, Envelope, Outcome, Transport};
+use posthaste_courier::{Capabilities, Envelope, Outcome, Transport, TransportStartError};
+use posthaste_courier_telegram::TelegramTransport;
 use posthaste_courier_telegram::settings::{self, Settings};
-use posthaste_courier_telegram::{TelegramStartError, TelegramTransport};
 use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
 use posthaste_ops::config::Sources;
 use serde::Deserialize;
@@ -33,7 +33,7 @@ struct Courier {
 }
 
 /// A transport with these settings in place of the defaults: keys of the section, and values as in the environment.
-pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<TelegramTransport, TelegramStartError> {
+pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<TelegramTransport, TransportStartError> {
     let sources = || {
         let name = |name: &str| format!("POSTHASTE_TELEGRAM__{}", name.to_ascii_uppercase());
         Sources::new(process::DEFAULTS)

@@ -4,51 +4,64 @@
 
 use std::time::Duration;
 
+use posthaste_courier::response_rules::ResponseAction;
 use posthaste_courier::{Envelope, Outcome, ThrottleScope};
 use posthaste_courier_vk::VkTransport;
-use posthaste_courier_vk::response_rules::{About, VkErrorAction, VkRules};
+use posthaste_courier_vk::response_rules::{About, TABLE, VkAction, VkClassification, VkRules, api_error};
 use posthaste_model::Reason;
 use serde_json::{Value, json};
 
 use super::bench::{envelope, send, send_one, to_many, transport};
 use super::provider::{Provider, Reply, accept, peers};
 
+fn rules() -> VkRules {
+    VkRules::embedded(&TABLE).unwrap()
+}
+
+fn judge(rules: &VkRules, code: u32, about: About) -> VkClassification<'_> {
+    rules.classify(&api_error(code, about))
+}
+
 /// Every code that a rule names, and one that no rule names.
 fn codes() -> Vec<u32> {
-    let answers = VkRules::embedded().unwrap();
-    let named: Vec<u32> = (0..12_000).filter(|code| answers.names(*code)).collect();
+    let answers = rules();
+    let named: Vec<u32> = (0..12_000).filter(|code| answers.names(&code.to_string())).collect();
     assert!(named.len() > 70, "{}", named.len());
     named.into_iter().chain([7777]).collect()
 }
 
 /// Whether the outcome of a single message matches a rule.
-fn fits(meaning: VkErrorAction, outcome: &Outcome, reason: Reason) -> bool {
-    match meaning {
-        VkErrorAction::Wait => matches!(outcome, Outcome::Throttled { scope: ThrottleScope::Channel, .. }),
-        VkErrorAction::Retry => matches!(outcome, Outcome::Retry { reason: said, .. } if *said == reason),
-        VkErrorAction::Split | VkErrorAction::Unknown => *outcome == Outcome::Unknown(reason),
+fn fits(action: ResponseAction<VkAction>, outcome: &Outcome, reason: Reason) -> bool {
+    match action {
+        ResponseAction::Wait => matches!(outcome, Outcome::Throttled { scope: ThrottleScope::Channel, .. }),
+        ResponseAction::Retry => matches!(outcome, Outcome::Retry { reason: said, .. } if *said == reason),
+        ResponseAction::Special(VkAction::Split) | ResponseAction::Unknown => {
+            *outcome == Outcome::Unknown(reason)
+        }
         // The fake provider's token is valid.
-        VkErrorAction::Apart | VkErrorAction::Look | VkErrorAction::Reject => {
+        ResponseAction::Special(VkAction::Apart | VkAction::Look) | ResponseAction::Reject => {
             *outcome == Outcome::Failed(reason)
         }
-        VkErrorAction::Suppress => *outcome == Outcome::Suppressed(reason),
-        VkErrorAction::Stop => matches!(outcome, Outcome::Stop(_)),
+        ResponseAction::Suppress => *outcome == Outcome::Suppressed(reason),
+        ResponseAction::Stop => matches!(outcome, Outcome::Stop(_)),
+        // The table has no strikes.
+        ResponseAction::Strike => false,
     }
 }
 
 async fn each_code(about: About, answer: impl Fn(&Provider, u32) -> Vec<Envelope>) {
-    let (provider, answers) = (Provider::start().await, VkRules::embedded().unwrap());
+    let (provider, answers) = (Provider::start().await, rules());
     let mut vk = transport(&provider, &[]);
     for code in codes() {
         let batch = answer(&provider, code);
-        let verdict = answers.judge(code, about);
+        let verdict = judge(&answers, code, about);
         for outcome in send(&vk, &batch).await {
-            assert!(fits(verdict.meaning, &outcome, verdict.reason), "{code} at {about:?}: {outcome:?}");
+            assert!(fits(verdict.action, &outcome, verdict.reason), "{code} at {about:?}: {outcome:?}");
             if let Outcome::Throttled { wait, .. } = outcome {
                 assert!((verdict.wait()..=verdict.wait() + Duration::from_secs(1)).contains(&wait), "{code}");
             }
         }
-        if verdict.meaning == VkErrorAction::Wait {
+        if verdict.action == ResponseAction::Wait {
             // The old transport pauses now.
             vk = transport(&provider, &[]);
         }
@@ -87,24 +100,24 @@ async fn every_code_about_a_request_has_its_outcome() {
 
 #[tokio::test]
 async fn every_code_about_a_call_to_many_is_decided_or_the_one_at_fault_is_found() {
-    let (provider, answers) = (Provider::start().await, VkRules::embedded().unwrap());
+    let (provider, answers) = (Provider::start().await, rules());
     let mut vk = transport(&provider, &[]);
     for code in codes() {
-        let verdict = answers.judge(code, About::Many);
+        let verdict = judge(&answers, code, About::Many);
         // Any call that includes peer 2 fails as a whole.
         provider.answer(move |shop, request| {
             shop.run_with(request, &|call| peers(call).contains(&2).then_some(code))
         });
         let outcomes = send(&vk, &to_many(1..=3, "x", 1)).await;
-        if matches!(verdict.meaning, VkErrorAction::Apart | VkErrorAction::Look) {
-            let alone = answers.judge(code, About::One);
+        if matches!(verdict.action, ResponseAction::Special(VkAction::Apart | VkAction::Look)) {
+            let alone = judge(&answers, code, About::One);
             assert_eq!([&outcomes[0], &outcomes[2]], [&Outcome::Sent; 2], "{code}");
-            assert!(fits(alone.meaning, &outcomes[1], alone.reason), "{code}: {outcomes:?}");
+            assert!(fits(alone.action, &outcomes[1], alone.reason), "{code}: {outcomes:?}");
         } else {
-            let all = outcomes.iter().all(|outcome| fits(verdict.meaning, outcome, verdict.reason));
+            let all = outcomes.iter().all(|outcome| fits(verdict.action, outcome, verdict.reason));
             assert!(all, "{code}: {outcomes:?}");
         }
-        if verdict.meaning == VkErrorAction::Wait {
+        if verdict.action == ResponseAction::Wait {
             vk = transport(&provider, &[]);
         }
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
 use posthaste_courier::process::{self, Section};
-use posthaste_courier::{Envelope, Outcome, Transport};
+use posthaste_courier::{Envelope, Outcome, Transport, TransportStartError};
+use posthaste_courier_vk::VkTransport;
 use posthaste_courier_vk::settings::{self, Settings};
-use posthaste_courier_vk::{VkStartError, VkTransport};
 use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
 use posthaste_ops::config::Sources;
 use serde::Deserialize;
@@ -29,7 +29,7 @@ struct Courier {
 }
 
 /// A transport with these settings in place of the defaults: keys of the section, and values as in the environment.
-pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<VkTransport, VkStartError> {
+pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<VkTransport, TransportStartError> {
     let sources = || {
         let name = |name: &str| format!("POSTHASTE_VK__{}", name.to_ascii_uppercase());
         Sources::new(process::DEFAULTS)

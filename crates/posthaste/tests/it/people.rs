@@ -60,7 +60,8 @@ async fn one_id_with_other_addresses_is_refused_without_merge_ids() {
 async fn with_watch_every_row_is_in_the_last_line() {
     let (script, server) = Script::start().await;
     let mut accepted = answer(2);
-    accepted["recipients"]["skipped"] = json!([{"line": 4, "pointer": "/contacts/email/0", "code": "invalid_email", "detail": "no mailbox"}]);
+    accepted["recipients"]["skipped"] =
+        json!([{"line": 4, "pointer": "/contacts/email/0", "code": "invalid_email", "detail": "no mailbox"}]);
     accepted["recipients"]["skipped_count"] = json!(1);
     script.on("POST /v1/orders", json_of(200, accepted));
     let end = json!({"id": "dev.17", "status": "finished", "counts": {"total": 2, "sent": 2}});

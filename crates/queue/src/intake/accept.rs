@@ -257,7 +257,9 @@ pub(crate) fn problem(error: &AcceptError, tie: &IdempotencyBinding) -> Problem 
     };
     match error {
         AcceptError::Conflict => conflict(tie),
-        AcceptError::ExpiresBeforeDue => wrong("/expires_at", FlawCode::ExpiresBeforeDelivery, "must be after the due time"),
+        AcceptError::ExpiresBeforeDue => {
+            wrong("/expires_at", FlawCode::ExpiresBeforeDelivery, "must be after the due time")
+        }
         AcceptError::Empty => {
             wrong("/recipients", FlawCode::NoReachableRecipient, "no recipient has a usable address")
         }

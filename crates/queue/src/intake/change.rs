@@ -124,8 +124,11 @@ pub(super) async fn reschedule(
         }
         Rescheduled::Cancelled => Err(in_status("the order was cancelled", OrderStatus::Cancelled)),
         Rescheduled::ExpiresBeforeDue => {
-            let flaw =
-                ValidationError::new("/expires_at", FlawCode::ExpiresBeforeDelivery, "must be after the due time");
+            let flaw = ValidationError::new(
+                "/expires_at",
+                FlawCode::ExpiresBeforeDelivery,
+                "must be after the due time",
+            );
             Err(refused(vec![flaw]))
         }
         Rescheduled::Gone => Err(Problem::order_not_found()),

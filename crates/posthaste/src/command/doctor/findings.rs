@@ -61,7 +61,13 @@ impl Findings {
         let found = lines.next().unwrap_or_default();
         let remedy: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
         let remedy = (!remedy.is_empty()).then(|| remedy.join("\n"));
-        self.0.push(Finding { verdict: Verdict::Bad, what: what.into(), found, remedy, kind: failure.kind() });
+        self.0.push(Finding {
+            verdict: Verdict::Bad,
+            what: what.into(),
+            found,
+            remedy,
+            kind: failure.kind(),
+        });
     }
 
     /// Adds a note with what to do about it.

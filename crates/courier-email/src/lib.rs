@@ -44,7 +44,8 @@ mod verp;
 
 use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process, TransportContext};
-use posthaste_model::Channel;
+use posthaste_courier::program::{self, CourierProgram};
+use posthaste_model::{Channel, channels};
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
@@ -54,6 +55,18 @@ pub use transport::{EmailStartError, EmailTransport, Open};
 /// The process of this channel.
 pub const PROCESS: Process =
     Process { name: "posthaste-courier-email", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+
+/// The program of this channel's courier.
+pub static COURIER: CourierProgram = CourierProgram {
+    channel: &channels::EMAIL,
+    process: PROCESS,
+    checks: "relays, TLS, credentials",
+    dev_settings: include_str!("dev.toml"),
+    arguments: <Args as clap::Args>::augment_args,
+    run: |matches| program::start(matches, run),
+    check: |process| Box::pin(check(Args { process, ..Args::default() })),
+    origins: |args| PROCESS.origins::<Settings>(args),
+};
 
 /// The courier's command line.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -101,7 +114,7 @@ pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
 }
 
 fn make(making: TransportContext<Settings>) -> Result<EmailTransport, ExitFailure> {
-    let channel: Channel = "email".parse().map_err(ExitFailure::software)?;
+    let channel: Channel = COURIER.channel.name.parse().map_err(ExitFailure::software)?;
     let TransportContext { settings, courier, origins } = making;
     EmailTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
         EmailStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),

@@ -37,7 +37,8 @@ mod twilio;
 
 use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process, TransportContext};
-use posthaste_model::Channel;
+use posthaste_courier::program::{self, CourierProgram};
+use posthaste_model::{Channel, channels};
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
@@ -48,6 +49,18 @@ pub use transport::{SmsStartError, SmsTransport};
 /// The process of this channel.
 pub const PROCESS: Process =
     Process { name: "posthaste-courier-sms", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+
+/// The program of this channel's courier.
+pub static COURIER: CourierProgram = CourierProgram {
+    channel: &channels::SMS,
+    process: PROCESS,
+    checks: "account and credential",
+    dev_settings: include_str!("dev.toml"),
+    arguments: <Args as clap::Args>::augment_args,
+    run: |matches| program::start(matches, run),
+    check: |process| Box::pin(check(Args { process, ..Args::default() })),
+    origins: |args| PROCESS.origins::<Settings>(args),
+};
 
 /// The courier's command line. Tokens are not arguments, because all users of the machine could read them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -97,7 +110,7 @@ pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
 }
 
 fn make(making: TransportContext<Settings>) -> Result<SmsTransport, ExitFailure> {
-    let channel: Channel = "sms".parse().map_err(ExitFailure::software)?;
+    let channel: Channel = COURIER.channel.name.parse().map_err(ExitFailure::software)?;
     let TransportContext { settings, courier, origins } = making;
     let own_table = !settings.sms.answers_file.is_empty();
     SmsTransport::new(&settings, &courier, channel).map_err(|unusable| match unusable {

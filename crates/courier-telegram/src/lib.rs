@@ -43,7 +43,8 @@ mod updates;
 
 use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process, TransportContext};
-use posthaste_model::Channel;
+use posthaste_courier::program::{self, CourierProgram};
+use posthaste_model::{Channel, channels};
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
@@ -53,6 +54,18 @@ pub use transport::{TelegramStartError, TelegramTransport};
 /// The process of this channel.
 pub const PROCESS: Process =
     Process { name: "posthaste-courier-telegram", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+
+/// The program of this channel's courier.
+pub static COURIER: CourierProgram = CourierProgram {
+    channel: &channels::TELEGRAM,
+    process: PROCESS,
+    checks: "bots and their tokens",
+    dev_settings: include_str!("dev.toml"),
+    arguments: <Args as clap::Args>::augment_args,
+    run: |matches| program::start(matches, run),
+    check: |process| Box::pin(check(Args { process, ..Args::default() })),
+    origins: |args| PROCESS.origins::<Settings>(args),
+};
 
 /// Command-line arguments of the courier. Tokens are never arguments: every user of the machine could read them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -93,7 +106,7 @@ pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
 }
 
 fn make(making: TransportContext<Settings>) -> Result<TelegramTransport, ExitFailure> {
-    let channel: Channel = "telegram".parse().map_err(ExitFailure::software)?;
+    let channel: Channel = COURIER.channel.name.parse().map_err(ExitFailure::software)?;
     let TransportContext { settings, courier, origins } = making;
     TelegramTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
         TelegramStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),

@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 
 pub(crate) use parent_death::{Args as AsChildArgs, run as as_child};
-pub(crate) use ports::{is_free, usual as usual_ports};
+pub(crate) use ports::{UsualPort, is_free, usual as usual_ports};
 pub(crate) use server::find as find_server;
 
 const EXAMPLES: &str = "\
@@ -53,9 +53,8 @@ pub(crate) struct Args {
     /// Port of the outbox; 0 means any free port.
     #[arg(long, value_name = "PORT", default_value_t = ports::OUTBOX)]
     outbox_port: u16,
-    /// Port of the SMTP server that receives e-mail; 0 means any free port.
-    #[arg(long, value_name = "PORT", default_value_t = ports::SMTP)]
-    smtp_port: u16,
+    #[command(flatten)]
+    provider_ports: ports::ProviderPorts,
 }
 
 /// Runs until Ctrl-C.
@@ -65,7 +64,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut asked = Asked::new()?;
     let place = DevDir::open(args.data.as_deref())?;
-    let ports = Ports::choose(args.port, args.outbox_port, args.smtp_port)?;
+    let ports = Ports::choose(args.port, args.outbox_port, &args.provider_ports)?;
     let mut crew = Supervisor::new(&place)?;
     let up = async {
         let parts = parts::all(&args, &place, &ports)?;

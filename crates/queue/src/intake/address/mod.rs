@@ -8,7 +8,7 @@ mod phone;
 use std::borrow::Cow;
 use std::fmt;
 
-use posthaste_model::{Address, Channel};
+use posthaste_model::{Address, AddressRule, Channel, channels};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 pub(crate) use mailbox::mailbox;
@@ -72,22 +72,22 @@ pub(crate) type Wrong = (FlawCode, &'static str);
 
 /// Parses an address of a channel and normalises it.
 pub(crate) fn normalise(channel: &Channel, given: &Given<'_>, phones: &PhoneRules) -> Result<Address, Wrong> {
-    let written = match (channel.as_str(), given) {
-        ("email", Given::Text(text)) => mailbox(text),
-        ("email", Given::Number(_)) => Err((FlawCode::WrongType, "a mailbox must be a string")),
-        ("sms", Given::Text(text)) => phone::number(text, phones),
-        ("sms", Given::Number(_)) => {
+    let written = match (channels::address_rule(channel.as_str()), given) {
+        (AddressRule::Mailbox, Given::Text(text)) => mailbox(text),
+        (AddressRule::Mailbox, Given::Number(_)) => Err((FlawCode::WrongType, "a mailbox must be a string")),
+        (AddressRule::Phone, Given::Text(text)) => phone::number(text, phones),
+        (AddressRule::Phone, Given::Number(_)) => {
             Err((FlawCode::WrongType, "a phone number must be a string such as \"+79991234567\""))
         }
-        ("telegram", given) => chat::telegram(given),
-        ("vk", given) => chat::peer(given),
-        (_, Given::Number(number)) => Ok(number.to_string()),
-        (_, Given::Text(text)) => plain(text),
+        (AddressRule::Chat, given) => chat::telegram(given),
+        (AddressRule::Peer, given) => chat::peer(given),
+        (AddressRule::Text, Given::Number(number)) => Ok(number.to_string()),
+        (AddressRule::Text, Given::Text(text)) => plain(text),
     }?;
     Ok(Address::new(written))
 }
 
-/// An address of a channel added later: its courier has the full rules.
+/// An address of a channel that is not listed: its courier has the full rules.
 fn plain(text: &str) -> Result<String, Wrong> {
     let fits = (1..=MOST_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
     if fits && text.trim() == text {

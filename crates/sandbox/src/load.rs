@@ -144,6 +144,7 @@ fn flags(args: &Args) -> Table {
     flag("vk__listen", args.vk.map(|address| address.to_string()));
     flag("twilio__listen", args.twilio.map(|address| address.to_string()));
     flag("gateway__listen", args.gateway.map(|address| address.to_string()));
+    flag("webhook__listen", args.webhook.map(|address| address.to_string()));
     flag("record__file", args.record.as_ref().map(|path| path.to_string_lossy().into_owned()));
     all
 }

@@ -9,6 +9,7 @@ pub(crate) static COURIERS: &[&CourierProgram] = &[
     &posthaste_courier_sms::COURIER,
     &posthaste_courier_telegram::COURIER,
     &posthaste_courier_vk::COURIER,
+    &posthaste_courier_webhook::COURIER,
 ];
 
 #[cfg(test)]

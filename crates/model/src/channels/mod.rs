@@ -9,14 +9,16 @@ mod email;
 mod sms;
 mod telegram;
 mod vk;
+mod webhook;
 
 pub use email::EMAIL;
 pub use sms::SMS;
 pub use telegram::TELEGRAM;
 pub use vk::VK;
+pub use webhook::WEBHOOK;
 
 /// All channels, in the order in which they are listed.
-pub const CHANNELS: &[&ChannelDescriptor] = &[&EMAIL, &SMS, &TELEGRAM, &VK];
+pub const CHANNELS: &[&ChannelDescriptor] = &[&EMAIL, &SMS, &TELEGRAM, &VK, &WEBHOOK];
 
 /// What a channel is called, what its addresses are, and where its settings are.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +60,8 @@ pub enum AddressRule {
     Chat,
     /// A peer id.
     Peer,
+    /// A URL with http or https.
+    Url,
     /// Any text or whole number: what a channel that is not listed here gets.
     Text,
 }
@@ -131,7 +135,7 @@ mod tests {
 
     #[test]
     fn titles_begin_with_a_capital() {
-        let titles: Vec<_> = [&EMAIL, &SMS, &TELEGRAM, &VK].map(ChannelDescriptor::title).into();
-        assert_eq!(titles, ["E-mail", "SMS", "Telegram", "VK"]);
+        let titles: Vec<_> = CHANNELS.iter().map(|channel| channel.title()).collect();
+        assert_eq!(titles, ["E-mail", "SMS", "Telegram", "VK", "Webhook"]);
     }
 }

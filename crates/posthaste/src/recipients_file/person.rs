@@ -39,14 +39,16 @@ impl Field {
 }
 
 /// The addresses of one cell. Blanks separate addresses only where an address can't contain any: between chats, between
-/// peers, and in a cell in which every part is a mailbox.
+/// peers, between URLs, and in a cell in which every part is a mailbox. Nothing else separates URLs.
 fn addresses(rule: AddressRule, cell: &str) -> impl Iterator<Item = &str> {
     let blanks = match rule {
         AddressRule::Phone | AddressRule::Text => false,
-        AddressRule::Chat | AddressRule::Peer => true,
+        AddressRule::Chat | AddressRule::Peer | AddressRule::Url => true,
         AddressRule::Mailbox => cell.split_whitespace().all(|part| part.contains('@')),
     };
-    let separates = move |c: char| matches!(c, ';' | ',' | '\n') || (blanks && c.is_whitespace());
+    let marks = rule != AddressRule::Url;
+    let separates =
+        move |c: char| c == '\n' || (marks && matches!(c, ';' | ',')) || (blanks && c.is_whitespace());
     cell.split(separates).map(trim).filter(|part| !part.is_empty())
 }
 
@@ -67,6 +69,7 @@ fn comparable(channel: &str, address: &str) -> String {
     let text = match (channels::address_rule(channel), address.rsplit_once('@')) {
         (AddressRule::Mailbox, Some((local, domain))) => format!("{local}@{}", domain.to_lowercase()),
         (AddressRule::Phone, _) => address.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect(),
+        (AddressRule::Url, _) => address.to_owned(),
         _ => address.to_lowercase(),
     };
     format!("{channel}\0{text}")
@@ -194,7 +197,7 @@ impl Serialize for Addresses<'_> {
 
 #[cfg(test)]
 mod tests {
-    use posthaste_model::channels::{EMAIL, SMS, TELEGRAM, VK};
+    use posthaste_model::channels::{EMAIL, SMS, TELEGRAM, VK, WEBHOOK};
 
     use super::*;
 
@@ -234,6 +237,17 @@ mod tests {
     fn words_that_are_not_mailboxes_stay_one_address() {
         let person = Person::at("1".to_owned(), Field::Address(&EMAIL), "not an address");
         assert_eq!(person.contacts["email"].len(), 1);
+    }
+
+    #[test]
+    fn marks_within_a_url_do_not_end_it() {
+        let person = Person::at(
+            "1".to_owned(),
+            Field::Address(&WEBHOOK),
+            "https://a.example/x;y,z https://b.example/",
+        );
+        let expected = ["https://a.example/x;y,z", "https://b.example/"].map(Address::new);
+        assert_eq!(person.contacts["webhook"], expected);
     }
 
     #[test]

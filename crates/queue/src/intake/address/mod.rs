@@ -4,6 +4,7 @@
 mod chat;
 mod mailbox;
 mod phone;
+mod web;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -81,6 +82,8 @@ pub(crate) fn normalise(channel: &Channel, given: &Given<'_>, phones: &PhoneRule
         }
         (AddressRule::Chat, given) => chat::telegram(given),
         (AddressRule::Peer, given) => chat::peer(given),
+        (AddressRule::Url, Given::Text(text)) => web::url(text),
+        (AddressRule::Url, Given::Number(_)) => Err((FlawCode::WrongType, "a URL must be a string")),
         (AddressRule::Text, Given::Number(number)) => Ok(number.to_string()),
         (AddressRule::Text, Given::Text(text)) => plain(text),
     }?;
@@ -108,8 +111,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn normalised_addresses_do_not_change(text in "\\PC{0,40}|[+0-9() .-]{3,20}|[a-z.+-]{1,9}@[a-zа-я0-9-]{1,9}\\.[a-zа-я]{2,6}|@[a-zA-Z0-9_]{1,40}|-?[0-9]{1,20}") {
-            for channel in ["email", "sms", "telegram", "vk", "pager"] {
+        fn normalised_addresses_do_not_change(text in "\\PC{0,40}|[+0-9() .-]{3,20}|[a-z.+-]{1,9}@[a-zа-я0-9-]{1,9}\\.[a-zа-я]{2,6}|@[a-zA-Z0-9_]{1,40}|-?[0-9]{1,20}|https?://[a-zA-Zа-я0-9.:-]{1,20}(/[!-~]{0,20})?") {
+            for channel in ["email", "sms", "telegram", "vk", "webhook", "pager"] {
                 let channel: Channel = channel.parse().unwrap();
                 let region = phones("RU");
                 let given = Given::Text(Cow::Borrowed(&text));
@@ -123,7 +126,7 @@ mod tests {
 
         #[test]
         fn no_input_makes_an_address_panic(text in any::<String>(), number in any::<i64>()) {
-            for channel in ["email", "sms", "telegram", "vk", "pager"] {
+            for channel in ["email", "sms", "telegram", "vk", "webhook", "pager"] {
                 let channel: Channel = channel.parse().unwrap();
                 let region = phones("");
                 let _ = normalise(&channel, &Given::Text(Cow::Borrowed(&text)), &region);

@@ -91,7 +91,7 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
-    /// Demo: one message to many people over four channels, on a private server, into transports that discard it
+    /// Demo: one message to many people over all channels, on a private server, into transports that discard it
     Show {
         /// People
         #[arg(long, default_value_t = 10_000)]

@@ -1,16 +1,14 @@
-//! A demonstration of the engine: one message to many people over four channels, one courier process each, on a
+//! A demonstration of the engine: one message to many people over all channels, one courier process each, on a
 //! private server. The transports discard the messages: no provider is called.
 
 use std::time::{Duration, Instant};
 
-use posthaste_model::{Channel, Counters, OrderId, State};
+use posthaste_model::{CHANNELS, Channel, Counters, OrderId, State};
 use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_store::Store;
 
 use crate::courier::Process;
 use crate::orders::{connect, delivery, head};
-
-const CHANNELS: [&str; 4] = ["email", "sms", "telegram", "vk"];
 
 /// Creates the order, starts the couriers, and shows the history until it has ended.
 #[expect(clippy::print_stdout, reason = "its output is for people")]
@@ -25,7 +23,7 @@ pub(crate) async fn run(people: u32) -> anyhow::Result<()> {
     let mut writer = store.open_order(order)?;
     for index in 0..people {
         for channel in CHANNELS {
-            writer.push(&channel.parse()?, delivery(index)).await?;
+            writer.push(&channel.name.parse()?, delivery(index)).await?;
         }
     }
     let accepted = writer.finish([3; 12], &[]).await?;
@@ -43,9 +41,9 @@ pub(crate) async fn run(people: u32) -> anyhow::Result<()> {
     let mut couriers = Vec::new();
     let start = Instant::now();
     for channel in CHANNELS {
-        couriers.push(Process::start(&server.url(), &["--channel", channel])?);
+        couriers.push(Process::start(&server.url(), &["--channel", channel.name])?);
     }
-    println!("Four couriers, one process each, are working");
+    println!("{} couriers, one process each, are working", CHANNELS.len());
     loop {
         let (finished, counters) = history(&store, &order_id).await?;
         let line: Vec<String> = counters.iter().map(|(channel, counters)| told(channel, counters)).collect();

@@ -44,6 +44,8 @@ mod verp;
 
 use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process};
+use posthaste_courier::program::{self, CourierProgram};
+use posthaste_model::channels;
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
@@ -53,6 +55,18 @@ pub use transport::{EmailTransport, Open};
 /// The process of this channel.
 pub const PROCESS: Process =
     Process { name: "posthaste-courier-email", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+
+/// The program of this channel's courier.
+pub static COURIER: CourierProgram = CourierProgram {
+    channel: &channels::EMAIL,
+    process: PROCESS,
+    checks: "relays, TLS, credentials",
+    dev_settings: include_str!("dev.toml"),
+    arguments: <Args as clap::Args>::augment_args,
+    run: |matches| program::start(matches, run),
+    check: |process| Box::pin(check(Args { process, ..Args::default() })),
+    origins: |args| PROCESS.origins::<Settings>(args),
+};
 
 /// The courier's command line.
 #[derive(Debug, Clone, Default, clap::Args)]

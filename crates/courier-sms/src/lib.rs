@@ -37,6 +37,8 @@ mod twilio;
 
 use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process};
+use posthaste_courier::program::{self, CourierProgram};
+use posthaste_model::channels;
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
@@ -46,6 +48,18 @@ pub use transport::SmsTransport;
 /// The process of this channel.
 pub const PROCESS: Process =
     Process { name: "posthaste-courier-sms", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+
+/// The program of this channel's courier.
+pub static COURIER: CourierProgram = CourierProgram {
+    channel: &channels::SMS,
+    process: PROCESS,
+    checks: "account and credential",
+    dev_settings: include_str!("dev.toml"),
+    arguments: <Args as clap::Args>::augment_args,
+    run: |matches| program::start(matches, run),
+    check: |process| Box::pin(check(Args { process, ..Args::default() })),
+    origins: |args| PROCESS.origins::<Settings>(args),
+};
 
 /// The courier's command line. Tokens are not arguments, because all users of the machine could read them.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -43,6 +43,8 @@ mod updates;
 
 use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process};
+use posthaste_courier::program::{self, CourierProgram};
+use posthaste_model::channels;
 use posthaste_ops::config::Sources;
 use posthaste_ops::exit::ExitFailure;
 
@@ -52,6 +54,18 @@ pub use transport::TelegramTransport;
 /// The process of this channel.
 pub const PROCESS: Process =
     Process { name: "posthaste-courier-telegram", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+
+/// The program of this channel's courier.
+pub static COURIER: CourierProgram = CourierProgram {
+    channel: &channels::TELEGRAM,
+    process: PROCESS,
+    checks: "bots and their tokens",
+    dev_settings: include_str!("dev.toml"),
+    arguments: <Args as clap::Args>::augment_args,
+    run: |matches| program::start(matches, run),
+    check: |process| Box::pin(check(Args { process, ..Args::default() })),
+    origins: |args| PROCESS.origins::<Settings>(args),
+};
 
 /// Command-line arguments of the courier. Tokens are never arguments: every user of the machine could read them.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -17,6 +17,7 @@ fn of_two_bots() -> TelegramTransport {
     let tokens = [1, 2].map(|bot| format!("{bot}:CANARYcanaryCANARYcanaryCANARYcanar")).join(" ");
     let sources = || {
         Sources::new(process::DEFAULTS)
+            .elsewhere(posthaste_model::channels::sections())
             .defaults(settings::DEFAULTS)
             .secrets(settings::SECRETS)
             .environment([("POSTHASTE_TELEGRAM__TOKENS".into(), tokens.clone().into())])

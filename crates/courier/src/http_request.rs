@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use posthaste_model::Reason;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Url};
 use tokio::time::Instant;
 
 /// Maximum length of a response about one item: a message, an account.
@@ -57,7 +57,17 @@ pub enum InvalidEndpoint {
 /// # Errors
 /// [`InvalidEndpoint`].
 pub fn client(connect_within: Duration, proxy: &str) -> Result<Client, InvalidEndpoint> {
-    let builder = Client::builder()
+    let builder = builder(connect_within);
+    let builder = match proxy {
+        "" => builder,
+        proxy => builder.proxy(reqwest::Proxy::all(proxy).map_err(|_| InvalidEndpoint::Proxy)?),
+    };
+    builder.build().map_err(|_| InvalidEndpoint::Tls)
+}
+
+/// The client of [`client`] before it is built, without a proxy.
+pub fn builder(connect_within: Duration) -> ClientBuilder {
+    Client::builder()
         .connect_timeout(connect_within)
         // A retry or redirect that the history does not know would be a second message.
         .retry(reqwest::retry::never())
@@ -65,12 +75,7 @@ pub fn client(connect_within: Duration, proxy: &str) -> Result<Client, InvalidEn
         .no_proxy()
         .pool_idle_timeout(Duration::from_secs(50))
         .tcp_keepalive(Duration::from_secs(30))
-        .user_agent(concat!("posthaste/", env!("CARGO_PKG_VERSION")));
-    let builder = match proxy {
-        "" => builder,
-        proxy => builder.proxy(reqwest::Proxy::all(proxy).map_err(|_| InvalidEndpoint::Proxy)?),
-    };
-    builder.build().map_err(|_| InvalidEndpoint::Tls)
+        .user_agent(concat!("posthaste/", env!("CARGO_PKG_VERSION")))
 }
 
 /// Parses the address of a provider: https, or http on this machine; no user, query or fragment. Strips a slash at
@@ -129,8 +134,10 @@ pub async fn exchange(request: RequestBuilder, most: usize, deadline: Instant) -
     }
 }
 
-/// Parses Retry-After. The header is untrusted: every number is clamped before it reaches the clock.
-fn wait_of(header: &str) -> Option<Duration> {
+/// Parses Retry-After, if it is a number of seconds. The header is untrusted: every number is clamped before it reaches the
+/// clock.
+#[must_use]
+pub fn wait_of(header: &str) -> Option<Duration> {
     let digits = header.trim();
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

@@ -16,6 +16,7 @@ pub mod pace;
 mod panic_guard;
 pub mod probe;
 pub mod process;
+pub mod program;
 pub mod rate_limiter;
 mod ready;
 pub mod rejected_callbacks;
@@ -39,6 +40,7 @@ pub use feedback::{
 };
 pub use metrics::alarm;
 pub use probe::{Point, Probe};
+pub use program::CourierProgram;
 pub use run::{Courier, RunError};
 pub use settings::Settings;
 pub use start_error::TransportStartError;

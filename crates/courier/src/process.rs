@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
-use posthaste_model::{Channel, Clock, CourierId, SystemClock};
+use posthaste_model::{Channel, Clock, CourierId, SystemClock, channels};
 use posthaste_ops::admin::{self, AdminPort, AdminState};
 use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origin, Origins, Sources};
 use posthaste_ops::exit::{self, Exit, ExitFailure};
@@ -187,6 +187,7 @@ impl Process {
         let mut sources = Sources::new(config::SECTIONS)
             .defaults(DEFAULTS)
             .defaults(self.defaults)
+            .elsewhere(channels::sections())
             .secrets(SECRETS)
             .secrets(self.secrets)
             .reserved(&["POSTHASTE_CONFIG"])

@@ -1,6 +1,7 @@
 //! The domain model: orders, deliveries, parcels, outcomes. Pure, without I/O; [`clock`] is the only place in the whole program
 //! that reads the wall clock.
 
+pub mod channels;
 pub mod clock;
 pub mod content;
 pub mod ids;
@@ -11,6 +12,7 @@ pub mod segments;
 pub mod state;
 pub mod transition;
 
+pub use channels::{AddressRule, CHANNELS, ChannelDescriptor};
 pub use clock::{Clock, SystemClock, UnixMs};
 pub use content::Content;
 pub use ids::{Channel, CourierId, InvalidId, OrderId, ParcelId, SenderId};

@@ -11,7 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   posthaste dev                              run everything on this computer
   posthaste send --to people.csv --text \"Hello\" --watch
-  posthaste order recipients ORDER --failed  who did not get it, and why
+  posthaste order deliveries ORDER --failed  who did not get it, and why
   posthaste order retry ORDER --watch        send again, to those only
   posthaste doctor                           find problems and how to fix them
 ";

@@ -2,6 +2,7 @@
 //! processes themselves.
 
 mod args;
+mod channels;
 mod client;
 mod command;
 mod context;
@@ -35,17 +36,9 @@ pub fn main() -> ExitCode {
     let context = Context::new(&cli.global);
     match cli.command {
         Command::Queue(args) => process("posthaste queue", || posthaste_queue::run(*args)),
-        Command::Courier(command::courier::Command::Email(args)) => {
-            process("posthaste courier email", || posthaste_courier_email::run(*args))
-        }
-        Command::Courier(command::courier::Command::Sms(args)) => {
-            process("posthaste courier sms", || posthaste_courier_sms::run(*args))
-        }
-        Command::Courier(command::courier::Command::Telegram(args)) => {
-            process("posthaste courier telegram", || posthaste_courier_telegram::run(*args))
-        }
-        Command::Courier(command::courier::Command::Vk(args)) => {
-            process("posthaste courier vk", || posthaste_courier_vk::run(*args))
+        Command::Courier(command::courier::Command::Run(program, args)) => {
+            let name = format!("posthaste courier {}", program.channel.name);
+            process(&name, || (program.run)(&args))
         }
         Command::Sandbox(args) => process("posthaste sandbox", || sandbox::run(*args)),
         Command::AsChild(args) => end(dev::as_child(&args)),

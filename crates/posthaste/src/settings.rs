@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use posthaste_model::channels;
 use posthaste_ops::config::{HumanDuration, Loaded, Sources};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -123,6 +124,7 @@ fn sources(flags: &Flags, variables: &[(OsString, OsString)], files: &[PathBuf])
     let token_file = flags.token_file.as_ref().map(|path| path.display());
     let sources = files.iter().fold(Sources::new(DEFAULTS), |sources, file| sources.file(file));
     sources
+        .elsewhere(channels::sections())
         .secrets(&["client.token"])
         .environment(variables.iter().cloned())
         .flag("--server", "client.server", flags.server.as_ref())

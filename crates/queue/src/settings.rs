@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use posthaste_model::channels;
 use posthaste_ops::address::ListenAddress;
 use posthaste_ops::config::{ByteSize, ConfigError, HumanDuration, Loaded, SECTIONS, Sources};
 use posthaste_ops::{admin, shutdown, telemetry};
@@ -156,6 +157,7 @@ impl Args {
     ) -> Result<Loaded<Settings>, ConfigError> {
         let mut sources = Sources::new(DEFAULTS)
             .defaults(SECTIONS)
+            .elsewhere(channels::sections())
             .secrets(SECRETS)
             .reserved(&["POSTHASTE_CONFIG"])
             .environment(environment)

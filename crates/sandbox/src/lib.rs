@@ -2,9 +2,9 @@
 //!
 //! Nothing that arrives here is sent on. An SMTP server (plain, STARTTLS, TLS; AUTH) accepts every message, or does
 //! what a fault or a [magic address](MAGIC_NAMES) asks for: refuses at any stage, greylists, throttles, hangs,
-//! resets, drops, is slow. Beside it are [`telegram`], [`vk`], [`twilio`] and a generic SMS [`gateway`], over HTTP,
-//! with faults and magic recipients of their own. Every attempt is recorded in memory (bounded) and, on request, in a
-//! file; the outbox shows them all.
+//! resets, drops, is slow. Beside it are [`telegram`], [`vk`], [`twilio`], a generic SMS [`gateway`] and a receiver of
+//! [`webhook`]s, over HTTP, with faults and magic recipients of their own. Every attempt is recorded in memory (bounded)
+//! and, on request, in a file; the outbox shows them all.
 //!
 //! ```
 //! use posthaste_sandbox::{Action, AttemptStage, Fault, RefusalAnswer, Sandbox, Settings};
@@ -36,6 +36,7 @@ pub mod telegram;
 mod tls;
 pub mod twilio;
 pub mod vk;
+pub mod webhook;
 
 pub use config_show::Setting;
 pub use faults::{

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use posthaste_model::channels;
 use toml::Table;
 
 use crate::run::Args;
@@ -15,7 +16,7 @@ use crate::settings::{DEFAULTS, Settings};
 const SECTION: &str = "sandbox";
 /// Prefix of our environment variables.
 const PREFIX: &str = "POSTHASTE_SANDBOX__";
-/// Sections of the other processes.
+/// Sections of the other processes, beside the couriers' own.
 const ELSEWHERE: &[&str] = &[
     "redis",
     "admin",
@@ -29,16 +30,6 @@ const ELSEWHERE: &[&str] = &[
     "rate",
     "keys",
     "courier",
-    "smtp",
-    "email",
-    "dkim",
-    "bounces",
-    "unsubscribe",
-    "telegram",
-    "sms",
-    "twilio",
-    "gateway",
-    "vk",
     "client",
 ];
 
@@ -107,7 +98,9 @@ fn read(path: &Path) -> Result<Table, SettingsError> {
     let file = text
         .parse::<Table>()
         .map_err(|source| SettingsError::Malformed { path: path.to_owned(), source: Box::new(source) })?;
-    let known = |section: &str| section == SECTION || ELSEWHERE.contains(&section);
+    let known = |section: &str| {
+        section == SECTION || ELSEWHERE.contains(&section) || channels::sections().any(|own| own == section)
+    };
     match file.keys().find(|section| !known(section)) {
         Some(section) => {
             Err(SettingsError::UnknownSection { path: path.to_owned(), section: section.clone() })
@@ -151,6 +144,7 @@ fn flags(args: &Args) -> Table {
     flag("vk__listen", args.vk.map(|address| address.to_string()));
     flag("twilio__listen", args.twilio.map(|address| address.to_string()));
     flag("gateway__listen", args.gateway.map(|address| address.to_string()));
+    flag("webhook__listen", args.webhook.map(|address| address.to_string()));
     flag("record__file", args.record.as_ref().map(|path| path.to_string_lossy().into_owned()));
     all
 }

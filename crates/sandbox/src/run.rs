@@ -42,6 +42,9 @@ pub struct Args {
     /// Listen address of the fake generic SMS gateway
     #[arg(long, value_name = "ADDRESS")]
     pub gateway: Option<SocketAddr>,
+    /// Listen address of the fake receiver of webhooks
+    #[arg(long, value_name = "ADDRESS")]
+    pub webhook: Option<SocketAddr>,
     /// Write every attempt with all its bytes to this file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -49,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
     /// Write this file once everything is listening: {"smtp":"…","smtps":"…","http":"…","telegram":"…",
-    /// "vk":"…","twilio":"…","gateway":"…","certificate":"…"}
+    /// "vk":"…","twilio":"…","gateway":"…","webhook":"…","certificate":"…"}
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 }
@@ -111,6 +114,7 @@ pub async fn run(args: Args) -> Result<(), SandboxRunError> {
         sandbox.vk().address(),
         sandbox.twilio().address(),
         sandbox.gateway().address(),
+        sandbox.webhook().address(),
     ];
     if places.iter().any(|place| !place.ip().is_loopback()) {
         tracing::warn!("the sandbox is listening beyond this computer; anyone who can reach it can use it");
@@ -120,9 +124,9 @@ pub async fn run(args: Args) -> Result<(), SandboxRunError> {
         write.map_err(|source| SandboxRunError::ReadyFile { path: path.clone(), source })?;
     }
     let [smtp, smtps, ..] = places;
-    let [http, telegram, vk, twilio, gateway] =
-        [2, 3, 4, 5, 6].map(|at: usize| format!("http://{}", places[at]));
-    tracing::info!(%smtp, %smtps, %http, %telegram, %vk, %twilio, %gateway, "sandbox open");
+    let [http, telegram, vk, twilio, gateway, webhook] =
+        [2, 3, 4, 5, 6, 7].map(|at: usize| format!("http://{}", places[at]));
+    tracing::info!(%smtp, %smtps, %http, %telegram, %vk, %twilio, %gateway, %webhook, "sandbox open");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -151,6 +155,7 @@ struct Ready<'a> {
     vk: String,
     twilio: String,
     gateway: String,
+    webhook: String,
     certificate: &'a str,
 }
 
@@ -164,6 +169,7 @@ fn write_ready(path: &Path, sandbox: &Sandbox) -> io::Result<()> {
         vk: sandbox.vk().url(),
         twilio: sandbox.twilio().url(),
         gateway: sandbox.gateway().url(),
+        webhook: sandbox.webhook().url(),
         certificate: sandbox.certificate_pem(),
     };
     let text = serde_json::to_vec(&ready)?;

@@ -16,7 +16,7 @@ use crate::faults::{Fault, FaultView, Faults, InvalidFault};
 use crate::outbox::{self, Doors, Outbox, Providers};
 use crate::record::{Attempt, Record, RecordCounts};
 use crate::settings::Settings;
-use crate::{fake_provider, gateway, smtp, telegram, tls, twilio, vk};
+use crate::{fake_provider, gateway, smtp, telegram, tls, twilio, vk, webhook};
 
 /// How long [`Sandbox::stop`] waits for connections to end; they are cut at once, so this only matters on a stuck
 /// system.
@@ -32,6 +32,7 @@ pub struct Sandbox {
     vk: vk::VkServer,
     twilio: twilio::TwilioServer,
     gateway: gateway::GatewayServer,
+    webhook: webhook::WebhookServer,
     authority: Arc<str>,
     record: Arc<Record>,
     faults: Arc<Faults>,
@@ -74,8 +75,18 @@ impl Sandbox {
     /// # Errors
     /// An address is in use, the record file cannot be opened, or a setting is invalid.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { smtp, telegram, vk, twilio, gateway, outbox: web_settings, record, magic, faults } =
-            settings;
+        let Settings {
+            smtp,
+            telegram,
+            vk,
+            twilio,
+            gateway,
+            webhook,
+            outbox: web_settings,
+            record,
+            magic,
+            faults,
+        } = settings;
         let tls = tls::make(&smtp.host).map_err(|error| StartError::Certificate(error.into()))?;
         let faults = Arc::new(Faults::new(magic, faults)?);
         let record =
@@ -88,7 +99,8 @@ impl Sandbox {
         let vk = vk::VkServer::start_with(vk, Some(Arc::clone(&record)))?;
         let twilio = twilio::TwilioServer::start_with(twilio, Some(Arc::clone(&record)))?;
         let gateway = gateway::GatewayServer::start_with(gateway, Some(Arc::clone(&record)))?;
-        let providers = Providers::new(&telegram, &vk, &twilio, &gateway);
+        let webhook = webhook::WebhookServer::start_with(webhook, Some(Arc::clone(&record)))?;
+        let providers = Providers::new(&telegram, &vk, &twilio, &gateway, &webhook);
         let authority: Arc<str> = tls.authority.into();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let this = Self {
@@ -99,6 +111,7 @@ impl Sandbox {
             vk,
             twilio,
             gateway,
+            webhook,
             authority: Arc::clone(&authority),
             record: Arc::clone(&record),
             faults: Arc::clone(&faults),
@@ -174,6 +187,12 @@ impl Sandbox {
     #[must_use]
     pub fn gateway(&self) -> &gateway::GatewayServer {
         &self.gateway
+    }
+
+    /// The fake receiver of webhooks.
+    #[must_use]
+    pub fn webhook(&self) -> &webhook::WebhookServer {
+        &self.webhook
     }
 
     /// The certificate (PEM) of the authority that signed the server's certificate: what a client must trust.
@@ -252,6 +271,7 @@ impl Sandbox {
         self.vk.close();
         self.twilio.close();
         self.gateway.close();
+        self.webhook.close();
         self.tasks.close();
         let _ = tokio::time::timeout(STOP_TIME, self.tasks.wait()).await;
     }

@@ -29,6 +29,8 @@ pub struct Settings {
     pub twilio: crate::twilio::Settings,
     /// The fake generic SMS gateway.
     pub gateway: crate::gateway::Settings,
+    /// The fake receiver of webhooks.
+    pub webhook: crate::webhook::Settings,
     /// The HTTP port with the outbox, and what is kept in memory.
     pub outbox: OutboxSettings,
     /// The record file.

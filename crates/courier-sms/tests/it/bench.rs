@@ -40,6 +40,7 @@ pub(crate) fn try_transport(
     let sources = || {
         let name = |key: &str| format!("POSTHASTE_{}", key.replace('.', "__").to_ascii_uppercase());
         let sources = Sources::new(process::DEFAULTS)
+            .elsewhere(posthaste_model::channels::sections())
             .defaults(settings::DEFAULTS)
             .secrets(settings::SECRETS)
             .environment(changes.iter().map(|(key, value)| (name(key).into(), (*value).into())));

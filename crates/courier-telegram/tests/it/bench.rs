@@ -37,6 +37,7 @@ pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<TelegramTranspor
     let sources = || {
         let name = |name: &str| format!("POSTHASTE_TELEGRAM__{}", name.to_ascii_uppercase());
         Sources::new(process::DEFAULTS)
+            .elsewhere(posthaste_model::channels::sections())
             .defaults(settings::DEFAULTS)
             .secrets(settings::SECRETS)
             .environment(changes.iter().map(|(key, value)| (name(key).into(), (*value).into())))

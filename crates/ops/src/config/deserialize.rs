@@ -117,7 +117,7 @@ pub(super) struct Reader<'a> {
     /// The keys of the table that contains the value, for the message about an unknown key.
     siblings: &'static [&'static str],
     /// Keys of this table that are ignored if its type does not know them.
-    elsewhere: &'static [&'static str],
+    elsewhere: &'a [&'static str],
     /// Whether a value came as text, whatever the type of its setting.
     is_text: &'a dyn Fn(Tag) -> bool,
 }
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
     /// Reads a whole table of settings; `elsewhere` are the sections that may belong to another process.
     pub(super) fn new(
         value: &'a Value,
-        elsewhere: &'static [&'static str],
+        elsewhere: &'a [&'static str],
         is_text: &'a dyn Fn(Tag) -> bool,
     ) -> Self {
         Self { value, siblings: &[], elsewhere, is_text }

@@ -63,8 +63,9 @@ pub use self::origin::{Origin, Origins, SettingEntry};
 /// [`admin::Settings`](crate::admin::Settings) and [`shutdown::Settings`](crate::shutdown::Settings).
 pub const SECTIONS: &str = include_str!("sections.toml");
 
-/// The sections of all processes. Several of them may share a settings file and an environment: a process ignores the
-/// sections in this list that it does not have, and the process that has them checks their contents.
+/// The sections of all processes but the couriers' own ([`Sources::elsewhere`]). Several processes may share a settings file
+/// and an environment: a process ignores the sections in this list that it does not have, and the process that has them
+/// checks their contents.
 const ELSEWHERE: &[&str] = &[
     "redis",
     "admin",
@@ -78,16 +79,6 @@ const ELSEWHERE: &[&str] = &[
     "rate",
     "keys",
     "courier",
-    "smtp",
-    "email",
-    "dkim",
-    "bounces",
-    "unsubscribe",
-    "telegram",
-    "sms",
-    "twilio",
-    "gateway",
-    "vk",
     "sandbox",
     "client",
 ];
@@ -101,6 +92,7 @@ pub struct Sources {
     flags: Vec<(String, String, String)>,
     secrets: Vec<&'static str>,
     reserved: Vec<&'static str>,
+    elsewhere: Vec<&'static str>,
 }
 
 /// The settings in effect, and their origins.
@@ -123,12 +115,20 @@ impl Sources {
             flags: Vec::new(),
             secrets: Vec::new(),
             reserved: Vec::new(),
+            elsewhere: ELSEWHERE.to_vec(),
         }
     }
 
     /// Adds the defaults of another part; if a key is given twice, the later value wins.
     pub fn defaults(mut self, text: &'static str) -> Self {
         self.defaults.push(text);
+        self
+    }
+
+    /// Names sections of other processes, which may share the files and the environment: they are ignored, unless this
+    /// process has them.
+    pub fn elsewhere(mut self, sections: impl IntoIterator<Item = &'static str>) -> Self {
+        self.elsewhere.extend(sections);
         self
     }
 
@@ -172,7 +172,7 @@ impl Sources {
     /// # Errors
     /// The first problem found. Do not open or bind anything after an error.
     pub fn load<T: DeserializeOwned>(self) -> Result<Loaded<T>, ConfigError> {
-        let secrets = self.secrets.clone();
+        let (secrets, elsewhere) = (self.secrets.clone(), self.elsewhere.clone());
         let mut groups = self.groups()?;
         layer::read_secrets(&mut groups, &secrets)?;
         let defaults = groups.iter().flatten().filter(|layer| matches!(layer.origin, Origin::Defaults));
@@ -182,7 +182,7 @@ impl Sources {
             return Err(ConfigError::Setting { key, what: "must be longer than 0".to_owned(), origin });
         }
         let is_text = |tag| merged.is_text(tag);
-        let settings = T::deserialize(Reader::new(&merged.root, ELSEWHERE, &is_text))
+        let settings = T::deserialize(Reader::new(&merged.root, &elsewhere, &is_text))
             .map_err(|problem| explain(problem, &merged, &secrets))?;
         let origins = Origins { entries: merged.entries(&secrets) };
         Ok(Loaded { settings, origins })

@@ -63,7 +63,7 @@ pub(crate) enum Mode {
 
 /// The sample's sources, without file, variables or flags.
 pub(crate) fn sources() -> Sources {
-    Sources::new(DEFAULTS).secrets(&["redis.password"])
+    Sources::new(DEFAULTS).elsewhere(["smtp", "dkim"]).secrets(&["redis.password"])
 }
 
 /// Variables as the environment would give them.

@@ -2,12 +2,15 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use posthaste_courier::process::{self, Process};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+use posthaste_courier::{CourierProgram, process};
 use posthaste_ops::config::{ConfigError, Origins, SettingEntry};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use crate::channels::COURIERS;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::{Column, Format, Reader};
@@ -16,28 +19,43 @@ use crate::settings;
 const EXAMPLES: &str = "\
 Examples:
   posthaste config example email > email.toml     every setting with its default, explained
-  posthaste config check email --config email.toml     the same for sms, telegram, vk, queue and sandbox
+  posthaste config check email --config email.toml     the same for other couriers, queue and sandbox
   posthaste config show queue --origin            effective settings, and where each comes from
   posthaste config show client                    the command line's own settings
 ";
 
 /// A program with settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Part {
     /// The command line.
     Client,
     /// The queue.
     Queue,
-    /// The e-mail courier.
-    Email,
-    /// The SMS courier.
-    Sms,
-    /// The Telegram courier.
-    Telegram,
-    /// The VK courier.
-    Vk,
+    /// The courier of a channel.
+    Courier(&'static CourierProgram),
     /// The sandbox.
     Sandbox,
+}
+
+impl ValueEnum for Part {
+    fn value_variants<'a>() -> &'a [Self] {
+        static PARTS: LazyLock<Vec<Part>> = LazyLock::new(|| {
+            let couriers = COURIERS.iter().map(|program| Part::Courier(program));
+            [Part::Client, Part::Queue].into_iter().chain(couriers).chain([Part::Sandbox]).collect()
+        });
+        &PARTS
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Client => PossibleValue::new("client").help("The command line"),
+            Self::Queue => PossibleValue::new("queue").help("The queue"),
+            Self::Courier(CourierProgram { channel, .. }) => {
+                PossibleValue::new(channel.name).help(format!("The {} courier", channel.noun))
+            }
+            Self::Sandbox => PossibleValue::new("sandbox").help("The sandbox"),
+        })
+    }
 }
 
 /// The commands about settings.
@@ -121,14 +139,8 @@ fn load(what: &What, context: &Context) -> Result<Vec<Row>> {
     let origins = match what.part {
         Part::Client => context.settings()?.origins,
         Part::Queue => queue(config)?,
-        Part::Email => {
-            courier::<posthaste_courier_email::Settings>(posthaste_courier_email::PROCESS, config)?
-        }
-        Part::Sms => courier::<posthaste_courier_sms::Settings>(posthaste_courier_sms::PROCESS, config)?,
-        Part::Telegram => {
-            courier::<posthaste_courier_telegram::Settings>(posthaste_courier_telegram::PROCESS, config)?
-        }
-        Part::Vk => courier::<posthaste_courier_vk::Settings>(posthaste_courier_vk::PROCESS, config)?,
+        // All sections of the courier, so that a wrong key or unit is reported as its process would report it.
+        Part::Courier(program) => (program.origins)(&process::Args { config, ..process::Args::default() })?,
         Part::Sandbox => {
             let row = |setting: posthaste_sandbox::Setting| Row {
                 key: setting.key,
@@ -158,20 +170,13 @@ fn queue(config: Option<PathBuf>) -> Result<Origins, ConfigError> {
     Ok(args.load(std::env::vars_os())?.origins)
 }
 
-/// Loads all sections of a courier, so that a wrong key or unit is reported as its process would report it.
-fn courier<S: DeserializeOwned>(of: Process, config: Option<PathBuf>) -> Result<Origins, ConfigError> {
-    of.origins::<S>(&process::Args { config, ..process::Args::default() })
-}
-
 fn example(part: Part) -> String {
-    let courier = |own| [own, process::DEFAULTS, posthaste_ops::config::SECTIONS].join("\n");
     match part {
         Part::Client => settings::DEFAULTS.to_owned(),
         Part::Queue => [posthaste_queue::settings::DEFAULTS, posthaste_ops::config::SECTIONS].join("\n"),
-        Part::Email => courier(posthaste_courier_email::settings::DEFAULTS),
-        Part::Sms => courier(posthaste_courier_sms::settings::DEFAULTS),
-        Part::Telegram => courier(posthaste_courier_telegram::settings::DEFAULTS),
-        Part::Vk => courier(posthaste_courier_vk::settings::DEFAULTS),
+        Part::Courier(program) => {
+            [program.process.defaults, process::DEFAULTS, posthaste_ops::config::SECTIONS].join("\n")
+        }
         Part::Sandbox => posthaste_sandbox::DEFAULTS.to_owned(),
     }
 }

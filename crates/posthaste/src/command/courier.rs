@@ -1,24 +1,56 @@
 //! `posthaste courier`: lists couriers, and runs the courier of a channel as a process.
 
+use clap::ArgMatches;
 use posthaste_client::{ApiResponse, CourierStatus};
+use posthaste_courier::CourierProgram;
 
+use crate::channels::COURIERS;
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader, tell_missing};
 
-/// The commands about couriers.
-#[derive(Debug, clap::Subcommand)]
+/// The commands about couriers: `list`, and one for each channel.
+#[derive(Debug)]
 pub(crate) enum Command {
     /// List the channels and whether each has a running courier.
     List,
-    /// Run the e-mail courier until it is stopped.
-    Email(Box<posthaste_courier_email::Args>),
-    /// Run the SMS courier until it is stopped.
-    Sms(Box<posthaste_courier_sms::Args>),
-    /// Run the Telegram courier until it is stopped.
-    Telegram(Box<posthaste_courier_telegram::Args>),
-    /// Run the VK courier until it is stopped.
-    Vk(Box<posthaste_courier_vk::Args>),
+    /// Run the courier of a channel with these arguments until it is stopped.
+    Run(&'static CourierProgram, Box<ArgMatches>),
+}
+
+impl clap::FromArgMatches for Command {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let run = matches.subcommand().and_then(|(name, own)| {
+            let program = COURIERS.iter().find(|program| program.channel.name == name)?;
+            Some(Self::Run(program, Box::new(own.clone())))
+        });
+        Ok(run.unwrap_or(Self::List))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Subcommand for Command {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        let list =
+            clap::Command::new("list").about("List the channels and whether each has a running courier");
+        COURIERS.iter().fold(command.subcommand(list), |command, program| {
+            let about = format!("Run the {} courier until it is stopped", program.channel.noun);
+            let run = (program.arguments)(clap::Command::new(program.channel.name));
+            command.subcommand(run.about(about).long_about(None))
+        })
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        name == "list" || COURIERS.iter().any(|program| program.channel.name == name)
+    }
 }
 
 /// Lists couriers.

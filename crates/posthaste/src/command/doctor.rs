@@ -1,5 +1,6 @@
 //! `posthaste doctor`: finds problems and explains how to fix them.
 
+mod courier_settings;
 mod findings;
 mod keys;
 mod store;
@@ -39,19 +40,8 @@ pub(crate) struct Args {
     /// Also check the Redis server at this address. Nothing is written to it.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// Also check the e-mail courier's settings: relays, TLS, credentials. Without FILE, its environment variables are used.
-    /// Sends nothing.
-    #[arg(long, value_name = "FILE")]
-    email: Option<Option<PathBuf>>,
-    /// Also check the SMS courier's settings in the same way: account and credential. Sends nothing.
-    #[arg(long, value_name = "FILE")]
-    sms: Option<Option<PathBuf>>,
-    /// Also check the Telegram courier's settings in the same way: bots and their tokens. Sends nothing.
-    #[arg(long, value_name = "FILE")]
-    telegram: Option<Option<PathBuf>>,
-    /// Also check the VK courier's settings in the same way: token and its permissions. Sends nothing.
-    #[arg(long, value_name = "FILE")]
-    vk: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    couriers: courier_settings::CourierSettings,
 }
 
 /// Runs all checks.
@@ -69,7 +59,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if let Some(config) = &args.config {
         store::sms_limits(config, &mut findings);
     }
-    channels(&args, &mut findings).await;
+    couriers(&args.couriers, &mut findings).await;
     for_dev(&mut findings);
     let findings = findings.into_list();
     print(&findings, context)?;
@@ -177,31 +167,18 @@ async fn queue(client: &Client, findings: &mut Findings) {
 }
 
 /// Checks whether couriers with these settings can work.
-async fn channels(args: &Args, findings: &mut Findings) {
-    // Without a file, the check uses what the courier would start with: its environment, which may name a file.
-    let process = |config: &Option<PathBuf>| posthaste_courier::process::Args {
-        config: config.clone().or_else(|| std::env::var_os("POSTHASTE_CONFIG").map(PathBuf::from)),
-        ..posthaste_courier::process::Args::default()
-    };
-    if let Some(config) = &args.email {
-        let args = posthaste_courier_email::Args { process: process(config), ..Default::default() };
-        channel("email", posthaste_courier_email::check(args).await, findings);
-    }
-    if let Some(config) = &args.sms {
-        let args = posthaste_courier_sms::Args { process: process(config), ..Default::default() };
-        channel("sms", posthaste_courier_sms::check(args).await, findings);
-    }
-    if let Some(config) = &args.telegram {
-        let args = posthaste_courier_telegram::Args { process: process(config), ..Default::default() };
-        channel("telegram", posthaste_courier_telegram::check(args).await, findings);
-    }
-    if let Some(config) = &args.vk {
-        let args = posthaste_courier_vk::Args { process: process(config), ..Default::default() };
-        channel("vk", posthaste_courier_vk::check(args).await, findings);
+async fn couriers(named: &courier_settings::CourierSettings, findings: &mut Findings) {
+    for (program, config) in named.iter() {
+        // Without a file, the check uses what the courier would start with: its environment, which may name a file.
+        let args = posthaste_courier::process::Args {
+            config: config.clone().or_else(|| std::env::var_os("POSTHASTE_CONFIG").map(PathBuf::from)),
+            ..posthaste_courier::process::Args::default()
+        };
+        courier(program.channel.name, (program.check)(args).await, findings);
     }
 }
 
-fn channel(
+fn courier(
     name: &str,
     checked: std::result::Result<Checked, posthaste_ops::exit::ExitFailure>,
     findings: &mut Findings,
@@ -242,7 +219,7 @@ fn for_dev(findings: &mut Findings) {
             );
         }
     }
-    for (what, flag, port) in dev::usual_ports() {
+    for dev::UsualPort { what, flag, port } in dev::usual_ports() {
         match dev::is_free(port) {
             true => findings.say(Verdict::Good, "for dev", format!("port {port} ({what}) is free")),
             false => findings.note(

@@ -16,9 +16,10 @@ use super::order::watch;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
-use crate::recipients_file::{self, Field, OnInvalid, Options, People, Person, Source, Upload, Uploaded};
+use crate::recipients_file::{self, OnInvalid, Options, People, Source, Upload, Uploaded};
 use crate::terminal::plain;
 
+mod given;
 mod summary;
 
 const EXAMPLES: &str = "\
@@ -41,18 +42,8 @@ pub(crate) struct Args {
     /// stray quotes are reported with their line, and nothing is sent.
     #[arg(long, value_name = "FILE", help_heading = "Recipients")]
     to: Option<Source>,
-    /// An e-mail address. May be repeated, like the next three options.
-    #[arg(long, value_name = "ADDRESS", help_heading = "Recipients")]
-    email: Vec<String>,
-    /// A phone number.
-    #[arg(long, value_name = "NUMBER", help_heading = "Recipients")]
-    sms: Vec<String>,
-    /// A Telegram chat id or @name.
-    #[arg(long, value_name = "CHAT", help_heading = "Recipients", allow_hyphen_values = true)]
-    telegram: Vec<String>,
-    /// A VK peer id.
-    #[arg(long, value_name = "PEER", help_heading = "Recipients", allow_hyphen_values = true)]
-    vk: Vec<String>,
+    #[command(flatten)]
+    given: given::Addresses,
     /// What a column of the file contains: "Write to=email", "3=name", "Old phone=ignore". May be repeated.
     #[arg(long, value_name = "COLUMN=FIELD", help_heading = "Recipients")]
     map: Vec<recipients_file::Map>,
@@ -71,8 +62,7 @@ pub(crate) struct Args {
     /// Treat rows with the same id as one recipient even if their addresses differ: the first row is used.
     #[arg(long, help_heading = "Recipients")]
     merge_ids: bool,
-    /// Use only this channel: email, sms, telegram or vk. May be repeated.
-    #[arg(long, value_name = "CHANNEL", help_heading = "Recipients")]
+    #[arg(long, value_name = "CHANNEL", help_heading = "Recipients", help = given::channel_help())]
     channel: Vec<Channel>,
 
     /// The text of the message.
@@ -128,7 +118,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     }
     let (client, settings) = context.client()?;
     let order = order(&args, &settings.sender)?;
-    let given = given(&args);
+    let given = args.given.people();
     let people = match &args.to {
         Some(source) => {
             let options =
@@ -298,20 +288,6 @@ fn read_text(source: &Source) -> Result<String> {
         Failure::usage(format!("{what} is not UTF-8")).remedy("Save it as UTF-8 and try again.")
     })?;
     Ok(text.trim_start_matches('\u{feff}').to_owned())
-}
-
-/// Recipients given on the command line, one per address.
-fn given(args: &Args) -> Vec<Person> {
-    let lists = [
-        (Field::Email, &args.email),
-        (Field::Sms, &args.sms),
-        (Field::Telegram, &args.telegram),
-        (Field::Vk, &args.vk),
-    ];
-    let all = lists.into_iter().flat_map(|(field, list)| list.iter().map(move |address| (field, address)));
-    all.enumerate()
-        .map(|(at, (field, address))| Person::at(format!("given-{}", at + 1), field, address))
-        .collect()
 }
 
 fn delimiter(text: &str) -> Result<u8, String> {

@@ -32,7 +32,6 @@ pub(crate) struct Args {
     /// Port of the outbox; 0 means any free port.
     #[arg(long, value_name = "PORT", default_value_t = ports::OUTBOX)]
     pub(super) outbox_port: u16,
-    /// Port of the SMTP server that receives e-mail; 0 means any free port.
-    #[arg(long, value_name = "PORT", default_value_t = ports::SMTP)]
-    pub(super) smtp_port: u16,
+    #[command(flatten)]
+    pub(super) provider_ports: ports::ProviderPorts,
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use console::style;
 
 use super::dev_dir::DevDir;
-use super::ports::Ports;
+use super::ports::{CourierPorts, Ports};
 use crate::failure::Result;
 
 /// Prints the addresses, commands to try, and how to stop.
@@ -27,23 +27,33 @@ fn text(place: &DevDir, ports: &Ports, given_server: bool, myself: &str) -> Stri
     let kept = if place.is_kept { "kept" } else { "deleted on exit; use --data DIR to keep it" };
     let server = if given_server { "the server you named" } else { "private, on a socket in the folder" };
     let line = |title: &str, text: String| format!("  {} {text}\n", bold(&format!("{title:<8}")));
+    // Two in a line.
+    let lines = |title: &str, parts: &[String]| -> String {
+        let titles = std::iter::once(title).chain(std::iter::repeat(""));
+        titles.zip(parts.chunks(2)).map(|(title, parts)| line(title, parts.join("   "))).collect()
+    };
+    let each = |text: fn(&CourierPorts) -> String| ports.couriers.iter().map(text).collect::<Vec<_>>();
+    let providers = each(|ports| format!("{} {}", ports.program.channel.noun, ports.provider));
+    let options = each(|ports| {
+        let channel = ports.program.channel;
+        format!("--{} {}", channel.name, ports.with_provider(channel.example))
+    });
+    let failing = each(|ports| {
+        let channel = ports.program.channel;
+        format!("{} {}", channel.noun, ports.with_provider(channel.failing))
+    });
     [
         format!("\n  {}   dev mode: nothing leaves this computer\n\n", bold(&format!("posthaste {version}"))),
         line("API", format!("http://{}/v1   key in {}", ports.api, place.key().display())),
         line("Outbox", format!("http://{}   all \"sent\" messages", ports.outbox)),
-        line("Sandbox", format!("e-mail {}   SMS http://{}", ports.smtp, ports.twilio)),
-        line("", format!("Telegram http://{}   VK http://{}", ports.telegram, ports.vk)),
+        lines("Sandbox", &providers),
         line("Redis", server.to_owned()),
         line("Folder", format!("{dir}   ({kept}), logs in {dir}/logs")),
         "\n".to_owned(),
-        line("Try", format!("{myself} send --email anna@example.org --sms +12025550123 --telegram 1001 \\")),
-        line("", "     --vk 2001 --text \"Hello\" --watch".to_owned()),
+        line("Try", format!("{myself} send {} --text \"Hello\" --watch", options.join(" "))),
         line("", format!("{myself} send --to people.csv --subject \"News\" --text \"Hello\" --watch")),
         line("", format!("{myself} outbox list")),
-        line(
-            "Fail",
-            "refuse@example.org, SMS +15007730003, Telegram 403001, VK 999000901 always fail;".to_owned(),
-        ),
+        line("Fail", format!("{} always fail;", failing.join(", "))),
         line("", "the outbox page lists all test addresses".to_owned()),
         line("Stop", "Ctrl-C\n".to_owned()),
     ]

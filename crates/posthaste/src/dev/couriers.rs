@@ -1,81 +1,69 @@
-//! The couriers of `posthaste dev`, one per channel, each configured to send to its fake provider in the sandbox. Timeouts
-//! are shorter than real providers need, so that a fake provider that hangs on purpose shows within seconds.
+//! The couriers of `posthaste dev`, one per channel, each configured to send to its fake provider in the sandbox.
 
-use toml::Value;
+use posthaste_courier::CourierProgram;
+use toml::{Table, Value};
 
-use super::parts::section;
-use super::ports::Ports;
+use super::ports::{CourierPorts, Ports};
+use crate::failure::{Failure, Result};
 
-/// The account that the sandbox's fake Twilio accepts.
-pub(super) const ACCOUNT: &str = "AC00000000000000000000000000000001";
-/// Path for replies from people, below the address of the SMS courier.
-pub(super) const INBOUND: &str = "/twilio/inbound";
-
-/// A courier: its channel and its own settings.
+/// A courier and its settings.
 pub(super) struct Courier {
-    /// The word after `posthaste courier`.
-    pub(super) channel: &'static str,
-    /// The name of its process.
-    pub(super) name: &'static str,
+    /// Its program.
+    pub(super) program: &'static CourierProgram,
     /// Sections of its settings, in addition to those of every process.
-    pub(super) sections: Vec<(&'static str, Value)>,
+    pub(super) sections: Table,
+    /// Sections of its fake provider, below `[sandbox]`.
+    pub(super) sandbox: Table,
 }
 
-/// All couriers. `word` is the token with which the fake Twilio signs its callbacks.
-pub(super) fn all(ports: &Ports, word: &str) -> [Courier; 4] {
-    [email(ports), sms(ports, word), telegram(ports), vk(ports)]
+/// All couriers. `secret` is a word that a courier and its fake provider both know: the SMS courier rejects callbacks that are
+/// not signed with it.
+///
+/// # Errors
+/// The settings that a courier has for `dev` are not valid TOML.
+pub(super) fn all(ports: &Ports, secret: &str) -> Result<Vec<Courier>> {
+    ports.couriers.iter().map(|ports| courier(ports, secret)).collect()
 }
 
-fn email(ports: &Ports) -> Courier {
-    let relay = format!("smtp+plain://{}", ports.smtp);
-    let smtp = section(&[
-        ("relays", vec![relay].into()),
-        ("connect_within", "5s".into()),
-        ("reply_within", "5s".into()),
-        ("text_within", "5s".into()),
-        ("final_reply_within", "10s".into()),
-        ("send_within", "30s".into()),
-    ]);
-    let email = section(&[("from", "Posthaste dev <dev@posthaste.test>".into())]);
-    Courier { channel: "email", name: "courier-email", sections: vec![("smtp", smtp), ("email", email)] }
+fn courier(ports: &CourierPorts, secret: &str) -> Result<Courier> {
+    let program = ports.program;
+    let text = program.dev_settings.replace("{secret}", secret);
+    let text = ports.listen.iter().fold(text, |text, listen| text.replace("{listen}", &listen.to_string()));
+    let mut sections: Table = ports.with_provider(&text).parse().map_err(|error: toml::de::Error| {
+        let name = program.channel.name;
+        Failure::error(format!("the {name} courier's settings for dev are not valid TOML")).because(error)
+    })?;
+    let sandbox = match sections.remove("sandbox") {
+        Some(Value::Table(sandbox)) => sandbox,
+        _ => Table::new(),
+    };
+    Ok(Courier { program, sections, sandbox })
 }
 
-fn sms(ports: &Ports, word: &str) -> Courier {
-    let sms = section(&[
-        ("connect_within", "2s".into()),
-        ("send_within", "10s".into()),
-        // The limit of the fake provider.
-        ("max_concurrency", 100.into()),
-        ("listen", ports.receipts.to_string().into()),
-        ("public_url", format!("http://{}", ports.receipts).into()),
-    ]);
-    let twilio = section(&[
-        ("api_url", format!("http://{}", ports.twilio).into()),
-        ("account_sid", ACCOUNT.into()),
-        ("auth_token", word.into()),
-        ("from", "+15005550006".into()),
-        ("ask_after", "5s".into()),
-    ]);
-    Courier { channel: "sms", name: "courier-sms", sections: vec![("sms", sms), ("twilio", twilio)] }
-}
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
 
-fn telegram(ports: &Ports) -> Courier {
-    let telegram = section(&[
-        ("tokens", "1000000001:posthaste-dev-takes-any-token-here".into()),
-        ("api_url", format!("http://{}", ports.telegram).into()),
-        ("connect_within", "2s".into()),
-        ("send_within", "10s".into()),
-        ("updates", true.into()),
-    ]);
-    Courier { channel: "telegram", name: "courier-telegram", sections: vec![("telegram", telegram)] }
-}
+    use posthaste_courier::process::Args;
 
-fn vk(ports: &Ports) -> Courier {
-    let vk = section(&[
-        ("token", "posthaste-dev-takes-any-token-here".into()),
-        ("api_url", format!("http://{}", ports.vk).into()),
-        ("connect_within", "2s".into()),
-        ("send_within", "10s".into()),
-    ]);
-    Courier { channel: "vk", name: "courier-vk", sections: vec![("vk", vk)] }
+    use super::super::ports::ProviderPorts;
+    use super::*;
+
+    #[test]
+    fn every_courier_reads_its_settings_and_has_a_fake_provider() {
+        let ports = Ports::choose(0, 0, &ProviderPorts::free()).expect("ports");
+        let dir = tempfile::tempdir().expect("a folder");
+        for courier in all(&ports, "word").expect("settings") {
+            let Courier { program, sections, sandbox } = courier;
+            let file = dir.path().join(program.channel.name);
+            let text = sections.to_string();
+            assert!(!text.contains(['{', '}']), "{text}");
+            std::fs::write(&file, text).expect("written");
+            // A file with a secret that others can read is refused.
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("restricted");
+            let args = Args { config: Some(file), ..Args::default() };
+            assert!((program.origins)(&args).is_ok(), "{program:?}");
+            assert_eq!(sandbox.keys().collect::<Vec<_>>(), [program.channel.fake_provider]);
+        }
+    }
 }

@@ -215,9 +215,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let places = Places { config: dir.path().to_owned(), dev: dir.path().join("state/dev.toml") };
         let place = DevDir::open(None).expect("opened");
-        let ports = Ports::choose(0, 0, 0).expect("ports");
+        let ports = Ports::choose(0, 0, &super::super::ports::ProviderPorts::free()).expect("ports");
         let first = place.announce(&places, &ports).expect("announced");
-        let other = Ports::choose(0, 0, 0).expect("ports");
+        let other = Ports::choose(0, 0, &super::super::ports::ProviderPorts::free()).expect("ports");
         let second = place.announce(&places, &other).expect("announced");
         drop(first);
         assert!(places.dev.exists());

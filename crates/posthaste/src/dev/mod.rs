@@ -22,7 +22,7 @@ use crate::failure::{Failure, Kind, Result};
 
 pub(crate) use args::Args;
 pub(crate) use parent_death::{Args as AsChildArgs, run as as_child};
-pub(crate) use ports::{is_free, usual as usual_ports};
+pub(crate) use ports::{UsualPort, is_free, usual as usual_ports};
 pub(crate) use server::find as find_server;
 
 /// Runs until Ctrl-C.
@@ -32,7 +32,7 @@ pub(crate) use server::find as find_server;
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut asked = Asked::new()?;
     let place = DevDir::open(args.data.as_deref())?;
-    let ports = Ports::choose(args.port, args.outbox_port, args.smtp_port)?;
+    let ports = Ports::choose(args.port, args.outbox_port, &args.provider_ports)?;
     let mut supervisor = Supervisor::new(&place)?;
     let up = async {
         let parts = parts::all(&args, &place, &ports)?;

@@ -1,9 +1,9 @@
 //! The processes of `posthaste dev` and their settings.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use posthaste_model::CHANNELS;
 use posthaste_store::Settings as StoreSettings;
 use secrecy::SecretString;
 use toml::{Table, Value};
@@ -71,17 +71,20 @@ pub(super) fn all(args: &Args, place: &DevDir, ports: &Ports) -> Result<Parts> {
             })
         };
     let taken = "Another program took the port meanwhile. Run `posthaste dev` again, or with other ports (see --help).";
-    // Callbacks without this token are rejected by the SMS courier.
     let word = format!("{:032x}", rand::random::<u128>());
+    let couriers = couriers::all(ports, &word)?;
+    let sandbox = sandbox(ports, place, couriers.iter().map(|courier| courier.sandbox.clone()));
     let courier = |courier: couriers::Courier| {
-        let settings = table([shared(&redis), courier.sections].concat());
-        process(courier.name, &["courier", courier.channel], settings, taken, 0)
+        let mut settings = table(shared(&redis));
+        settings.extend(courier.sections);
+        let (name, channel) = (courier.program.short_name(), courier.program.channel.name);
+        process(name, &["courier", channel], settings, taken, 0)
     };
     Ok(Parts {
         server,
-        sandbox: process("sandbox", &["sandbox"], sandbox(ports, place, &word), taken, 1)?,
+        sandbox: process("sandbox", &["sandbox"], sandbox, taken, 1)?,
         queue: process("queue", &["queue"], queue(ports, &redis), taken, 0)?,
-        couriers: couriers::all(ports, &word).into_iter().map(courier).collect::<Result<_>>()?,
+        couriers: couriers.into_iter().map(courier).collect::<Result<_>>()?,
         store: redis.settings(),
     })
 }
@@ -147,32 +150,19 @@ fn queue(ports: &Ports, redis: &Redis) -> Table {
     sections.push(("http", section(&[("address", ports.api.to_string().into()), ("linger", "1s".into())])));
     // Messages to the sandbox cost nothing.
     let all: Value = vec!["*"].into();
-    sections.push(("orders", section(&[("phone_countries", all)])));
+    let channels: Value = CHANNELS.iter().map(|channel| channel.name).collect::<Vec<_>>().into();
+    sections.push(("orders", section(&[("phone_countries", all), ("channels", channels)])));
     let limits = ["segments_a_day", "messages_an_hour", "to_prefix_an_hour"];
     sections.push(("sms_limits", section(&limits.map(|limit| (limit, 0.into())))));
     table(sections)
 }
 
-fn sandbox(ports: &Ports, place: &DevDir, word: &str) -> Table {
-    let listen = |address: SocketAddr| ("listen", address.to_string().into());
-    let mut providers = vec![
-        ("smtp", section(&[listen(ports.smtp), ("listen_tls", "127.0.0.1:0".into())])),
-        ("outbox", section(&[listen(ports.outbox)])),
-        ("telegram", section(&[listen(ports.telegram)])),
-        ("vk", section(&[listen(ports.vk)])),
-        (
-            "twilio",
-            section(&[
-                listen(ports.twilio),
-                ("account", couriers::ACCOUNT.into()),
-                ("auth_token", word.into()),
-                ("inbound_url", format!("http://{}{}", ports.receipts, couriers::INBOUND).into()),
-            ]),
-        ),
-    ];
+fn sandbox(ports: &Ports, place: &DevDir, providers: impl Iterator<Item = Table>) -> Table {
+    let mut sections = table(vec![("outbox", section(&[("listen", ports.outbox.to_string().into())]))]);
+    sections.extend(providers.flatten());
     if place.is_kept {
         let file = place.dir().join("outbox.ndjson").display().to_string();
-        providers.push(("record", section(&[("file", file.into())])));
+        sections.insert("record".to_owned(), section(&[("file", file.into())]));
     }
-    table(vec![("sandbox", table(providers).into())])
+    table(vec![("sandbox", sections.into())])
 }

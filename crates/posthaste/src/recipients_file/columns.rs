@@ -2,13 +2,15 @@
 
 use std::str::FromStr;
 
+use posthaste_model::{AddressRule, CHANNELS, channels};
+
 use super::Field;
 use super::person::{is_blank, trim};
 use crate::failure::{Failure, Result};
 use crate::terminal::plain;
 
-/// Common column titles in lower case, with blanks for `_ - .` and е for ё. A code ("Код") often identifies a group, so it is
-/// not an id unless it is mapped.
+/// Common titles of columns without addresses, in lower case, with blanks for `_ - .` and е for ё; those with addresses are in
+/// the descriptors of the channels. A code ("Код") often identifies a group, so it is not an id unless it is mapped.
 const TITLES: &[(Field, &[&str])] = &[
     (Field::Id, &["id", "recipient id", "recipient", "uid", "user id", "person id", "ид", "табельный номер"]),
     (
@@ -38,69 +40,6 @@ const TITLES: &[(Field, &[&str])] = &[
             "фамилия имя отчество",
         ],
     ),
-    (
-        Field::Email,
-        &[
-            "email",
-            "e mail",
-            "mail",
-            "email address",
-            "e mail address",
-            "mailbox",
-            "почта",
-            "эл почта",
-            "электронная почта",
-            "адрес электронной почты",
-            "адрес эл почты",
-            "емейл",
-            "имейл",
-            "емайл",
-            "мейл",
-            "e mail адрес",
-            "email адрес",
-        ],
-    ),
-    (
-        Field::Sms,
-        &[
-            "sms",
-            "phone",
-            "phone number",
-            "mobile",
-            "mobile phone",
-            "mobile number",
-            "cell",
-            "cell phone",
-            "tel",
-            "telephone",
-            "телефон",
-            "номер телефона",
-            "мобильный",
-            "мобильный телефон",
-            "сотовый",
-            "сотовый телефон",
-            "тел",
-            "моб",
-            "моб телефон",
-            "смс",
-        ],
-    ),
-    (
-        Field::Telegram,
-        &[
-            "telegram",
-            "telegram id",
-            "telegram chat id",
-            "telegram username",
-            "tg",
-            "tg id",
-            "chat id",
-            "телеграм",
-            "телеграмм",
-            "тг",
-        ],
-    ),
-    (Field::Vk, &["vk", "vk id", "vkontakte", "vk peer id", "peer id", "вк", "вконтакте", "вк id", "id вк"]),
 ];
 
 /// One `--map`: a column by its title or its number from 1, and what it contains; `None` ignores the column.
@@ -115,14 +54,14 @@ impl FromStr for Map {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let words = || {
-            let words: Vec<&str> = Field::ALL.iter().map(|(_, word)| *word).collect();
+            let words: Vec<&str> = Field::all().map(Field::word).collect();
             format!("must be COLUMN=FIELD, where FIELD is one of {}, phone, ignore", words.join(", "))
         };
         let (column, field) = text.rsplit_once('=').ok_or_else(words)?;
         let field = match field.trim().to_lowercase().as_str() {
             "ignore" => None,
-            "phone" => Some(Field::Sms),
-            word => Some(Field::ALL.into_iter().find(|(_, known)| *known == word).ok_or_else(words)?.0),
+            "phone" => field_of("phone"),
+            word => Some(Field::all().find(|known| known.word() == word).ok_or_else(words)?),
         };
         match column.trim() {
             "" => Err(words()),
@@ -170,9 +109,10 @@ impl Columns {
         }
         if !fields.iter().flatten().any(|field| field.is_address()) {
             return Err(Failure::usage("no column contains addresses").remedy(format!(
-                "The columns are: {}\nAssign a column to a field: --map \"{}=email\" (or sms, telegram, vk, name, id)",
+                "The columns are: {}\nAssign a column to a field: --map \"{}=email\" (or {}, name, id)",
                 titles.join(" · "),
-                titles.first().map_or("1", String::as_str)
+                titles.first().map_or("1", String::as_str),
+                CHANNELS.iter().skip(1).map(|channel| channel.name).collect::<Vec<_>>().join(", ")
             )));
         }
         Ok(Self { fields, titles, has_header })
@@ -224,7 +164,10 @@ pub(super) fn field_of(title: &str) -> Option<Field> {
     }
     let known = |title: &str| {
         let title = usual(title);
-        TITLES.iter().find(|(_, usual)| usual.contains(&title.as_str())).map(|(field, _)| *field)
+        let plain = TITLES.iter().find(|(_, usual)| usual.contains(&title.as_str())).map(|(field, _)| *field);
+        let address =
+            || CHANNELS.iter().find(|channel| channel.csv_titles.contains(&title.as_str())).copied();
+        plain.or_else(|| address().map(Field::Address))
     };
     let without_samples = || {
         let words = title.split_whitespace().filter(|word| !word.contains('@'));
@@ -278,14 +221,16 @@ fn guess(cell: &str) -> Option<Field> {
     };
     let is_phone = cell.chars().all(|c| c.is_ascii_digit() || between(c)) && digits >= 10;
     match cell.contains('@') {
-        true if parts.all(is_mailbox) => Some(Field::Email),
-        false if is_phone => Some(Field::Sms),
+        true if parts.all(is_mailbox) => channels::with_rule(AddressRule::Mailbox).map(Field::Address),
+        false if is_phone => channels::with_rule(AddressRule::Phone).map(Field::Address),
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use posthaste_model::channels::{EMAIL, SMS};
+
     use super::*;
 
     fn words(first: &[&str], maps: &[&str]) -> Result<String, String> {
@@ -312,14 +257,14 @@ mod tests {
     #[test]
     fn a_title_with_a_sample_address_is_a_title() {
         for (title, field) in [
-            ("Email (e.g. name@company.com)", Some(Field::Email)),
-            ("E-mail: name@company.com", Some(Field::Email)),
-            ("Email, name@company.com", Some(Field::Email)),
-            ("Email e.g. name@company.com", Some(Field::Email)),
-            ("Почта (например, anna@example.org)", Some(Field::Email)),
-            ("Email address*", Some(Field::Email)),
-            ("Телефон (+7 901 123-45-67)", Some(Field::Sms)),
-            ("Phone [with country code]", Some(Field::Sms)),
+            ("Email (e.g. name@company.com)", Some(Field::Address(&EMAIL))),
+            ("E-mail: name@company.com", Some(Field::Address(&EMAIL))),
+            ("Email, name@company.com", Some(Field::Address(&EMAIL))),
+            ("Email e.g. name@company.com", Some(Field::Address(&EMAIL))),
+            ("Почта (например, anna@example.org)", Some(Field::Address(&EMAIL))),
+            ("Email address*", Some(Field::Address(&EMAIL))),
+            ("Телефон (+7 901 123-45-67)", Some(Field::Address(&SMS))),
+            ("Phone [with country code]", Some(Field::Address(&SMS))),
             ("name@company.com", None),
             ("Anna <name@company.com>", None),
             ("Anna name@company.com", None),

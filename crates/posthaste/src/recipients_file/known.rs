@@ -105,7 +105,7 @@ mod tests {
     fn look(known: &mut Known, line: u64, id: &str, email: &str) -> (Verdict, String) {
         let mut person = Person::new(format!("line-{line}"));
         person.take(Field::Id, id);
-        person.take(Field::Email, email);
+        person.take(Field::Address(&posthaste_model::channels::EMAIL), email);
         let used = person.used(&[], false);
         (known.look(line, &mut person, &used), person.id)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use posthaste_model::{Address, Text};
+use posthaste_model::{Address, AddressRule, CHANNELS, ChannelDescriptor, Text, channels};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -13,48 +13,43 @@ pub(crate) enum Field {
     Id,
     /// The name, or a part of it; parts are joined in the order of their columns.
     Name,
-    /// Mailboxes.
-    Email,
-    /// Phone numbers for SMS.
-    Sms,
-    /// Chat ids or @names.
-    Telegram,
-    /// Peer ids.
-    Vk,
+    /// Addresses of a channel.
+    Address(&'static ChannelDescriptor),
 }
 
 impl Field {
-    /// All fields, with their words for `--map`.
-    pub(crate) const ALL: [(Self, &'static str); 6] = [
-        (Self::Id, "id"),
-        (Self::Name, "name"),
-        (Self::Email, "email"),
-        (Self::Sms, "sms"),
-        (Self::Telegram, "telegram"),
-        (Self::Vk, "vk"),
-    ];
+    /// All fields.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        [Self::Id, Self::Name].into_iter().chain(CHANNELS.iter().map(|channel| Self::Address(channel)))
+    }
 
-    /// Its word; for addresses, the channel.
+    /// Its word for `--map`; for addresses, the channel.
     pub(crate) fn word(self) -> &'static str {
-        Self::ALL.into_iter().find(|(field, _)| *field == self).map_or("", |(_, word)| word)
+        match self {
+            Self::Id => "id",
+            Self::Name => "name",
+            Self::Address(channel) => channel.name,
+        }
     }
 
     /// Whether it contains addresses.
     pub(crate) fn is_address(self) -> bool {
-        !matches!(self, Self::Id | Self::Name)
+        matches!(self, Self::Address(_))
     }
+}
 
-    /// The addresses of one cell. Blanks separate addresses only where an address can't contain any: between chats, between
-    /// peers, and in a cell in which every part is a mailbox.
-    fn split(self, cell: &str) -> impl Iterator<Item = &str> {
-        let blanks = match self {
-            Self::Id | Self::Name | Self::Sms => false,
-            Self::Telegram | Self::Vk => true,
-            Self::Email => cell.split_whitespace().all(|part| part.contains('@')),
-        };
-        let separates = move |c: char| matches!(c, ';' | ',' | '\n') || (blanks && c.is_whitespace());
-        cell.split(separates).map(trim).filter(|part| !part.is_empty())
-    }
+/// The addresses of one cell. Blanks separate addresses only where an address can't contain any: between chats, between
+/// peers, between URLs, and in a cell in which every part is a mailbox. Nothing else separates URLs.
+fn addresses(rule: AddressRule, cell: &str) -> impl Iterator<Item = &str> {
+    let blanks = match rule {
+        AddressRule::Phone | AddressRule::Text => false,
+        AddressRule::Chat | AddressRule::Peer | AddressRule::Url => true,
+        AddressRule::Mailbox => cell.split_whitespace().all(|part| part.contains('@')),
+    };
+    let marks = rule != AddressRule::Url;
+    let separates =
+        move |c: char| c == '\n' || (marks && matches!(c, ';' | ',')) || (blanks && c.is_whitespace());
+    cell.split(separates).map(trim).filter(|part| !part.is_empty())
 }
 
 /// Removes blanks and invisible marks around a cell.
@@ -71,9 +66,10 @@ pub(crate) fn is_blank(c: char) -> bool {
 /// An address in a form for comparison: domains in lower case, phone numbers without separators. Addresses that are equal
 /// here are the same to the queue.
 fn comparable(channel: &str, address: &str) -> String {
-    let text = match (channel, address.rsplit_once('@')) {
-        ("email", Some((local, domain))) => format!("{local}@{}", domain.to_lowercase()),
-        ("sms", _) => address.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect(),
+    let text = match (channels::address_rule(channel), address.rsplit_once('@')) {
+        (AddressRule::Mailbox, Some((local, domain))) => format!("{local}@{}", domain.to_lowercase()),
+        (AddressRule::Phone, _) => address.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect(),
+        (AddressRule::Url, _) => address.to_owned(),
         _ => address.to_lowercase(),
     };
     format!("{channel}\0{text}")
@@ -120,9 +116,9 @@ impl Person {
                 let parts = cell.split(char::is_control).map(trim).filter(|part| !part.is_empty());
                 self.name = Text::new(before.into_iter().chain(parts).collect::<Vec<_>>().join(" "));
             }
-            address => {
-                let addresses = address.split(cell).map(Address::new);
-                self.contacts.entry(address.word()).or_default().extend(addresses);
+            Field::Address(channel) => {
+                let addresses = addresses(channel.address, cell).map(Address::new);
+                self.contacts.entry(channel.name).or_default().extend(addresses);
             }
         }
     }
@@ -186,11 +182,12 @@ struct Addresses<'a>(&'static str, &'a [Address]);
 impl Serialize for Addresses<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut seq = to.serialize_seq(Some(self.1.len()))?;
+        let is_numeric = channels::address_rule(self.0).is_numeric();
         for address in self.1 {
             let text = address.expose();
             // Numeric chat and peer ids are sent as JSON numbers.
             match text.parse::<i64>() {
-                Ok(number) if matches!(self.0, "telegram" | "vk") => seq.serialize_element(&number)?,
+                Ok(number) if is_numeric => seq.serialize_element(&number)?,
                 _ => seq.serialize_element(text)?,
             }
         }
@@ -200,6 +197,8 @@ impl Serialize for Addresses<'_> {
 
 #[cfg(test)]
 mod tests {
+    use posthaste_model::channels::{EMAIL, SMS, TELEGRAM, VK, WEBHOOK};
+
     use super::*;
 
     #[test]
@@ -208,10 +207,10 @@ mod tests {
         person.take(Field::Id, " p-1 ");
         person.take(Field::Name, "Петрова");
         person.take(Field::Name, "Анна");
-        person.take(Field::Email, "a@b.example; c@d.example e@f.example");
-        person.take(Field::Sms, "+7 901 000-00-01, 8 (901) 000-00-02");
-        person.take(Field::Telegram, "123 @anna");
-        person.take(Field::Vk, "");
+        person.take(Field::Address(&EMAIL), "a@b.example; c@d.example e@f.example");
+        person.take(Field::Address(&SMS), "+7 901 000-00-01, 8 (901) 000-00-02");
+        person.take(Field::Address(&TELEGRAM), "123 @anna");
+        person.take(Field::Address(&VK), "");
         assert_eq!(
             serde_json::to_value(&person).expect("JSON"),
             serde_json::json!({"id": "p-1", "name": "Петрова Анна", "contacts": {
@@ -227,7 +226,7 @@ mod tests {
     fn line_breaks_in_names_become_spaces_and_invisible_marks_are_removed() {
         let mut person = Person::new("1".to_owned());
         person.take(Field::Name, "\u{feff}Ali\r\n Valiev\u{a0}");
-        person.take(Field::Email, "\u{202a}a@b.example\u{202c}");
+        person.take(Field::Address(&EMAIL), "\u{202a}a@b.example\u{202c}");
         assert_eq!(
             serde_json::to_value(&person).expect("JSON"),
             serde_json::json!({"id": "1", "name": "Ali Valiev", "contacts": {"email": ["a@b.example"]}})
@@ -236,13 +235,24 @@ mod tests {
 
     #[test]
     fn words_that_are_not_mailboxes_stay_one_address() {
-        let person = Person::at("1".to_owned(), Field::Email, "not an address");
+        let person = Person::at("1".to_owned(), Field::Address(&EMAIL), "not an address");
         assert_eq!(person.contacts["email"].len(), 1);
     }
 
     #[test]
+    fn marks_within_a_url_do_not_end_it() {
+        let person = Person::at(
+            "1".to_owned(),
+            Field::Address(&WEBHOOK),
+            "https://a.example/x;y,z https://b.example/",
+        );
+        let expected = ["https://a.example/x;y,z", "https://b.example/"].map(Address::new);
+        assert_eq!(person.contacts["webhook"], expected);
+    }
+
+    #[test]
     fn separators_alone_are_no_address() {
-        let person = Person::at("1".to_owned(), Field::Email, " ; , ");
+        let person = Person::at("1".to_owned(), Field::Address(&EMAIL), " ; , ");
         assert!(!person.is_reachable());
     }
 }

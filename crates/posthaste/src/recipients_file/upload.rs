@@ -263,8 +263,11 @@ mod tests {
         let people = People::open(&Source::File(file), &Options::default()).expect("opened");
         let order =
             OrderRequest { text: Some(posthaste_model::Text::new("Hello")), ..OrderRequest::default() };
-        let given =
-            vec![Person::at("given-1".to_owned(), crate::recipients_file::Field::Email, "z@b.example")];
+        let given = vec![Person::at(
+            "given-1".to_owned(),
+            crate::recipients_file::Field::Address(&posthaste_model::channels::EMAIL),
+            "z@b.example",
+        )];
         let (mut body, told) = Upload { given, ..upload(order, people, on_invalid) }.start();
         let mut text = Ok(String::new());
         while let Some(piece) = body.recv().await {

@@ -68,7 +68,7 @@ async fn one_message_over_four_channels_with_their_outcomes() {
     let couriers = json(&user.run(&["courier", "list", "-o", "ndjson"]).await);
     let told: Vec<_> =
         couriers.iter().map(|one| (one["channel"].as_str(), one["delivery_receipts"].as_bool())).collect();
-    let expected = [("email", false), ("sms", true), ("telegram", false), ("vk", false)];
+    let expected = [("email", false), ("sms", true), ("telegram", false), ("vk", false), ("webhook", false)];
     assert_eq!(told, expected.map(|(channel, receipts)| (Some(channel), Some(receipts))));
 
     let outbox = json(&user.run(&["outbox", "list", "-o", "ndjson"]).await);
@@ -83,6 +83,39 @@ async fn one_message_over_four_channels_with_their_outcomes() {
         let shown = user.run(&["outbox", "show", &message["id"].to_string()]).await;
         assert!(shown.out.contains("Привет, all four"), "{channel}: {shown:?}");
     }
+    stop(&dev);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_posted_to_the_urls_of_a_file() {
+    let user = User::fresh();
+    let dev = up(&user, &[]);
+    // The guide names the address of the fake receiver.
+    let guide = dev.output().expect("its output");
+    let place =
+        guide.split("webhook ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
+    let url = |path: &str| format!("http://{place}/{path}");
+    let people = format!("id,webhook\n1,{}\n2,{}\n3,{}\n", url("anna?a=1"), url("gone"), url("refuse"));
+    user.file("hooks.csv", &people);
+    let sent =
+        user.run(&["send", "--to", "hooks.csv", "--subject", "News", "--text", "Привет", "--watch"]).await;
+    assert_eq!(sent.code, 5, "two can't be reached: {sent:?}");
+    let end = json(&sent).pop().expect("events");
+    let id = end["order"]["id"].as_str().expect("an id").to_owned();
+    let rows = rows(&user, &id, "webhook", &["sent", "suppressed", "failed"]);
+    assert_eq!(rows[1]["reason"], "blocked", "{rows:?}");
+
+    let outbox = json(&user.run(&["outbox", "list", "--channel", "webhook", "-o", "ndjson"]).await);
+    assert_eq!(outbox[0]["recipients"][0]["address"], url("anna?a=1"), "{outbox:?}");
+    let shown = user.run(&["outbox", "show", &outbox[0]["id"].to_string()]).await;
+    assert!(shown.out.contains("News") && shown.out.contains("Привет"), "{shown:?}");
+
+    // Nothing but the fake receiver may be called.
+    let other = user.run(&["send", "--webhook", "http://127.0.0.1:1/x", "--text", "x", "--watch"]).await;
+    assert_eq!(other.code, 5, "{other:?}");
+    let checked = user.file("hooks.toml", "[webhook]\nhosts = [\"*.example.org\"]\n").display().to_string();
+    let checked = user.run(&["doctor", "--webhook", &checked, "-o", "ndjson"]).await;
+    assert!(checked.out.contains("Every recipient has a server of their own"), "{checked:?}");
     stop(&dev);
 }
 

@@ -12,7 +12,7 @@ use crate::cli::{BINARY, User};
 pub(crate) const FREE: [&str; 6] = ["--port", "0", "--outbox-port", "0", "--smtp-port", "0"];
 
 /// A server, the queue, the sandbox, and a courier for each channel.
-const ALL: usize = 7;
+const ALL: usize = 8;
 
 /// Starts `dev` and waits for the banner, which says how to stop it.
 pub(crate) fn up(user: &User, more: &[&str]) -> Child {
@@ -193,8 +193,16 @@ async fn sent_messages_are_in_the_outbox() {
 }
 
 /// The processes to kill.
-const OTHERS: [&str; 7] =
-    ["courier-email", "courier-sms", "courier-telegram", "courier-vk", "sandbox", "queue", "redis-server"];
+const OTHERS: [&str; 8] = [
+    "courier-email",
+    "courier-sms",
+    "courier-telegram",
+    "courier-vk",
+    "courier-webhook",
+    "sandbox",
+    "queue",
+    "redis-server",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_is_restarted_and_reported() {

@@ -31,7 +31,7 @@ async fn the_first_key_is_created_directly_in_the_store() {
         "redis://:word@127.0.0.1",
     ];
     assert_eq!(user.run(&typed).await.code, 2);
-    for channel in ["email", "sms", "telegram", "vk"] {
+    for channel in ["email", "sms", "telegram", "vk", "webhook"] {
         let typed = user.run(&["courier", channel, "--redis", "redis://:canary-word@127.0.0.1:1"]).await;
         assert_eq!(typed.code, 78, "{typed:?}");
         assert!(typed.err.contains("--redis") && typed.err.contains("PASSWORD_FILE"), "{typed:?}");
@@ -66,6 +66,7 @@ async fn settings_are_shown_with_their_origin_checked_and_explained() {
         ("sms", "[courier]\nleese = \"5s\"\n", "courier.leese"),
         ("telegram", "[telegram]\ntoken = \"x\"\n", "telegram.token"),
         ("vk", "[vk]\nrate = \"much\"\n", "vk.rate"),
+        ("webhook", "[webhook]\nports = [70000]\n", "webhook.ports"),
         ("sandbox", "[sandbox.vk]\nper_secnd = 1\n", "per_secnd"),
     ] {
         let file = user.file("bad.toml", text).display().to_string();
@@ -74,7 +75,7 @@ async fn settings_are_shown_with_their_origin_checked_and_explained() {
         assert!(bad.err.contains(word) && bad.err.contains("bad.toml"), "{bad:?}");
     }
 
-    for part in ["client", "queue", "email", "sms", "telegram", "vk", "sandbox"] {
+    for part in ["client", "queue", "email", "sms", "telegram", "vk", "webhook", "sandbox"] {
         let example = user.run(&["config", "example", part]).await;
         let file = user.file("example.toml", &example.out).display().to_string();
         if part != "client" {

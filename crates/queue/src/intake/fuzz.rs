@@ -90,7 +90,7 @@ pub fn addresses(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     for strictness in [Strictness::Possible, Strictness::Valid] {
         let phones = |region| PhoneRules::new(region, strictness).expect("a region");
-        for channel in ["email", "sms", "telegram", "vk", "pager"] {
+        for channel in ["email", "sms", "telegram", "vk", "webhook", "pager"] {
             let channel: Channel = channel.parse().expect("a channel");
             let read = |text, region| normalise(&channel, &Given::Text(Cow::Borrowed(text)), &phones(region));
             let Ok(address) = read(text, "RU") else { continue };

@@ -1,5 +1,6 @@
 //! Parses JSON and reports errors by place and code, never by the text of the input.
 
+use posthaste_model::channels;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_path_to_error::{Path, Segment};
@@ -8,9 +9,6 @@ use super::validation_error::{FlawCode, Unread, ValidationError};
 
 /// Maximum nesting depth. Typed parsing stops there by itself; skipped values do not.
 const DEEPEST: usize = 100;
-
-/// Channels whose names may be shown in errors.
-const CHANNELS: &[&str] = &["email", "sms", "telegram", "vk"];
 
 /// Parses one JSON object. The fast way first; only input that fails is parsed again, to find the place.
 pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
@@ -141,12 +139,12 @@ fn pointer(path: &Path) -> String {
             _ => break,
         }
     }
-    // Below these, the names are channels, which may be unknown to us.
+    // Below these, the names are channels. Only the names of listed ones may be shown.
     for parent in ["/contacts", "/overrides"] {
         if let Some(at) = out.find(parent).map(|at| at + parent.len())
             && let Some(name) =
                 out[at..].strip_prefix('/').map(|rest| rest.split('/').next().unwrap_or_default())
-            && !CHANNELS.contains(&name)
+            && channels::find(name).is_none()
         {
             out.truncate(at);
         }

@@ -17,6 +17,8 @@ pub(crate) struct Whole {
     pub(crate) verb: String,
     /// Path and query.
     pub(crate) path: String,
+    /// The host and port it was sent to.
+    pub(crate) host: String,
     /// In lower case.
     pub(crate) content_type: String,
     /// As received.
@@ -89,6 +91,7 @@ fn whole(head: &httparse::Request<'_, '_>, length: usize, raw: Bytes) -> Whole {
     Whole {
         verb: head.method.unwrap_or_default().to_owned(),
         path: head.path.unwrap_or_default().to_owned(),
+        host: header("host").to_owned(),
         content_type: header("content-type").to_ascii_lowercase(),
         authorization: header("authorization").to_owned(),
         keep_alive: !header("connection").eq_ignore_ascii_case("close"),
@@ -136,6 +139,11 @@ impl Whole {
     /// The path without its query.
     pub(crate) fn place(&self) -> &str {
         self.path.split('?').next().unwrap_or_default()
+    }
+
+    /// The URL it was sent to.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}{}", self.host, self.path)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use axum::extract::State;
 use axum::response::Response;
+use posthaste_model::{CHANNELS, ChannelDescriptor, channels};
 
 use super::Outbox;
 use super::api::page;
@@ -16,18 +17,9 @@ use crate::record::{Attempt, AttemptRecipient, Ending, Protocol, RecordCounts};
 
 const USUAL: usize = 100;
 
-/// Channels that may have messages.
-const CHANNELS: [&str; 4] = ["email", "sms", "telegram", "vk"];
-
 /// Display name of a channel.
-pub(super) fn channel(name: &str) -> &str {
-    match name {
-        "email" => "E-mail",
-        "sms" => "SMS",
-        "telegram" => "Telegram",
-        "vk" => "VK",
-        other => other,
-    }
+pub(super) fn channel(name: &str) -> String {
+    channels::find(name).map_or_else(|| name.to_owned(), ChannelDescriptor::title)
 }
 
 /// `GET /`: newest first.
@@ -39,7 +31,7 @@ pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Respon
         "<h1>Outbox</h1><p>{} messages accepted, {} refused, {} cut, {} left. Nothing leaves this sandbox.</p>",
         totals.messages, totals.refused, totals.cut, totals.left
     );
-    channels(&mut body, &wanted, &counts);
+    tabs(&mut body, &wanted, &counts);
     form(&mut body, &wanted);
     if found.is_empty() {
         body.push_str("<p>No messages yet.</p>");
@@ -63,10 +55,10 @@ pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Respon
     html("Outbox", &body)
 }
 
-fn channels(body: &mut String, wanted: &Wanted, counts: &RecordCounts) {
+fn tabs(body: &mut String, wanted: &Wanted, counts: &RecordCounts) {
     let is = |name: Option<&str>| if wanted.channel.as_deref() == name { " aria-current=page" } else { "" };
     let _ = write!(body, "<nav><a href=\"/?{}\"{}>All</a>", filter(wanted, None), is(None));
-    for name in CHANNELS {
+    for name in CHANNELS.iter().map(|channel| channel.name) {
         let messages = counts.channels.get(name).map_or(0, |totals| totals.messages);
         let _ = write!(
             body,
@@ -128,7 +120,7 @@ fn row(body: &mut String, attempt: &Attempt) {
         body,
         "<tr><td class=fit>{}<td class=fit>{}<td class=to>{}{more}<td><a href=\"/view/{}\">{}</a><td>{}",
         clock(attempt.at),
-        escape(channel(attempt.channel.as_str())),
+        escape(&channel(attempt.channel.as_str())),
         escape(first),
         attempt.id,
         escape(text),

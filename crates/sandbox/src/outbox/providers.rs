@@ -15,7 +15,7 @@ use super::problem::Problem;
 use crate::fake_provider::{Control, Magic, MessageFault, MessageFaultView};
 use crate::telegram::{Crowd, Does};
 use crate::twilio::{Inside, Replied};
-use crate::{gateway, telegram, twilio, vk};
+use crate::{gateway, telegram, twilio, vk, webhook};
 
 /// All of them.
 #[derive(Debug, Clone)]
@@ -42,6 +42,7 @@ impl Providers {
         vk: &vk::VkServer,
         twilio: &twilio::TwilioServer,
         gateway: &gateway::GatewayServer,
+        webhook: &webhook::WebhookServer,
     ) -> Self {
         let place = |name, title, address, magic, control| Place { name, title, address, magic, control };
         let all = [
@@ -49,6 +50,7 @@ impl Providers {
             place("vk", "VK", vk.address(), vk::MAGIC_PEERS, vk.control()),
             place("twilio", "Twilio (SMS)", twilio.address(), twilio::MAGIC_NUMBERS, twilio.control()),
             place("gateway", "Gateway (SMS)", gateway.address(), gateway::MAGIC_NUMBERS, gateway.control()),
+            place("webhook", "Webhook", webhook.address(), webhook::MAGIC_PATHS, webhook.control()),
         ];
         Self { all: Arc::new(all), twilio: twilio.inside(), telegram: telegram.people() }
     }
@@ -124,7 +126,9 @@ impl Place {
 impl Outbox {
     fn place(&self, name: &str) -> Result<&Place, Problem> {
         let found = self.providers.all.iter().find(|place| place.name == name);
-        found.ok_or_else(|| Problem::not_found("unknown provider; use telegram, vk, twilio or gateway"))
+        found.ok_or_else(|| {
+            Problem::not_found("unknown provider; use telegram, vk, twilio, gateway or webhook")
+        })
     }
 }
 

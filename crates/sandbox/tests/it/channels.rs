@@ -268,7 +268,7 @@ async fn faults_of_every_fake_provider_are_set_over_http() {
         let (answered, answer) = ask(&sandbox, verb, path, Some(&body)).await;
         assert_eq!(answered, status, "{verb} {path}: {answer}");
     }
-    assert_eq!(get(&sandbox, "/providers").await.as_array().unwrap().len(), 4);
+    assert_eq!(get(&sandbox, "/providers").await.as_array().unwrap().len(), 5);
 }
 
 #[tokio::test]
@@ -333,8 +333,13 @@ async fn a_request_for_very_many_is_one_attempt_of_bounded_size() {
 #[tokio::test]
 async fn hostile_requests_are_answered_and_harm_nobody() {
     let sandbox = start().await;
-    let servers =
-        [sandbox.vk().url(), sandbox.twilio().url(), sandbox.gateway().url(), sandbox.telegram().url()];
+    let servers = [
+        sandbox.vk().url(),
+        sandbox.twilio().url(),
+        sandbox.gateway().url(),
+        sandbox.telegram().url(),
+        sandbox.webhook().url(),
+    ];
     let deep = "[".repeat(100_000);
     let many = "a=b&".repeat(50_000);
     let bodies = [deep.as_str(), many.as_str(), "%ff%00=%zz&&&==", "{\"a\":", "\u{0}\u{ffff}"];

@@ -16,7 +16,7 @@ fn program() -> Command {
 }
 
 fn arguments(folder: &Path) -> Vec<OsString> {
-    let flags = ["--smtp", "--smtps", "--http", "--telegram", "--vk", "--twilio", "--gateway"];
+    let flags = ["--smtp", "--smtps", "--http", "--telegram", "--vk", "--twilio", "--gateway", "--webhook"];
     let any = flags.into_iter().flat_map(|flag| [flag, "127.0.0.1:0"]);
     let mut arguments: Vec<OsString> = any.map(OsString::from).collect();
     for (flag, file) in [("--ready-file", "ready.json"), ("--record", "attempts.ndjson")] {
@@ -37,7 +37,7 @@ fn reports_its_addresses_and_stops_on_a_signal() {
     assert!(ready["http"].as_str().unwrap().starts_with("http://127.0.0.1:"));
     assert!(ready["certificate"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     std::net::TcpStream::connect(smtp).unwrap();
-    for name in ["telegram", "vk", "twilio", "gateway"] {
+    for name in ["telegram", "vk", "twilio", "gateway", "webhook"] {
         let place = ready[name].as_str().unwrap().strip_prefix("http://").unwrap();
         std::net::TcpStream::connect(place).unwrap();
     }

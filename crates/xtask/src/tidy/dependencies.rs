@@ -26,6 +26,7 @@ const TABLE: &[(&str, May)] = &[
     ("courier-sms", CHANNEL),
     ("courier-telegram", CHANNEL),
     ("courier-vk", CHANNEL),
+    ("courier-webhook", CHANNEL),
     ("queue", May::Use(&["model", "store", "ops"])),
     ("client", May::Use(&["model"])),
     ("sandbox", May::Use(&["model"])),

@@ -174,7 +174,7 @@ proptest::proptest! {
                 let mut person = Person::new(String::new());
                 person.take(crate::recipients_file::Field::Id, &format!("p{at}"));
                 person.take(crate::recipients_file::Field::Name, name);
-                person.take(crate::recipients_file::Field::Email, &format!("a{at}@b.example"));
+                person.take(crate::recipients_file::Field::Address(&posthaste_model::channels::EMAIL), &format!("a{at}@b.example"));
                 serde_json::to_string(&person).expect("JSON")
             })
             .collect();

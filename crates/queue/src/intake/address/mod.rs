@@ -4,11 +4,12 @@
 mod chat;
 mod mailbox;
 mod phone;
+mod web;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use posthaste_model::{Address, Channel};
+use posthaste_model::{Address, AddressRule, Channel, channels};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 pub(crate) use mailbox::mailbox;
@@ -72,22 +73,24 @@ pub(crate) type Wrong = (FlawCode, &'static str);
 
 /// Parses an address of a channel and normalises it.
 pub(crate) fn normalise(channel: &Channel, given: &Given<'_>, phones: &PhoneRules) -> Result<Address, Wrong> {
-    let written = match (channel.as_str(), given) {
-        ("email", Given::Text(text)) => mailbox(text),
-        ("email", Given::Number(_)) => Err((FlawCode::WrongType, "a mailbox must be a string")),
-        ("sms", Given::Text(text)) => phone::number(text, phones),
-        ("sms", Given::Number(_)) => {
+    let written = match (channels::address_rule(channel.as_str()), given) {
+        (AddressRule::Mailbox, Given::Text(text)) => mailbox(text),
+        (AddressRule::Mailbox, Given::Number(_)) => Err((FlawCode::WrongType, "a mailbox must be a string")),
+        (AddressRule::Phone, Given::Text(text)) => phone::number(text, phones),
+        (AddressRule::Phone, Given::Number(_)) => {
             Err((FlawCode::WrongType, "a phone number must be a string such as \"+79991234567\""))
         }
-        ("telegram", given) => chat::telegram(given),
-        ("vk", given) => chat::peer(given),
-        (_, Given::Number(number)) => Ok(number.to_string()),
-        (_, Given::Text(text)) => plain(text),
+        (AddressRule::Chat, given) => chat::telegram(given),
+        (AddressRule::Peer, given) => chat::peer(given),
+        (AddressRule::Url, Given::Text(text)) => web::url(text),
+        (AddressRule::Url, Given::Number(_)) => Err((FlawCode::WrongType, "a URL must be a string")),
+        (AddressRule::Text, Given::Number(number)) => Ok(number.to_string()),
+        (AddressRule::Text, Given::Text(text)) => plain(text),
     }?;
     Ok(Address::new(written))
 }
 
-/// An address of a channel added later: its courier has the full rules.
+/// An address of a channel that is not listed: its courier has the full rules.
 fn plain(text: &str) -> Result<String, Wrong> {
     let fits = (1..=MOST_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
     if fits && text.trim() == text {
@@ -108,8 +111,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn normalised_addresses_do_not_change(text in "\\PC{0,40}|[+0-9() .-]{3,20}|[a-z.+-]{1,9}@[a-zа-я0-9-]{1,9}\\.[a-zа-я]{2,6}|@[a-zA-Z0-9_]{1,40}|-?[0-9]{1,20}") {
-            for channel in ["email", "sms", "telegram", "vk", "pager"] {
+        fn normalised_addresses_do_not_change(text in "\\PC{0,40}|[+0-9() .-]{3,20}|[a-z.+-]{1,9}@[a-zа-я0-9-]{1,9}\\.[a-zа-я]{2,6}|@[a-zA-Z0-9_]{1,40}|-?[0-9]{1,20}|https?://[a-zA-Zа-я0-9.:-]{1,20}(/[!-~]{0,20})?") {
+            for channel in ["email", "sms", "telegram", "vk", "webhook", "pager"] {
                 let channel: Channel = channel.parse().unwrap();
                 let region = phones("RU");
                 let given = Given::Text(Cow::Borrowed(&text));
@@ -123,7 +126,7 @@ mod tests {
 
         #[test]
         fn no_input_makes_an_address_panic(text in any::<String>(), number in any::<i64>()) {
-            for channel in ["email", "sms", "telegram", "vk", "pager"] {
+            for channel in ["email", "sms", "telegram", "vk", "webhook", "pager"] {
                 let channel: Channel = channel.parse().unwrap();
                 let region = phones("");
                 let _ = normalise(&channel, &Given::Text(Cow::Borrowed(&text)), &region);

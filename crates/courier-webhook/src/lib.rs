@@ -1,0 +1,82 @@
+//! The webhook channel: a POST of the text to a URL of each recipient.
+//!
+//! Guarantees beyond those every channel gives:
+//!
+//! - It is off unless the settings name who may receive messages (`webhook.hosts`), and the queue accepts orders on it only
+//!   if `orders.channels` names it.
+//! - Recipients choose their URLs, so a URL is hostile input. Only `https` (unless the settings say otherwise), the ports of
+//!   the settings, and addresses of the public internet are called; see [`address_guard`]. A name is resolved once per
+//!   connection, and the connection goes to an address that was checked. Redirects are not followed; no proxy is used.
+//! - Every attempt of a delivery has the same id, in the body and in the header `webhook-id`.
+//! - An answer is judged by its HTTP status; see the table in `answers.toml`. Of its body at most 16 KiB are read, and none
+//!   of it is kept. An answer that breaks off counts as unknown.
+//! - A URL is an address: no log, error or metric of this channel shows it. (At the level `debug` the HTTP client logs the
+//!   hosts it connects to.)
+
+pub mod address_guard;
+mod call;
+mod message;
+mod resolver;
+pub mod response_rules;
+pub mod settings;
+mod target;
+mod transport;
+
+use posthaste_courier::Checked;
+use posthaste_courier::process::{self, Process};
+use posthaste_courier::program::{self, CourierProgram};
+use posthaste_model::channels;
+use posthaste_ops::config::Sources;
+use posthaste_ops::exit::ExitFailure;
+
+pub use message::ID_HEADER;
+pub use resolver::{LookingUp, Lookup, system_lookup};
+pub use settings::Settings;
+pub use transport::WebhookTransport;
+
+/// The process of this channel.
+pub const PROCESS: Process =
+    Process { name: "posthaste-courier-webhook", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+
+/// The program of this channel's courier.
+pub static COURIER: CourierProgram = CourierProgram {
+    channel: &channels::WEBHOOK,
+    process: PROCESS,
+    checks: "hosts, ports",
+    dev_settings: include_str!("dev.toml"),
+    arguments: <Args as clap::Args>::augment_args,
+    run: |matches| program::start(matches, run),
+    check: |process| Box::pin(check(Args { process })),
+    origins: |args| PROCESS.origins::<Settings>(args),
+};
+
+/// Command-line arguments of the courier.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// Arguments common to all couriers.
+    #[command(flatten)]
+    pub process: process::Args,
+}
+
+impl Args {
+    /// All sources of settings, including these arguments.
+    pub fn sources(&self) -> Sources {
+        PROCESS.sources(&self.process, &|sources| sources)
+    }
+}
+
+/// Runs the webhook courier until it is asked to stop.
+///
+/// # Errors
+/// An [`ExitFailure`] whose exit code says what to do.
+pub async fn run(args: Args) -> Result<(), ExitFailure> {
+    PROCESS.run(&args.process, &|sources| sources, WebhookTransport::new).await
+}
+
+/// Checks the settings. Sends nothing, and calls nobody.
+///
+/// # Errors
+/// An [`ExitFailure`] that says what to fix.
+pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
+    PROCESS.check(&args.process, &|sources| sources, WebhookTransport::new).await
+}

@@ -1,0 +1,97 @@
+//! What a receiver's answer means, by its HTTP status. The rules are data, embedded from `answers.toml` and documented there.
+
+use std::time::Duration;
+
+use posthaste_courier::response_rules::{
+    ProviderResponse, ResponseAction, ResponseRules, ResponseRulesError, RulesTable,
+};
+use posthaste_courier::{Outcome, ThrottleScope};
+
+/// The embedded table.
+pub const TABLE: RulesTable = RulesTable {
+    name: "the embedded table of webhook answers",
+    text: include_str!("answers.toml"),
+    keys: &["status"],
+    reason: |answer| answer.code_reason(),
+};
+
+/// The rules.
+#[derive(Debug)]
+pub struct WebhookRules(ResponseRules);
+
+impl WebhookRules {
+    /// Parses the embedded table.
+    ///
+    /// # Errors
+    /// [`ResponseRulesError`]: a bug in the program.
+    pub fn embedded() -> Result<Self, ResponseRulesError> {
+        ResponseRules::embedded(&TABLE).map(Self)
+    }
+
+    /// The outcome for an answer with this status and this header Retry-After.
+    #[must_use]
+    pub fn outcome(&self, status: u16, retry_after: Option<Duration>) -> Outcome {
+        if (200..300).contains(&status) {
+            return Outcome::Sent;
+        }
+        let answer: ProviderResponse<'_> =
+            ProviderResponse { status: Some(status), wait: retry_after, ..ProviderResponse::default() };
+        let found = self.0.classify(&answer);
+        match found.action {
+            // Every recipient has a server of their own: the others need not wait.
+            ResponseAction::Wait if found.after.is_some() => {
+                Outcome::Throttled { scope: ThrottleScope::Recipient, wait: found.wait() }
+            }
+            ResponseAction::Wait | ResponseAction::Retry => {
+                Outcome::Retry { after: None, reason: found.reason }
+            }
+            _ => found.outcome(|| answer.label()).unwrap_or_else(|never| match never {}),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use posthaste_courier::http_request::LONGEST_WAIT;
+    use posthaste_model::Reason;
+
+    use super::*;
+
+    #[test]
+    fn every_class_of_answers_has_its_outcome() {
+        let rules = WebhookRules::embedded().unwrap();
+        let (second, minute) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(60)));
+        let wait = |wait: Option<Duration>| Outcome::Throttled {
+            scope: ThrottleScope::Recipient,
+            wait: wait.unwrap(),
+        };
+        let retry = |reason| Outcome::Retry { after: None, reason };
+        for (status, retry_after, outcome) in [
+            (200, None, Outcome::Sent),
+            (204, minute, Outcome::Sent),
+            (301, None, Outcome::Failed(Reason::Provider(301))),
+            (307, minute, Outcome::Failed(Reason::Provider(307))),
+            (400, None, Outcome::Failed(Reason::Provider(400))),
+            (401, None, Outcome::Failed(Reason::Provider(401))),
+            (404, None, Outcome::Failed(Reason::Provider(404))),
+            (408, None, retry(Reason::ProviderUnavailable)),
+            (410, minute, Outcome::Suppressed(Reason::Blocked)),
+            (429, minute, wait(minute)),
+            (429, Some(Duration::ZERO), wait(second)),
+            (429, None, retry(Reason::Throttled)),
+            (503, minute, wait(minute)),
+            (503, None, retry(Reason::Throttled)),
+            (500, minute, retry(Reason::ProviderUnavailable)),
+            (599, None, retry(Reason::ProviderUnavailable)),
+        ] {
+            assert_eq!(rules.outcome(status, retry_after), outcome, "{status} {retry_after:?}");
+        }
+    }
+
+    #[test]
+    fn no_receiver_makes_an_address_wait_longer_than_a_day() {
+        let rules = WebhookRules::embedded().unwrap();
+        let long = rules.outcome(429, Some(Duration::MAX));
+        assert_eq!(long, Outcome::Throttled { scope: ThrottleScope::Recipient, wait: LONGEST_WAIT });
+    }
+}

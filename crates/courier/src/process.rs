@@ -26,12 +26,12 @@ use posthaste_ops::exit::{self, Exit, ExitFailure};
 use posthaste_ops::health::{Check, Condition, Health};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::shutdown::{self, Shutdown};
-use posthaste_ops::telemetry;
+use posthaste_ops::{ready_file, telemetry};
 use posthaste_store::{ConnectError, Role, ServerTrouble, ServerTroubles, Store, TypedUrlError, Work};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::ready::{announce, withdraw};
+use crate::ready::announce;
 use crate::run::{Courier, RunError};
 use crate::settings::Settings;
 use crate::transport::{Capabilities, Checked, Transport};
@@ -273,7 +273,9 @@ impl Process {
             ended = stop.ended() => ended,
             () = announced => stop.ended().await,
         };
-        withdraw(args.ready_file.as_deref());
+        if let Some(file) = &args.ready_file {
+            ready_file::remove(file);
+        }
         store.disconnect().await;
         admin.close().await;
         if let Some(error) = Arc::into_inner(failed).and_then(OnceLock::into_inner) {

@@ -12,7 +12,6 @@ pub mod fuzz;
 mod moment;
 mod output;
 mod recipients_file;
-mod sandbox;
 mod settings;
 mod store;
 mod terminal;
@@ -46,7 +45,7 @@ pub fn main() -> ExitCode {
         Command::Courier(command::courier::Command::Vk(args)) => {
             process("posthaste courier vk", || posthaste_courier_vk::run(*args))
         }
-        Command::Sandbox(args) => process("posthaste sandbox", || sandbox::run(*args)),
+        Command::Sandbox(args) => process("posthaste sandbox", || posthaste_sandbox::run(*args)),
         Command::AsChild(args) => end(dev::as_child(&args)),
         command => end(command_line(command, &context)),
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use posthaste_courier::process::{self, Process};
 use posthaste_ops::config::{ConfigError, Origins, SettingEntry};
+use posthaste_ops::{shutdown, telemetry};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -129,7 +130,7 @@ fn load(what: &What, context: &Context) -> Result<Vec<Row>> {
             courier::<posthaste_courier_telegram::Settings>(posthaste_courier_telegram::PROCESS, config)?
         }
         Part::Vk => courier::<posthaste_courier_vk::Settings>(posthaste_courier_vk::PROCESS, config)?,
-        Part::Sandbox => return crate::sandbox::settings(config),
+        Part::Sandbox => sandbox(config)?,
     };
     let row = |entry: &SettingEntry| Row {
         key: entry.key.clone(),
@@ -151,6 +152,11 @@ fn queue(config: Option<PathBuf>) -> Result<Origins, ConfigError> {
     Ok(args.load(std::env::vars_os())?.origins)
 }
 
+fn sandbox(config: Option<PathBuf>) -> Result<Origins, ConfigError> {
+    let args = posthaste_sandbox::Args { config, ..posthaste_sandbox::Args::default() };
+    Ok(args.load(std::env::vars_os())?.origins)
+}
+
 /// Loads all sections of a courier, so that a wrong key or unit is reported as its process would report it.
 fn courier<S: DeserializeOwned>(of: Process, config: Option<PathBuf>) -> Result<Origins, ConfigError> {
     of.origins::<S>(&process::Args { config, ..process::Args::default() })
@@ -165,6 +171,6 @@ fn example(part: Part) -> String {
         Part::Sms => courier(posthaste_courier_sms::settings::DEFAULTS),
         Part::Telegram => courier(posthaste_courier_telegram::settings::DEFAULTS),
         Part::Vk => courier(posthaste_courier_vk::settings::DEFAULTS),
-        Part::Sandbox => posthaste_sandbox::DEFAULTS.to_owned(),
+        Part::Sandbox => [posthaste_sandbox::DEFAULTS, telemetry::DEFAULTS, shutdown::DEFAULTS].join("\n"),
     }
 }

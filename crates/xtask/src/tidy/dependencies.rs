@@ -27,7 +27,7 @@ const TABLE: &[(&str, May)] = &[
     ("courier-telegram", CHANNEL),
     ("courier-vk", CHANNEL),
     ("queue", May::Use(&["model", "store", "ops"])),
-    ("sandbox", May::Use(&["model"])),
+    ("sandbox", May::Use(&["model", "ops"])),
     ("rig", May::Use(&[])),
     ("simulator", May::Use(&["model", "protocol"])),
     ("posthaste", May::UseAll),

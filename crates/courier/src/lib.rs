@@ -18,6 +18,7 @@ pub mod probe;
 pub mod process;
 pub mod rate_limiter;
 mod ready;
+pub mod recording_sink;
 pub mod rejected_callbacks;
 pub mod rejection_window;
 mod resolver;

@@ -273,9 +273,7 @@ impl Process {
             ended = stop.ended() => ended,
             () = announced => stop.ended().await,
         };
-        if let Some(file) = &args.ready_file {
-            ready_file::remove(file);
-        }
+        args.ready_file.iter().for_each(|file| ready_file::remove(file));
         store.disconnect().await;
         admin.close().await;
         if let Some(error) = Arc::into_inner(failed).and_then(OnceLock::into_inner) {
@@ -290,9 +288,7 @@ impl Process {
             )),
         }
     }
-}
 
-impl Process {
     /// Reads all settings as a courier of the channel would, both its own (`S`) and those shared by all couriers, and
     /// returns where each came from. Opens nothing.
     ///

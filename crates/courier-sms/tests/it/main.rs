@@ -3,7 +3,6 @@
 mod bench;
 mod callbacks;
 mod conformance;
-mod desk;
 mod gateway;
 mod inbound;
 mod inquiries;

@@ -37,6 +37,7 @@ mod ring;
 mod scan_orders;
 mod settle;
 mod settle_twice;
+mod short_ways;
 mod smoke;
 mod snapshot;
 mod sound;

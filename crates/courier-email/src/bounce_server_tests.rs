@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use posthaste_courier::{
-    AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, ReceiptResult, SuppressionList,
-};
-use posthaste_model::{Address, OrderId, Reason};
+use posthaste_courier::AttemptId;
+use posthaste_courier::recording_sink::{RecordingSink, SinkState};
 use proptest::prelude::*;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -70,48 +67,6 @@ proptest! {
     }
 }
 
-struct Nobody;
-
-#[async_trait]
-impl FeedbackSink for Nobody {
-    async fn receipt(&self, _: &DeliveryReceipt) -> Result<ReceiptResult, NotStored> {
-        std::future::pending().await
-    }
-    async fn suppress(
-        &self,
-        _: &Address,
-        _: &SuppressionList,
-        _: Reason,
-        _: &ConsentNotice,
-    ) -> Result<ReceiptResult, NotStored> {
-        std::future::pending().await
-    }
-    async fn suppress_recipient(
-        &self,
-        _: &AttemptId,
-        _: &SuppressionList,
-        _: Reason,
-        _: &ConsentNotice,
-    ) -> Result<ReceiptResult, NotStored> {
-        std::future::pending().await
-    }
-    async fn opt_in(
-        &self,
-        _: &Address,
-        _: &SuppressionList,
-        _: &[Reason],
-        _: &ConsentNotice,
-    ) -> Result<bool, NotStored> {
-        std::future::pending().await
-    }
-    async fn remember(&self, _: &str, _: &OrderId, _: Duration) -> Result<(), NotStored> {
-        std::future::pending().await
-    }
-    async fn recall(&self, _: &str) -> Result<Option<OrderId>, NotStored> {
-        std::future::pending().await
-    }
-}
-
 /// A bounce server with these timeouts, and a return path it accepts.
 fn bounce_server(byte: Duration, message: Duration) -> (BounceServer, String) {
     let (key, none) = (SecretString::from("k".repeat(32)), SecretString::from(String::new()));
@@ -120,7 +75,9 @@ fn bounce_server(byte: Duration, message: Duration) -> (BounceServer, String) {
     let order_id = "u1:7".parse().expect("an order");
     let path = paths.of(&AttemptId { order_id, parcel: 0, delivery: 0, attempt: 1 }).expect("a return path");
     let replies = Arc::new(ReplyRules::embedded(&TABLE).expect("the table"));
-    let handler = BounceHandler { paths, replies, feedback: Arc::new(Nobody) };
+    let sink = Arc::<RecordingSink>::default();
+    sink.set(SinkState::Silent);
+    let handler = BounceHandler { paths, replies, feedback: sink };
     let waits = BounceTimeouts { command: byte, byte, message, ..BounceTimeouts::default() };
     let places = Arc::new(ConnectionLimits::new(1, 1, waits.silent));
     let (waiting, read_at_most, take_at_most) = (1, 10_000, 10_000);

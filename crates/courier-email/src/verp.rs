@@ -19,6 +19,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use data_encoding::BASE32_NOPAD_NOCASE;
+use integer_encoding::VarInt as _;
 use lettre::Address;
 use posthaste_courier::AttemptId;
 use posthaste_model::{OrderId, SenderId};
@@ -144,13 +145,8 @@ fn name(hash: &[u8]) -> String {
 
 fn numbers(sender: u8, id: &AttemptId) -> Vec<u8> {
     let mut bytes = vec![sender, id.attempt];
-    for mut number in [u32::from(id.delivery), id.parcel] {
-        while number > 0x7f {
-            bytes.push((number & 0x7f) as u8 | 0x80);
-            number >>= 7;
-        }
-        bytes.push(number as u8);
-    }
+    bytes.extend(id.delivery.encode_var_vec());
+    bytes.extend(id.parcel.encode_var_vec());
     bytes
 }
 
@@ -168,23 +164,14 @@ fn whole(id: &AttemptId) -> Option<Vec<u8>> {
 }
 
 fn read(bytes: &[u8]) -> Option<AttemptInPath> {
-    let mut bytes = bytes.iter().copied();
-    let (sender, attempt) = (usize::from(bytes.next()?), bytes.next()?);
-    let mut number = || {
-        let mut number = 0_u32;
-        for shift in (0..32).step_by(7) {
-            let byte = bytes.next()?;
-            number |= u32::from(byte & 0x7f).checked_shl(shift)?;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
-    };
-    let (delivery, parcel) = (u16::try_from(number()?).ok()?, number()?);
-    let rest: Vec<u8> = bytes.collect();
+    let ([sender, attempt], rest) = bytes.split_first_chunk()?;
+    let (sender, attempt) = (usize::from(*sender), *attempt);
+    let (delivery, length) = u16::decode_var(rest)?;
+    let rest = rest.get(length..)?;
+    let (parcel, length) = u32::decode_var(rest)?;
+    let rest = rest.get(length..)?;
     if sender == 0 {
-        return Some(AttemptInPath::Short { name: name(&rest), parcel, delivery, attempt });
+        return Some(AttemptInPath::Short { name: name(rest), parcel, delivery, attempt });
     }
     let (ns, letters) = rest.split_first_chunk::<8>()?;
     let letters = URL_SAFE_NO_PAD.encode(letters);

@@ -1,29 +1,17 @@
 //! The wait that is reported.
 
-use posthaste_courier::process;
-use posthaste_ops::config::Sources;
+use posthaste_courier::conformance::sample;
 
 use super::*;
-use crate::settings;
+use crate::PROCESS;
+use crate::settings::Settings;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-#[derive(serde::Deserialize)]
-struct Courier {
-    courier: Section,
-}
-
 fn of_two_bots() -> TelegramTransport {
     let tokens = [1, 2].map(|bot| format!("{bot}:CANARYcanaryCANARYcanaryCANARYcanar")).join(" ");
-    let sources = || {
-        Sources::new(process::DEFAULTS)
-            .elsewhere(posthaste_model::channels::sections())
-            .defaults(settings::DEFAULTS)
-            .secrets(settings::SECRETS)
-            .environment([("POSTHASTE_TELEGRAM__TOKENS".into(), tokens.clone().into())])
-    };
-    let settings = sources().load().unwrap().settings;
-    let courier = sources().load::<Courier>().unwrap().settings.courier;
+    let changes = [("telegram.tokens", tokens.as_str())];
+    let (settings, courier): (Settings, _) = sample::settings(&PROCESS, None, &changes).unwrap();
     TelegramTransport::new(settings, &courier, "telegram".parse().unwrap()).unwrap()
 }
 

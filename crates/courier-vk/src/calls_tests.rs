@@ -1,27 +1,13 @@
 //! Grouping of envelopes.
 
-use posthaste_model::{Address, Clock, Delivery, SystemClock, Text};
+use posthaste_courier::conformance::sample;
+use posthaste_model::Text;
 
 use super::*;
 
 fn envelope(order: u64, token: u32, peer: &str, text: &str) -> Envelope {
-    Envelope {
-        order_id: OrderId::new(&"u1".parse().unwrap(), 1_700_000_000_000_000_000 + order),
-        parcel: 0,
-        delivery: 0,
-        attempt: 1,
-        to: Delivery {
-            index: 0,
-            recipient: "r0".to_owned(),
-            name: String::new(),
-            address: Address::new(peer),
-        },
-        content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
-        due: SystemClock.now(),
-        token: Some(token),
-        tries: 0,
-        repeat: false,
-    }
+    let order_id = OrderId::new(&"u1".parse().unwrap(), 1_700_000_000_000_000_000 + order);
+    Envelope { token: Some(token), ..sample::envelope(order_id, peer, text) }
 }
 
 fn vk() -> Channel {

@@ -19,6 +19,7 @@ pub mod process;
 pub mod program;
 pub mod rate_limiter;
 mod ready;
+pub mod recording_sink;
 pub mod rejected_callbacks;
 pub mod rejection_window;
 mod resolver;

@@ -26,7 +26,7 @@ use posthaste_ops::exit::{self, Exit, ExitFailure};
 use posthaste_ops::health::{Check, Condition, Health};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::shutdown::{self, Shutdown};
-use posthaste_ops::telemetry;
+use posthaste_ops::{ready_file, telemetry};
 use posthaste_store::{Role, ServerTrouble, ServerTroubles, Store, TypedUrlError, Work};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -35,7 +35,7 @@ mod exits;
 
 use exits::{ended_by_itself, refused};
 
-use crate::ready::{announce, withdraw};
+use crate::ready::announce;
 use crate::run::{Courier, RunError};
 use crate::settings::Settings;
 use crate::start_error::TransportStartError;
@@ -268,7 +268,7 @@ impl Process {
             ended = stop.ended() => ended,
             () = announced => stop.ended().await,
         };
-        withdraw(args.ready_file.as_deref());
+        args.ready_file.iter().for_each(|file| ready_file::remove(file));
         store.disconnect().await;
         admin.close().await;
         if let Some(error) = Arc::into_inner(failed).and_then(OnceLock::into_inner) {
@@ -283,9 +283,7 @@ impl Process {
             )),
         }
     }
-}
 
-impl Process {
     /// Reads all settings as a courier of the channel would, both its own (`S`) and those shared by all couriers, and
     /// returns where each came from. Opens nothing.
     ///

@@ -25,6 +25,17 @@ pub enum ListenAddress {
 )]
 pub struct AddressError(String);
 
+impl ListenAddress {
+    /// The URL at which HTTP clients reach it; a unix socket has none and is written as in the settings.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self {
+            Self::Tcp(address) => format!("http://{address}"),
+            Self::Unix(_) => self.to_string(),
+        }
+    }
+}
+
 impl FromStr for ListenAddress {
     type Err = AddressError;
 
@@ -63,6 +74,9 @@ mod tests {
         for text in ["127.0.0.1:0", "[::1]:9464", "unix:/run/posthaste/admin.sock"] {
             assert_eq!(text.parse::<ListenAddress>().expect(text).to_string(), text);
         }
+        let url = |text: &str| text.parse::<ListenAddress>().expect(text).url();
+        assert_eq!(url("[::1]:9464"), "http://[::1]:9464");
+        assert_eq!(url("unix:/run/posthaste/admin.sock"), "unix:/run/posthaste/admin.sock");
     }
 
     #[test]

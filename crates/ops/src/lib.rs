@@ -20,6 +20,7 @@ pub mod health;
 pub mod listen;
 pub mod metrics;
 pub mod panics;
+pub mod ready_file;
 pub mod redact;
 pub mod shutdown;
 pub mod telemetry;

@@ -15,6 +15,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::HumanDuration;
 
+/// The documented defaults: the section `stop`.
+pub const DEFAULTS: &str = include_str!("shutdown.toml");
+
 /// The section `stop` of a process's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

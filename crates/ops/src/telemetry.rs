@@ -13,6 +13,9 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+/// The documented defaults: the section `log`.
+pub const DEFAULTS: &str = include_str!("telemetry.toml");
+
 /// The section `log` of a process's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,6 @@ mod global_options;
 mod moment;
 mod output;
 mod recipients_file;
-mod sandbox;
 mod settings;
 mod store;
 mod terminal;
@@ -40,7 +39,7 @@ pub fn main() -> ExitCode {
             let name = format!("posthaste courier {}", program.channel.name);
             process(&name, || (program.run)(&args))
         }
-        Command::Sandbox(args) => process("posthaste sandbox", || sandbox::run(*args)),
+        Command::Sandbox(args) => process("posthaste sandbox", || posthaste_sandbox::run(*args)),
         Command::AsChild(args) => end(dev::as_child(&args)),
         command => end(command_line(command, &context)),
     }

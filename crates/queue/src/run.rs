@@ -1,17 +1,15 @@
 //! The service as a process: settings, store, ports, shutdown.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use posthaste_model::SystemClock;
-use posthaste_ops::address::ListenAddress;
 use posthaste_ops::admin::{AdminPort, AdminState};
 use posthaste_ops::exit::ExitFailure;
 use posthaste_ops::health::{Check, Health};
 use posthaste_ops::listen::{Listener, ListenerLimits};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::shutdown::{ProcessEnd, Shutdown, ShutdownStage};
-use posthaste_ops::telemetry;
+use posthaste_ops::{ready_file, telemetry};
 use posthaste_store::{ConnectError, Role, ServerTroubles, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
@@ -65,10 +63,12 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
     let listener = Listener::bind(&http.address).await?;
     let address = listener.address().clone();
     stop.spawn("http", listener.serve(api::router(state), limits(&http), stop.soft.clone()));
-    tracing::info!(http = %url(&address), admin = %url(admin.address()), "ready");
+    let (http, admin_url) = (address.url(), admin.address().url());
+    tracing::info!(http, admin = admin_url, "ready");
     if let Some(path) = args.ready_file {
-        let ready = json!({ "http": url(&address), "admin": url(admin.address()) });
-        write_ready(path, ready.to_string()).await?;
+        let ready = json!({ "http": http, "admin": admin_url });
+        let written = tokio::task::spawn_blocking(move || ready_file::write(&path, &ready)).await;
+        written.map_err(ExitFailure::software)?.map_err(ExitFailure::unavailable)?;
     }
 
     let ended = stop.ended().await;
@@ -144,28 +144,6 @@ fn refusal(error: ConnectError) -> ExitFailure {
             ExitFailure::unavailable(error)
         }
     }
-}
-
-/// The URL at which clients reach an address.
-fn url(address: &ListenAddress) -> String {
-    match address {
-        ListenAddress::Tcp(address) => format!("http://{address}"),
-        ListenAddress::Unix(_) => address.to_string(),
-    }
-}
-
-/// Writes the ready file, whole or not at all.
-async fn write_ready(path: PathBuf, text: String) -> Result<(), ExitFailure> {
-    let write = move || -> std::io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".part");
-        let part = folder.join(name);
-        std::fs::write(&part, text)?;
-        std::fs::rename(&part, &path)
-    };
-    let written = tokio::task::spawn_blocking(write).await.map_err(ExitFailure::software)?;
-    written.map_err(ExitFailure::unavailable)
 }
 
 fn finish(ended: ProcessEnd) -> Result<(), ExitFailure> {

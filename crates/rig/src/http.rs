@@ -1,6 +1,7 @@
 //! A bare HTTP server for fake providers: reads every request completely, answers as instructed or not at all, and can
 //! be closed and reopened on the same port.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,14 @@ pub enum HttpReply {
     Reset,
     /// The beginning of a longer answer, then a reset.
     Half(String),
+}
+
+impl HttpReply {
+    /// A JSON document.
+    #[must_use]
+    pub fn json(status: u16, body: &impl fmt::Display) -> Self {
+        Self::Say(status, "content-type: application/json\r\n".to_owned(), body.to_string())
+    }
 }
 
 type Answering = dyn Fn(HttpRequest) -> HttpReply + Send + Sync;

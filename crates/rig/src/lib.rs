@@ -9,6 +9,7 @@
 //! | [`servers`] | a private Redis or Valkey that can be killed, frozen and restarted |
 //! | [`process`] | child processes whose every output line is kept |
 //! | [`http`] | a bare HTTP server for fake providers: hangs, resets, closes and reopens |
+//! | [`fake_provider`] | the same with a record of all requests, for tests of channels |
 //! | [`proxy`] | network faults: latency, cuts, black holes, lost replies, late second copies |
 //! | [`resp`] | a bare connection for raw commands |
 //! | [`CapturedLogs`] | the content of a log |
@@ -19,6 +20,7 @@ mod captured_logs;
 pub mod corpus;
 pub mod error;
 pub mod eventually;
+pub mod fake_provider;
 pub mod http;
 pub mod process;
 pub mod proxy;
@@ -29,6 +31,7 @@ mod spawner;
 pub use captured_logs::CapturedLogs;
 pub use error::Error;
 pub use eventually::{eventually, eventually_async, patience};
+pub use fake_provider::FakeProvider;
 pub use process::{Child, Sig};
 pub use proxy::Proxy;
 pub use resp::{Connection, RespReply};

@@ -19,13 +19,11 @@
 //! # }).unwrap();
 //! ```
 
-mod config_show;
 pub mod fake_provider;
 mod faults;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod gateway;
-mod load;
 mod outbox;
 mod record;
 mod run;
@@ -38,19 +36,17 @@ pub mod twilio;
 pub mod vk;
 pub mod webhook;
 
-pub use config_show::Setting;
 pub use faults::{
     Action, AddressPattern, Fault, FaultView, InvalidFault, MAGIC_NAMES, MagicName, MagicSettings,
     RefusalAnswer,
 };
-pub use load::SettingsError;
 pub use record::{
     Attempt, AttemptOutcome, AttemptRecipient, AttemptStage, Cut, Ending, HttpFacts, LaterStatus, Protocol,
     RecordCounts, SmtpFacts, Totals,
 };
-pub use run::{Args, SandboxRunError, main, run};
+pub use run::{Args, main, run};
 pub use sandbox::{Sandbox, StartError};
 pub use settings::{
-    AuthSettings, DEFAULTS, Extension, OutboxSettings, RecordSettings, Settings, SmtpServerSettings,
-    Tolerance,
+    AuthSettings, DEFAULTS, Extension, OutboxSettings, ProcessSettings, RecordSettings, Settings,
+    SmtpServerSettings, Tolerance,
 };

@@ -1,24 +1,26 @@
-//! The sandbox process: settings, log, sandbox, ready file, stop.
+//! The sandbox as a process: settings, log, sandbox, ready file, stop.
 
-use std::error::Error;
-use std::io::{self, IsTerminal, Write};
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use posthaste_model::channels;
+use posthaste_ops::config::{ConfigError, Loaded, Sources};
+use posthaste_ops::exit::{self, Exit, ExitFailure};
+use posthaste_ops::shutdown::{self, Shutdown};
+use posthaste_ops::{ready_file, telemetry};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use crate::load::{self, SettingsError};
 use crate::sandbox::{Sandbox, StartError};
+use crate::settings::{DEFAULTS, ProcessSettings, SECRETS};
 
 /// The sandbox's command line.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Settings file; only its [sandbox…] sections are read. The environment and flags override it
+    /// Settings file; only its sections [sandbox…], [log] and [stop] are read. The environment and flags override it
     #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]
     pub config: Option<PathBuf>,
     /// SMTP listen address, such as 127.0.0.1:1025; port 0 picks a free port
@@ -49,63 +51,56 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Log filter: a level, or levels per module
-    #[arg(long, value_name = "FILTER", default_value = "info")]
-    pub log: String,
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
     /// Write this file once everything is listening: {"smtp":"…","smtps":"…","http":"…","telegram":"…",
     /// "vk":"…","twilio":"…","gateway":"…","webhook":"…","certificate":"…"}
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 }
 
-/// Why the process ended early.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SandboxRunError {
-    /// The settings are invalid.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// `--log` is not a valid filter.
-    #[error("invalid --log filter: give a level, or levels per module such as info,posthaste_sandbox=debug")]
-    Log(#[source] tracing_subscriber::filter::ParseError),
-    /// It cannot start; a restart may help.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The ready file cannot be written.
-    #[error("cannot write the ready file {path}", path = .path.display())]
-    ReadyFile {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-    /// Signals cannot be received.
-    #[error("cannot listen for signals")]
-    Signals(#[source] io::Error),
-}
-
-impl SandboxRunError {
-    /// The exit code, from `sysexits.h`: 78 for invalid settings, 69 for a problem that may pass.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Settings(_)
-            | Self::Log(_)
-            | Self::Start(StartError::Fault(_) | StartError::Setting(_) | StartError::Certificate(_)) => 78,
-            _ => 69,
+impl Args {
+    /// The effective settings, given these environment variables.
+    ///
+    /// # Errors
+    /// The first invalid setting.
+    pub fn load(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Loaded<ProcessSettings>, ConfigError> {
+        let mut sources = Sources::new(DEFAULTS)
+            .defaults(telemetry::DEFAULTS)
+            .defaults(shutdown::DEFAULTS)
+            .elsewhere(channels::sections())
+            .secrets(SECRETS)
+            .reserved(&["POSTHASTE_CONFIG"])
+            .environment(environment)
+            .flag("--smtp", "sandbox.smtp.listen", self.smtp)
+            .flag("--smtps", "sandbox.smtp.listen_tls", self.smtps)
+            .flag("--http", "sandbox.outbox.listen", self.http)
+            .flag("--telegram", "sandbox.telegram.listen", self.telegram)
+            .flag("--vk", "sandbox.vk.listen", self.vk)
+            .flag("--twilio", "sandbox.twilio.listen", self.twilio)
+            .flag("--gateway", "sandbox.gateway.listen", self.gateway)
+            .flag("--webhook", "sandbox.webhook.listen", self.webhook)
+            .flag("--record", "sandbox.record.file", self.record.as_ref().map(|path| path.display()))
+            .flag("--log", "log.filter", self.log.as_ref());
+        if let Some(path) = &self.config {
+            sources = sources.file(path);
         }
+        sources.load()
     }
 }
 
 /// Runs the sandbox until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// It cannot start. Once it runs there are no errors.
-pub async fn run(args: Args) -> Result<(), SandboxRunError> {
-    let settings = load::load(&args, std::env::vars_os())?;
-    log_to_stderr(&args.log)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(SandboxRunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(SandboxRunError::Signals)?;
-    let sandbox = Sandbox::start(settings).await?;
+/// An [`ExitFailure`] that says why it could not start, or that connections were still open at the end.
+pub async fn run(args: Args) -> Result<(), ExitFailure> {
+    let settings = args.load(std::env::vars_os())?.settings;
+    telemetry::install(&settings.log)?;
+    let stop = Shutdown::on_signals(&settings.stop).map_err(ExitFailure::software)?;
+    let sandbox = Sandbox::start(settings.sandbox).await.map_err(refusal)?;
     let places = [
         sandbox.smtp(),
         sandbox.smtps(),
@@ -120,30 +115,39 @@ pub async fn run(args: Args) -> Result<(), SandboxRunError> {
         tracing::warn!("the sandbox is listening beyond this computer; anyone who can reach it can use it");
     }
     if let Some(path) = &args.ready_file {
-        let write = write_ready(path, &sandbox);
-        write.map_err(|source| SandboxRunError::ReadyFile { path: path.clone(), source })?;
+        let written = ready_file::write(path, &Ready::of(&sandbox));
+        written.map_err(|error| {
+            ExitFailure::unavailable(format!("cannot write the ready file {}: {error}", path.display()))
+        })?;
     }
     let [smtp, smtps, ..] = places;
     let [http, telegram, vk, twilio, gateway, webhook] =
         [2, 3, 4, 5, 6, 7].map(|at: usize| format!("http://{}", places[at]));
     tracing::info!(%smtp, %smtps, %http, %telegram, %vk, %twilio, %gateway, %webhook, "sandbox open");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let soft = stop.soft.clone();
+    stop.spawn("sandbox", async move {
+        soft.cancelled().await;
+        let totals = sandbox.counts().totals;
+        tracing::info!(messages = totals.messages, attempts = totals.attempts, "sandbox closing");
+        sandbox.stop().await;
+    });
+    match Exit::from(stop.ended().await) {
+        Exit::Done => Ok(()),
+        Exit::Software => Err(ExitFailure::software("the sandbox panicked; see the log above")),
+        exit => Err(ExitFailure::new(exit, "stopped before all connections were closed")),
     }
-    let totals = sandbox.counts().totals;
-    tracing::info!(messages = totals.messages, attempts = totals.attempts, "sandbox closing");
-    sandbox.stop().await;
-    Ok(())
 }
 
-fn log_to_stderr(filter: &str) -> Result<(), SandboxRunError> {
-    let filter = EnvFilter::try_new(filter).map_err(SandboxRunError::Log)?;
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr);
-    // The process that hosts this one may have set up a log already.
-    let _ = log.try_init();
-    Ok(())
+/// 78 for invalid settings, 69 for a problem that may pass.
+fn refusal(error: StartError) -> ExitFailure {
+    match error {
+        StartError::Fault(_) | StartError::Setting(_) | StartError::Certificate(_) => {
+            ExitFailure::usage(error)
+        }
+        StartError::Listen { .. } | StartError::RecordFile(_) | StartError::Channel(_) => {
+            ExitFailure::unavailable(error)
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -159,24 +163,20 @@ struct Ready<'a> {
     certificate: &'a str,
 }
 
-/// Atomic: a reader never sees half a file.
-fn write_ready(path: &Path, sandbox: &Sandbox) -> io::Result<()> {
-    let ready = Ready {
-        smtp: sandbox.smtp(),
-        smtps: sandbox.smtps(),
-        http: format!("http://{}", sandbox.http()),
-        telegram: sandbox.telegram().url(),
-        vk: sandbox.vk().url(),
-        twilio: sandbox.twilio().url(),
-        gateway: sandbox.gateway().url(),
-        webhook: sandbox.webhook().url(),
-        certificate: sandbox.certificate_pem(),
-    };
-    let text = serde_json::to_vec(&ready)?;
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}", std::process::id()));
-    std::fs::write(&draft, text)?;
-    std::fs::rename(&draft, path)
+impl<'a> Ready<'a> {
+    fn of(sandbox: &'a Sandbox) -> Self {
+        Self {
+            smtp: sandbox.smtp(),
+            smtps: sandbox.smtps(),
+            http: format!("http://{}", sandbox.http()),
+            telegram: sandbox.telegram().url(),
+            vk: sandbox.vk().url(),
+            twilio: sandbox.twilio().url(),
+            gateway: sandbox.gateway().url(),
+            webhook: sandbox.webhook().url(),
+            certificate: sandbox.certificate_pem(),
+        }
+    }
 }
 
 /// Fake providers: accept every message, send nothing on, fail on request
@@ -195,42 +195,122 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // If standard error is closed, there is nowhere to report to.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 78 } else { 0 });
+            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
         }
     };
-    let ended = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(run(args)),
-        Err(error) => Err(SandboxRunError::Signals(error)),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "posthaste-sandbox: {}", chain(&error));
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
+    exit::run("posthaste-sandbox", || async { run(args).await.map(|()| Exit::Done) })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
     use clap::CommandFactory;
 
     use super::*;
+    use crate::settings::Settings;
 
     #[test]
     fn the_command_line_holds_together() {
         Command::command().debug_assert();
+    }
+
+    fn with(environment: &[(&str, &str)], args: &Args) -> Result<Settings, ConfigError> {
+        let variables = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        args.load(variables).map(|loaded| loaded.settings.sandbox)
+    }
+
+    #[test]
+    fn the_documented_defaults_are_those_of_the_library_but_for_the_ports() {
+        let mut documented = with(&[], &Args::default()).unwrap();
+        let library = Settings::default();
+        let ports = [documented.smtp.listen, documented.smtp.listen_tls, documented.outbox.listen];
+        assert_eq!(
+            ports.map(|address| address.to_string()),
+            ["127.0.0.1:1025", "127.0.0.1:1465", "127.0.0.1:8025"]
+        );
+        documented.smtp.listen = library.smtp.listen;
+        documented.smtp.listen_tls = library.smtp.listen_tls;
+        documented.outbox.listen = library.outbox.listen;
+        assert_eq!(format!("{documented:?}"), format!("{library:?}"));
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_it_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("posthaste.toml");
+        let text = "[sandbox.smtp]\nhost = \"a.test\"\nidle_for = \"7s\"\nmax_recipients = 7\n[redis]\nurl = \"x\"\n\
+            [[sandbox.faults]]\nstage = \"rcpt\"\naction = { refuse = { code = 550, text = \"5.1.1 no\" } }\n";
+        std::fs::write(&path, text).unwrap();
+        let args = Args {
+            config: Some(path),
+            smtp: Some("127.0.0.1:7".parse().unwrap()),
+            record: Some("attempts.ndjson".into()),
+            ..Args::default()
+        };
+        let environment = [
+            ("POSTHASTE_SANDBOX__SMTP__HOST", "b.test"),
+            ("POSTHASTE_SANDBOX__SMTP__LISTEN", "127.0.0.1:8"),
+            ("POSTHASTE_SANDBOX__SMTP__MAX_CONNECTIONS", "9"),
+            ("POSTHASTE_SANDBOX__SMTP__WITHOUT", "pipelining"),
+            ("POSTHASTE_SANDBOX__SMTP__AUTH__USERS__COURIER", "1234"),
+            ("POSTHASTE_REDIS__URL", "redis://elsewhere"),
+        ];
+        let settings = with(&environment, &args).unwrap();
+        assert_eq!(settings.smtp.host, "b.test");
+        assert_eq!(settings.smtp.listen.port(), 7);
+        assert_eq!((settings.smtp.idle_for, settings.smtp.max_recipients), (Duration::from_secs(7), 7));
+        assert_eq!((settings.smtp.max_connections, settings.smtp.without.len()), (9, 1));
+        assert_eq!((settings.smtp.auth.users.len(), settings.faults.len()), (1, 1));
+        assert_eq!(settings.record.file.as_deref(), Some(Path::new("attempts.ndjson")));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        let wrong = |name, value| with(&[(name, value)], &Args::default()).unwrap_err().to_string();
+        let unknown = wrong("POSTHASTE_SANDBOX__SMTP__COLOUR", "red");
+        assert!(unknown.contains("colour") && unknown.contains("environment"), "{unknown}");
+        let unit = wrong("POSTHASTE_SANDBOX__SMTP__IDLE_FOR", "5 parsecs");
+        assert!(unit.contains("idle_for"), "{unit}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("posthaste.toml");
+        std::fs::write(&path, "[sandbx]\n").unwrap();
+        let args = Args { config: Some(path.clone()), ..Args::default() };
+        assert!(with(&[], &args).unwrap_err().to_string().contains("sandbx"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(with(&[], &args), Err(ConfigError::File { .. })));
+    }
+
+    #[test]
+    fn every_setting_has_its_origin_and_no_secret_is_shown() {
+        let environment = [
+            ("POSTHASTE_SANDBOX__TWILIO__AUTH_TOKEN", "canary-token"),
+            ("POSTHASTE_SANDBOX__TELEGRAM__TOKENS", "canary-bot"),
+            ("POSTHASTE_SANDBOX__SMTP__AUTH__USERS__COURIER", "canary-word"),
+            ("POSTHASTE_SANDBOX__VK__PER_SECOND", "7"),
+        ];
+        let args = Args { smtp: Some("127.0.0.1:7".parse().unwrap()), ..Args::default() };
+        let loaded = args.load(environment.map(|(name, value)| (name.into(), value.into()))).unwrap();
+        let of = |key: &str| {
+            let found = loaded.origins.iter().find(|setting| setting.key == key).unwrap();
+            format!("{} {}", found.shown, found.origin)
+        };
+        let variable = |name: &str| format!("environment variable POSTHASTE_SANDBOX__{name}");
+        assert_eq!(of("sandbox.smtp.listen"), "127.0.0.1:7 flag --smtp");
+        assert_eq!(of("sandbox.vk.per_second"), format!("7 {}", variable("VK__PER_SECOND")));
+        assert!(of("sandbox.vk.random_for").starts_with("1h "), "{}", of("sandbox.vk.random_for"));
+        assert_eq!(of("sandbox.twilio.auth_token"), format!("*** {}", variable("TWILIO__AUTH_TOKEN")));
+        assert_eq!(of("sandbox.telegram.tokens"), format!("*** {}", variable("TELEGRAM__TOKENS")));
+        let user = variable("SMTP__AUTH__USERS__COURIER");
+        assert_eq!(of("sandbox.smtp.auth.users.courier"), format!("*** {user}"));
+        assert!(loaded.origins.iter().is_sorted_by(|one, other| one.key < other.key));
+        assert!(!format!("{loaded:?}").contains("canary"), "{loaded:?}");
+    }
+
+    #[test]
+    fn what_the_process_refuses_is_refused_here() {
+        let refused = with(&[("POSTHASTE_SANDBOX__VK__PER_SECOND", "many")], &Args::default()).unwrap_err();
+        assert!(refused.to_string().starts_with("sandbox.vk.per_second: "), "{refused}");
     }
 }

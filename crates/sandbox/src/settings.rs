@@ -1,10 +1,11 @@
-//! The settings of the sandbox: defaults, then a file, then the environment, then flags.
+//! The settings of the sandbox: one type for each section of `defaults.toml`.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use posthaste_ops::{shutdown, telemetry};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,30 @@ use crate::faults::{Fault, MagicSettings};
 /// The documented defaults of the process, in TOML.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
 
-/// All settings. [`Settings::default`] listens on loopback, on ports the system picks; the process has fixed ports,
+/// Keys whose values are never shown and may be read from a file.
+pub(crate) const SECRETS: &[&str] = &[
+    "sandbox.smtp.auth.users",
+    "sandbox.telegram.tokens",
+    "sandbox.vk.tokens",
+    "sandbox.twilio.auth_token",
+    "sandbox.twilio.keys",
+    "sandbox.gateway.secrets",
+];
+
+/// All settings of the process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ProcessSettings {
+    /// The fake providers and the outbox.
+    pub sandbox: Settings,
+    /// Log lines.
+    pub log: telemetry::Settings,
+    /// How the process ends.
+    pub stop: shutdown::Settings,
+}
+
+/// The section `sandbox`. [`Settings::default`] listens on loopback, on ports the system picks; the process has fixed ports,
 /// see [`DEFAULTS`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,13 +91,13 @@ pub struct SmtpServerSettings {
     /// Most bytes of incoming messages over all connections; above this, 452 is answered.
     pub receiving_bytes: usize,
     /// How long a client may be idle before it is answered 421.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub idle_for: Duration,
     /// Longest a hang lasts; then the connection closes.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub hang_for: Duration,
     /// Delay before it sends replies, to simulate a distant server.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub reply_after: Duration,
     /// Authentication.
     pub auth: AuthSettings,

@@ -66,6 +66,7 @@ mod routing;
 mod settings;
 mod store;
 mod supervise;
+mod text_set;
 mod trouble;
 mod unreadable;
 mod verbs;
@@ -90,6 +91,7 @@ pub use recover::{Assume, InDoubt, Recovery};
 pub use rollbacks::Rollback;
 pub use settings::{Role, Settings};
 pub use store::Store;
+pub use text_set::TextSet;
 pub use trouble::{RedisState, ServerTrouble, ServerTroubles, TOLD_EVERY, Work};
 pub use verbs::{
     ClaimRequest, ConsentNotice, CourierPresence, DeliveryCursor, DeliveryFilter, DeliveryPage,

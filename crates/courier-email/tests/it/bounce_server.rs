@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::client::{BOUNCES, Client, report};
-use crate::fake_feedback::Served;
 use crate::house::{envelope, send, transport};
+use crate::served::Served;
 use crate::server::Server;
 
 /// A transport that listens, and return paths of messages that it sent.
@@ -30,7 +30,7 @@ async fn it_answers_for_each_recipient_by_lmtp_and_once_by_smtp() {
     assert_eq!(lmtp.bring("", &to, &message).await.len(), 3);
     assert_eq!(lmtp.bring("MAILER-DAEMON@mx.example.net", &to[..1], &message).await.len(), 1);
     assert_eq!(lmtp.ask("QUIT").await, "221 2.0.0 bye\r\n");
-    assert_eq!(served.feedback.receipts().len(), 4);
+    assert_eq!(served.sink.receipts().len(), 4);
     let mut smtp = Client::open(served.bounces()).await;
     assert_eq!(smtp.ask("HELO mx").await, "250 posthaste\r\n");
     smtp.greet("EHLO").await;
@@ -47,7 +47,7 @@ async fn it_answers_for_each_recipient_by_lmtp_and_once_by_smtp() {
         let reply = smtp.reply().await;
         assert!(reply.starts_with(wanted), "{reply}");
     }
-    assert_eq!(served.feedback.receipts().len(), 6);
+    assert_eq!(served.sink.receipts().len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +75,7 @@ async fn addresses_that_were_not_made_here_are_refused_before_the_text() {
         assert_eq!(client.ask(&format!("RCPT TO:<{to}>")).await, "550 5.1.1 no such return path\r\n", "{to}");
     }
     assert!(client.ask("DATA").await.starts_with("503 5.5.1"), "there is no recipient");
-    assert!(served.feedback.receipts().is_empty());
+    assert!(served.sink.receipts().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,13 +146,13 @@ async fn a_large_report_is_read_at_its_beginning_and_a_larger_one_refused() {
     let mut client = Client::open(served.bounces()).await;
     client.greet("LHLO").await;
     assert_eq!(client.bring("", &[&to[0]], &with(1 << 20)).await, ["250 2.0.0 accepted\r\n"]);
-    assert_eq!(served.feedback.receipts().len(), 1);
+    assert_eq!(served.sink.receipts().len(), 1);
     assert!(client.bring("", &[&to[0]], &with(3 << 20)).await[0].starts_with("552 5.3.4"));
     // Its report is beyond the part that is parsed.
     let late = report("failed", "5.1.1").replace("It did not work.", &"Sorry.\n".repeat(20_000));
     assert_eq!(client.bring("", &[&to[0]], &late).await, ["250 2.0.0 accepted\r\n"]);
     assert_eq!(client.bring("", &[&to[0]], &report("failed", "5.1.1")).await, ["250 2.0.0 accepted\r\n"]);
-    assert_eq!(served.feedback.receipts().len(), 2, "replies are still in step");
+    assert_eq!(served.sink.receipts().len(), 2, "replies are still in step");
     // A message without end is cut off.
     client.ask("MAIL FROM:<>").await;
     client.ask(&format!("RCPT TO:<{}>", to[0])).await;
@@ -162,7 +162,7 @@ async fn a_large_report_is_read_at_its_beginning_and_a_larger_one_refused() {
         while client.0.get_mut().write_all(&[b'x'; 65_536]).await.is_ok() {}
     };
     tokio::time::timeout(posthaste_rig::patience(), flood).await.expect("an end of it");
-    assert_eq!(served.feedback.receipts().len(), 2);
+    assert_eq!(served.sink.receipts().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +180,7 @@ async fn no_text_ends_early_and_none_holds_a_second_message() {
         client.write(format!("{text}{end}{smuggled}{end}\r\n.\r\n").as_bytes()).await;
         assert_eq!(client.reply().await, "250 2.0.0 accepted\r\n", "{end:?}");
         assert_eq!(client.ask("NOOP").await, "250 2.0.0 ok\r\n", "{end:?}: one answer and no more");
-        assert_eq!(served.feedback.receipts().len(), at + 1, "{end:?}");
+        assert_eq!(served.sink.receipts().len(), at + 1, "{end:?}");
     }
     // An empty text, and one whose lines begin with dots.
     for text in [".\r\n", "..\r\n...\r\n.\r\n"] {
@@ -224,9 +224,9 @@ async fn no_bytes_stop_it_from_taking_the_next_bounce() {
         });
         result.unwrap();
     });
-    let before = served.feedback.receipts().len();
+    let before = served.sink.receipts().len();
     assert!(served.bring(&to[0], &report("failed", "5.1.1")).await.starts_with("250"));
-    assert_eq!(served.feedback.receipts().len(), before + 1);
+    assert_eq!(served.sink.receipts().len(), before + 1);
 }
 
 /// 957 KB of nested message heads once crashed the process, and the mail server delivered them again.
@@ -239,11 +239,11 @@ async fn messages_within_messages_by_the_thousand_are_taken_and_say_nothing() {
     let report_with = |inside: &str| report("failed", "5.1.1").replace("Subject: News\n\nHello\n", inside);
     for hostile in [&bomb, &multiparts] {
         assert_eq!(served.bring(&to[0], hostile).await, "250 2.0.0 accepted\r\n");
-        assert!(served.feedback.receipts().is_empty());
+        assert!(served.sink.receipts().is_empty());
     }
     for (at, hostile) in [&bomb, &multiparts].into_iter().enumerate() {
         assert_eq!(served.bring(&to[0], &report_with(hostile)).await, "250 2.0.0 accepted\r\n");
-        assert_eq!(served.feedback.receipts().len(), at + 1, "the report is stored");
+        assert_eq!(served.sink.receipts().len(), at + 1, "the report is stored");
     }
 }
 

@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use posthaste_courier::recording_sink::{ListChange, SinkState};
 use posthaste_courier::{
     AttemptId, DeliveryReceipt, Envelope, Outcome, ReceiptStatus, SuppressAfter, SuppressionList, Transport,
 };
@@ -12,8 +12,8 @@ use posthaste_model::Reason;
 use posthaste_rig::eventually;
 
 use crate::client::{BOUNCES, Client, report};
-use crate::fake_feedback::{KEY, Served};
 use crate::house::{envelope, send, transport};
+use crate::served::{KEY, Served, named};
 use crate::server::{Kind, Server};
 
 const FAILED: ReceiptStatus = ReceiptStatus::Failed;
@@ -54,9 +54,9 @@ async fn every_attempt_has_a_return_path_of_its_own_and_what_comes_back_is_told_
         (&shouted, "5.2.2", &first, None),
     ] {
         assert_eq!(served.bring(to, &report("failed", status)).await, "250 2.0.0 accepted\r\n");
-        assert_eq!(served.feedback.receipts().last(), Some(&bounced(of.id(), ban)));
+        assert_eq!(served.sink.receipts().last(), Some(&bounced(of.id(), ban)));
     }
-    assert!(served.feedback.names.lock().unwrap().is_empty(), "short senders need no short name");
+    assert!(served.sink.record().names.is_empty(), "short senders need no short name");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,24 +67,24 @@ async fn a_sender_too_long_for_a_return_path_is_remembered_before_the_message_le
     let message = of(&long);
     let from = sent(&server, &served, &message).await;
     assert!(from.split('@').next().unwrap().len() <= 64, "{from}");
-    let names = served.feedback.names.lock().unwrap().clone();
+    let names = served.sink.record().names.clone();
     let (order, keep) = names.values().next().unwrap();
     assert_eq!((order, *keep), (&message.order_id, Duration::from_secs(30 * 24 * 3600)));
     for delivery in 1..200 {
         sent(&server, &served, &Envelope { delivery, ..message.clone() }).await;
     }
-    assert_eq!(served.feedback.remembered.load(Ordering::SeqCst), 1, "once per order");
+    assert_eq!(served.sink.record().remembered, 1, "once per order");
     assert!(served.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
-    assert_eq!(served.feedback.receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
+    assert_eq!(served.sink.receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
     // The name is forgotten, or belongs to another order: accepted, but nothing is reported.
     for forgotten in [false, true] {
         {
-            let mut names = served.feedback.names.lock().unwrap();
+            let names = &mut served.sink.record().names;
             names.values_mut().for_each(|(order, _)| *order = "u1:7".parse().unwrap());
             names.retain(|_, _| !forgotten);
         }
         assert!(served.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
-        assert_eq!(served.feedback.receipts().len(), 1);
+        assert_eq!(served.sink.receipts().len(), 1);
     }
 }
 
@@ -102,8 +102,7 @@ async fn two_hundred_orders_with_long_names_are_told_apart() {
     for (from, _) in &sent_from {
         assert_eq!(client.bring("", &[from], &report("failed", "5.1.1")).await, ["250 2.0.0 accepted\r\n"]);
     }
-    let told: Vec<AttemptId> =
-        served.feedback.receipts().into_iter().map(|receipt| receipt.attempt).collect();
+    let told: Vec<AttemptId> = served.sink.receipts().into_iter().map(|receipt| receipt.attempt).collect();
     assert_eq!(told, sent_from.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
 }
 
@@ -121,9 +120,9 @@ async fn where_no_name_can_be_remembered_the_message_leaves_with_the_usual_retur
     assert_eq!(send(&transport, &long).await, Outcome::Sent, "no feedback sink yet");
     assert_eq!(send(&transport, &of("u1")).await, Outcome::Sent);
     let served = Served::start(transport).await;
-    served.feedback.away.store(true, Ordering::SeqCst);
+    served.sink.set(SinkState::Unavailable);
     assert_eq!(send(&served.email, &long).await, Outcome::Sent, "the store is away");
-    served.feedback.away.store(false, Ordering::SeqCst);
+    served.sink.set(SinkState::Storing);
     assert_eq!(send(&served.email, &long).await, Outcome::Sent);
     let own: Vec<bool> = server.taken().iter().map(|mail| mail.from != "returned@example.org").collect();
     assert_eq!(own, [false, true, false, true]);
@@ -148,18 +147,21 @@ async fn words_of_all_kinds_are_told_or_passed_over() {
         (report("relayed", "2.0.0"), vec![told(ReceiptStatus::Sent, Reason::None)]),
         (report("delivered", "2.0.0"), vec![told(ReceiptStatus::Delivered, Reason::None)]),
     ] {
-        let before = served.feedback.receipts().len();
+        let before = served.sink.receipts().len();
         assert!(served.bring(&from, &message).await.starts_with("250"), "{message}");
-        assert_eq!(served.feedback.receipts()[before..], wanted, "{message}");
+        assert_eq!(served.sink.receipts()[before..], wanted, "{message}");
     }
     let complaint = report("x", "x").replace("delivery-status", "feedback-report");
     let complaint =
         complaint.replace("Reporting-MTA: dns; mx.example.net", "Feedback-Type: abuse\nVersion: 1");
     assert!(served.bring(&from, &complaint).await.starts_with("250"));
     let list = SuppressionList::Sender("u1".parse().unwrap());
-    assert_eq!(served.feedback.leavers(), [(message.id(), list, Reason::Unsubscribed)]);
+    assert_eq!(
+        served.sink.list_changes(),
+        [ListChange::SuppressedRecipient(message.id(), list, Reason::Unsubscribed)]
+    );
     // A copy of it, which the server may deliver, is recognized by the attempt.
-    assert_eq!(*served.feedback.notices.lock().unwrap(), [Some(format!("{} complaint", message.id()))]);
+    assert_eq!(named(&served), [Some(format!("{} complaint", message.id()))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +170,7 @@ async fn nothing_is_thanked_for_before_it_is_stored() {
     let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
     let (short, long) = (of("u1"), of("0b5cbbd0-1f0c-4d27-a9d6-5d0f43bcbd1c"));
     let (short, long) = (sent(&server, &served, &short).await, sent(&server, &served, &long).await);
-    served.feedback.away.store(true, Ordering::SeqCst);
+    served.sink.set(SinkState::Unavailable);
     let message = report("failed", "5.1.1");
     for to in [&short, &long] {
         assert!(served.bring(to, &message).await.starts_with("451 4.3.0"));
@@ -177,9 +179,9 @@ async fn nothing_is_thanked_for_before_it_is_stored() {
     smtp.greet("EHLO").await;
     assert!(smtp.bring("", &[&short], &message).await[0].starts_with("451 4.3.0"));
     assert!(served.bring(&short, "what says nothing needs no store").await.starts_with("250"));
-    served.feedback.away.store(false, Ordering::SeqCst);
+    served.sink.set(SinkState::Storing);
     assert!(smtp.bring("", &[&short], &message).await[0].starts_with("250"), "the retry is accepted");
-    assert_eq!(served.feedback.receipts().len(), 1);
+    assert_eq!(served.sink.receipts().len(), 1);
 }
 
 #[tokio::test]
@@ -218,7 +220,7 @@ async fn keys_are_changed_without_losing_what_is_under_way() {
     let settings = [BOUNCES[0], BOUNCES[2], next[0], next[1]];
     let after = Served::start(transport(&[server.url()], &settings)).await;
     assert!(after.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
-    assert_eq!(after.feedback.receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
+    assert_eq!(after.sink.receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,7 +236,7 @@ async fn a_taken_port_is_named_and_a_stop_ends_it_soon() {
     let bounces = [BOUNCES[0], BOUNCES[1], ("bounces.listen", taken.as_str())];
     for (settings, key) in [(bounces, "bounces.listen"), (clicks, "unsubscribe.listen")] {
         let second = transport(&[server.url()], &settings);
-        let why = second.serve(served.feedback.clone(), served.stop.clone()).await.unwrap_err();
+        let why = second.serve(served.sink.clone(), served.stop.clone()).await.unwrap_err();
         assert!(why.starts_with(key) && why.contains(&taken) && why.contains("in use"), "{why}");
     }
     let mut idle = Client::open(served.bounces()).await;

@@ -4,14 +4,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::Ordering;
 
+use posthaste_courier::recording_sink::{ListChange, SinkState};
 use posthaste_courier::{AttemptId, Envelope, Outcome, SuppressionList};
 use posthaste_model::Reason;
 use posthaste_ops::address::ListenAddress;
 
-use crate::fake_feedback::{KEY, Served};
 use crate::house::{envelope, send, transport};
+use crate::served::{KEY, Served, named};
 use crate::server::{Mail, Server};
 
 const CLICK: &str = "List-Unsubscribe=One-Click";
@@ -107,10 +107,13 @@ async fn a_click_takes_the_recipient_off_the_senders_list() {
         assert_eq!(status(&answer), "200", "{answer}");
         assert!(answer.contains("You are unsubscribed"), "{answer}");
     }
-    assert_eq!(served.feedback.leavers(), vec![(id, list, Reason::Unsubscribed); 4]);
+    assert_eq!(
+        served.sink.list_changes(),
+        vec![ListChange::SuppressedRecipient(id, list, Reason::Unsubscribed); 4]
+    );
     // Each click is a new notice; if it does not suppress the address, the page does not claim so.
-    assert_eq!(*served.feedback.notices.lock().unwrap(), vec![None; 4]);
-    served.feedback.knows_it.store(true, Ordering::SeqCst);
+    assert_eq!(named(&served), vec![None; 4]);
+    served.sink.record().knows_every_notice = true;
     let answer = click(&served, "POST", &path, CLICK);
     assert_eq!(status(&answer), "503", "{answer}");
     assert!(!answer.contains("You are unsubscribed"), "{answer}");
@@ -150,7 +153,7 @@ async fn looking_at_a_link_changes_nothing() {
         assert_eq!(status(&answer), "405", "{answer}");
         assert!(answer.to_ascii_lowercase().contains("allow: get, head, post"));
     }
-    assert!(served.feedback.leavers().is_empty());
+    assert!(served.sink.list_changes().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +177,7 @@ async fn links_that_were_not_made_here_are_not_there() {
             assert_eq!(status(&click(&served, method, &wrong, CLICK)), "404", "{method} {wrong}");
         }
     }
-    assert!(served.feedback.leavers().is_empty());
+    assert!(served.sink.list_changes().is_empty());
     // The query is ignored: some programs add their own.
     assert_eq!(status(&click(&served, "POST", &format!("{path}?utm=1"), CLICK)), "200");
 }
@@ -183,12 +186,12 @@ async fn links_that_were_not_made_here_are_not_there() {
 async fn what_can_not_be_stored_is_said_and_what_is_forgotten_too() {
     let (served, mail, _) = start(&[]).await;
     let path = path(&mail);
-    served.feedback.away.store(true, Ordering::SeqCst);
+    served.sink.set(SinkState::Unavailable);
     let answer = click(&served, "POST", &path, CLICK);
     assert_eq!(status(&answer), "503");
     assert!(answer.to_ascii_lowercase().contains("retry-after: 60"), "{answer}");
-    served.feedback.away.store(false, Ordering::SeqCst);
-    served.feedback.knows_nobody.store(true, Ordering::SeqCst);
+    served.sink.set(SinkState::Storing);
+    served.sink.record().knows_no_attempt = true;
     assert_eq!(status(&click(&served, "POST", &path, CLICK)), "410");
 }
 
@@ -217,7 +220,7 @@ async fn requests_beyond_all_bounds_are_cut_off() {
         assert!(!String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 200"));
     }
     assert_eq!(status(&click(&served, "POST", &path, CLICK)), "200", "it goes on");
-    assert_eq!(served.feedback.leavers().len(), 1);
+    assert_eq!(served.sink.list_changes().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

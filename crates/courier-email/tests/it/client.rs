@@ -8,7 +8,7 @@ use posthaste_rig::patience;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::fake_feedback::{KEY, Served};
+use crate::served::{KEY, Served};
 
 /// Settings with return paths and a port for bounces.
 pub(crate) const BOUNCES: [(&str, &str); 3] =

@@ -2,32 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use posthaste_courier::conformance::sample;
+use posthaste_courier::process::Section;
 use posthaste_courier::{Envelope, Outcome, Transport};
-use posthaste_courier_email::{Args, EmailTransport, Settings};
-use posthaste_model::{Address, Clock, Content, Delivery, OrderId, SystemClock, Text, UnixMs};
-use posthaste_ops::config::{Loaded, Sources};
-use serde::Deserialize;
+use posthaste_courier_email::{EmailTransport, PROCESS, Settings};
+use posthaste_model::{Clock, OrderId, SystemClock, UnixMs};
 use tokio::time::Instant;
 
-#[derive(Deserialize)]
-struct Shared {
-    courier: posthaste_courier::process::Section,
-}
-
-fn sources(set: &[(&str, &str)]) -> Sources {
-    // The environment of the person who runs the tests must not affect them.
-    let sources = Args::default().sources();
-    set.iter().fold(sources, |sources, (key, value)| sources.flag("--test", key, Some(*value)))
-}
-
-/// The default settings with these changes.
-pub(crate) fn settings(set: &[(&str, &str)]) -> Settings {
-    let Loaded { settings, .. } = sources(set).load::<Settings>().unwrap();
-    settings
+/// What a transport is built from with these changes of the defaults; of two with the same key the later one counts.
+fn settings(changes: &[(&str, &str)]) -> (Settings, Section) {
+    let changes: BTreeMap<&str, &str> = changes.iter().copied().collect();
+    sample::settings(&PROCESS, None, &changes.into_iter().collect::<Vec<_>>()).unwrap()
 }
 
 /// A transport to these relays with short timeouts and these changes.
@@ -44,26 +33,17 @@ pub(crate) fn transport(relays: &[String], set: &[(&str, &str)]) -> EmailTranspo
         ("email.from", "Example <no-reply@example.org>"),
     ];
     let all: Vec<(&str, &str)> = usual.into_iter().chain(set.iter().copied()).collect();
-    let Loaded { settings: shared, .. } = sources(&all).load::<Shared>().unwrap();
-    EmailTransport::new(settings(&all), &shared.courier, "email".parse().unwrap()).unwrap()
+    let (settings, courier) = settings(&all);
+    EmailTransport::new(settings, &courier, "email".parse().unwrap()).unwrap()
 }
 
 /// A new message to this address.
 pub(crate) fn envelope(to: &str) -> Envelope {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::SeqCst);
-    Envelope {
-        order_id: OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + number),
-        parcel: 0,
-        delivery: 0,
-        attempt: 1,
-        to: Delivery { index: 0, recipient: "r0".to_owned(), name: String::new(), address: Address::new(to) },
-        content: Arc::new(Content { text: Text::new(format!("Message {number}.")), ..Content::default() }),
-        due: UnixMs(1_700_000_000_000),
-        token: None,
-        tries: 0,
-        repeat: false,
-    }
+    let order_id = OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + number);
+    let due = UnixMs(1_700_000_000_000);
+    Envelope { due, ..sample::envelope(order_id, to, &format!("Message {number}.")) }
 }
 
 /// Sends one message with ample time.

@@ -1,13 +1,12 @@
 //! Addresses, texts, links and keys appear in messages only: not in the log at its most verbose level, not in replies.
 
-use std::sync::atomic::Ordering;
-
+use posthaste_courier::recording_sink::SinkState;
 use posthaste_rig::CapturedLogs;
 
 use crate::clicks::{click, path};
 use crate::client::{BOUNCES, Client, report};
-use crate::fake_feedback::Served;
 use crate::house::{envelope, send, transport};
+use crate::served::Served;
 use crate::server::{Kind, Server};
 
 const ADDRESS: &str = "canary-6152@mail.example";
@@ -30,7 +29,7 @@ async fn nothing_shows_an_address_a_key_or_a_link() {
     let mail = server.taken().remove(0);
     let mut shown = String::new();
     for away in [false, true] {
-        served.feedback.away.store(away, Ordering::SeqCst);
+        served.sink.set(if away { SinkState::Unavailable } else { SinkState::Storing });
         for message in
             [report("failed", "5.1.1"), report("delayed", "4.4.1"), format!("From: {ADDRESS}\n\n{ADDRESS}\n")]
         {
@@ -51,10 +50,7 @@ async fn nothing_shows_an_address_a_key_or_a_link() {
     ] {
         shown += &client.ask(&line).await;
     }
-    assert!(
-        served.feedback.receipts().len() == 1 && served.feedback.leavers().len() == 1,
-        "both were stored"
-    );
+    assert!(served.sink.receipts().len() == 1 && served.sink.list_changes().len() == 1, "both were stored");
     let said = log.text();
     assert!(said.contains("listening for bounces") && said.contains("could not be stored"), "{said}");
     let token = path(&mail);

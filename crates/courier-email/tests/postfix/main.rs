@@ -6,12 +6,12 @@
 //! cargo test -p posthaste-courier-email --test postfix
 //! ```
 
-#[path = "../it/fake_feedback.rs"]
-mod fake_feedback;
 #[path = "../it/house.rs"]
 mod house;
 mod postfix;
 mod returns;
+#[path = "../it/served.rs"]
+mod served;
 
 use std::sync::Arc;
 

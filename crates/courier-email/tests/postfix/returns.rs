@@ -9,9 +9,9 @@ use posthaste_rig::eventually;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-use crate::fake_feedback::{KEY, Served};
 use crate::house::{envelope, send, transport};
 use crate::postfix::Postfix;
+use crate::served::{KEY, Served};
 
 /// A server that rejects every recipient, each for a different reason.
 async fn refusing() -> SocketAddr {
@@ -67,10 +67,10 @@ async fn what_it_could_not_deliver_is_told_of_the_attempt() {
     }
     assert_eq!(send(&sending, &envelope("a@mail.example")).await, Outcome::Sent, "this one does not bounce");
     eventually("all bounces", || {
-        let heard = listening.feedback.receipts();
+        let heard = listening.sink.receipts();
         let all = wanted.iter().all(|one| heard.contains(one)) && heard.len() == wanted.len();
         if all { Ok(()) } else { Err(format!("{heard:?}")) }
     });
-    assert!(listening.feedback.leavers().is_empty());
+    assert!(listening.sink.list_changes().is_empty());
     listening.stop.cancel();
 }

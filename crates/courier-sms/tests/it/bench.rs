@@ -2,33 +2,29 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
-use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
-use posthaste_courier::process::{self, Section};
+use posthaste_courier::conformance::{
+    Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward, sample,
+};
 use posthaste_courier::{Envelope, Outcome, Transport, TransportStartError};
-use posthaste_courier_sms::SmsTransport;
-use posthaste_courier_sms::settings::{self, Settings};
+use posthaste_courier_sms::settings::Settings;
+use posthaste_courier_sms::{PROCESS, SmsTransport};
 use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
-use posthaste_ops::config::Sources;
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::provider::{ACCOUNT, Provider, Reply, Request};
+use super::provider::{ACCOUNT, Provider, Reply, Request, half, rate_limited, refusal};
 
 /// The token in these tests; no log may show it.
 pub(crate) const CANARY: &str = "CANARYcanaryCANARYcanaryCANARY42";
 /// The sender.
 pub(crate) const FROM: &str = "+12025550199";
-
-#[derive(Deserialize)]
-struct Courier {
-    courier: Section,
-}
 
 /// A transport with these settings instead of the defaults, given by dotted keys as in the environment; of two with
 /// the same key the later one counts.
@@ -36,21 +32,10 @@ pub(crate) fn try_transport(
     file: Option<&str>,
     changes: &[(&str, &str)],
 ) -> Result<SmsTransport, TransportStartError> {
-    let changes: std::collections::BTreeMap<&str, &str> = changes.iter().copied().collect();
-    let sources = || {
-        let name = |key: &str| format!("POSTHASTE_{}", key.replace('.', "__").to_ascii_uppercase());
-        let sources = Sources::new(process::DEFAULTS)
-            .elsewhere(posthaste_model::channels::sections())
-            .defaults(settings::DEFAULTS)
-            .secrets(settings::SECRETS)
-            .environment(changes.iter().map(|(key, value)| (name(key).into(), (*value).into())));
-        match file {
-            Some(file) => sources.file(file),
-            None => sources,
-        }
-    };
-    let settings: Settings = sources().load().unwrap().settings;
-    let courier = sources().load::<Courier>().unwrap().settings.courier;
+    let changes: BTreeMap<&str, &str> = changes.iter().copied().collect();
+    let changes: Vec<_> = changes.into_iter().collect();
+    let (settings, courier): (Settings, _) =
+        sample::settings(&PROCESS, file.map(Path::new), &changes).unwrap();
     SmsTransport::new(settings, &courier, channel())
 }
 
@@ -82,25 +67,9 @@ pub(crate) fn channel() -> Channel {
 
 /// The first attempt of a message to this number, in its own order.
 pub(crate) fn envelope(number: &str, text: &str) -> Envelope {
-    static ORDERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let order = ORDERS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    Envelope {
-        order_id: OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + order),
-        parcel: 0,
-        delivery: 0,
-        attempt: 1,
-        to: Delivery {
-            index: 0,
-            recipient: "r0".to_owned(),
-            name: String::new(),
-            address: Address::new(number),
-        },
-        content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
-        due: SystemClock.now(),
-        token: None,
-        tries: 0,
-        repeat: false,
-    }
+    static ORDERS: AtomicU64 = AtomicU64::new(0);
+    let ns = SystemClock.now_ns() + ORDERS.fetch_add(1, Ordering::SeqCst);
+    sample::envelope(OrderId::new(&"u1".parse().unwrap(), ns), number, text)
 }
 
 /// Sends one message and returns its outcome.
@@ -178,14 +147,14 @@ impl Kind {
     fn refusal(self, behaviour: Behaviour) -> Reply {
         let smsc = |code: u32| Reply::json(200, &serde_json::json!({"error": "said", "error_code": code}));
         match (behaviour, self) {
-            (Behaviour::Refuse, Self::Twilio) => Reply::refusal(400, 21408),
+            (Behaviour::Refuse, Self::Twilio) => refusal(400, 21408),
             (Behaviour::Refuse, Self::Smsc) => smsc(6),
-            (Behaviour::RefuseForNow, Self::Twilio) => Reply::refusal(400, 30008),
-            (Behaviour::SuppressAddress, Self::Twilio) => Reply::refusal(400, 21610),
+            (Behaviour::RefuseForNow, Self::Twilio) => refusal(400, 30008),
+            (Behaviour::SuppressAddress, Self::Twilio) => refusal(400, 21610),
             (Behaviour::SuppressAddress, Self::Smsc) => smsc(7),
-            (Behaviour::BadCredential, Self::Twilio) => Reply::refusal(401, 20003),
+            (Behaviour::BadCredential, Self::Twilio) => refusal(401, 20003),
             (Behaviour::BadCredential, Self::Smsc) => smsc(2),
-            (Behaviour::Throttle(wait), _) => Reply::wait(wait.as_secs()),
+            (Behaviour::Throttle(wait), _) => rate_limited(wait.as_secs()),
             (Behaviour::RefuseForNow, Self::Smsc) => {
                 Reply::Say(302, "location: /x\r\n".to_owned(), String::new())
             }
@@ -211,7 +180,7 @@ impl Bench for SmsBench {
             self.provider.close().await;
             return Shown::Yes;
         }
-        self.provider.open().await;
+        self.provider.open().await.unwrap();
         let only: Option<BTreeSet<String>> = match toward {
             Toward::Everyone => None,
             Toward::Only(deliveries) => {
@@ -243,7 +212,7 @@ impl Bench for SmsBench {
                 Kind::Twilio => twilio.accept(request),
                 Kind::Smsc => Reply::json(200, &serde_json::json!({"id": 1, "cnt": 1})),
             };
-            if behaviour == Behaviour::Accept { answer } else { Reply::Half }
+            if behaviour == Behaviour::Accept { answer } else { half() }
         });
         Shown::Yes
     }

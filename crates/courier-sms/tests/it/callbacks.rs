@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use hmac::{Hmac, Mac};
+use posthaste_courier::recording_sink::{RecordingSink, SinkState};
 use posthaste_courier::{DeliveryReceipt, Envelope, Outcome, ReceiptStatus, SuppressAfter, Transport};
 use posthaste_courier_sms::SmsTransport;
 use posthaste_model::Reason;
@@ -21,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 
 use super::bench::{CANARY, envelope, send, transport};
-use super::fake_feedback::FakeFeedback;
 use super::provider::{ACCOUNT, Provider, Reply};
 
 pub(crate) const PUBLIC: &str = "https://sms.example.org/in";
@@ -31,7 +31,7 @@ const SID: &str = "SM0123456789abcdef0123456789abcdef";
 pub(crate) struct Place {
     pub(crate) provider: Arc<Provider>,
     pub(crate) sms: Arc<SmsTransport>,
-    pub(crate) feedback: Arc<FakeFeedback>,
+    pub(crate) sink: Arc<RecordingSink>,
     folder: tempfile::TempDir,
     stop: CancellationToken,
     serving: JoinHandle<Result<(), String>>,
@@ -51,12 +51,12 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let listen = format!("unix:{}", folder.path().join("s").display());
         let sms = Arc::new(make(&[("sms.listen", &listen), ("sms.public_url", PUBLIC)]));
-        let (feedback, stop) = (FakeFeedback::new(), CancellationToken::new());
+        let (sink, stop) = (Arc::<RecordingSink>::default(), CancellationToken::new());
         let serving = {
-            let (sms, feedback, stop) = (Arc::clone(&sms), Arc::clone(&feedback), stop.clone());
-            tokio::spawn(async move { sms.serve(feedback, stop).await })
+            let (sms, sink, stop) = (Arc::clone(&sms), Arc::clone(&sink), stop.clone());
+            tokio::spawn(async move { sms.serve(sink, stop).await })
         };
-        let place = Self { provider, sms, feedback, folder, stop, serving };
+        let place = Self { provider, sms, sink, folder, stop, serving };
         eventually_async("the place", async || UnixStream::connect(place.socket()).await.map(drop)).await;
         place
     }
@@ -180,13 +180,13 @@ async fn receipts_of_every_kind_reach_the_feedback() {
         ("canceled", "", receipt(&message, ReceiptStatus::Failed, Reason::Undelivered, None)),
     ] {
         assert_eq!(place.receipt(&message, status, code).await, 204, "{status}");
-        assert_eq!(place.feedback.told().last(), Some(&wanted), "{status} {code}");
+        assert_eq!(place.sink.receipts().last(), Some(&wanted), "{status} {code}");
     }
-    let told = place.feedback.told().len();
+    let told = place.sink.receipts().len();
     for status in ["received", "receiving", "something_new", ""] {
         assert_eq!(place.receipt(&message, status, "").await, 204, "{status}");
     }
-    assert_eq!(place.feedback.told().len(), told);
+    assert_eq!(place.sink.receipts().len(), told);
     place.close().await;
 }
 
@@ -201,9 +201,9 @@ async fn a_receipt_may_come_before_the_answer_and_after_it() {
     assert_eq!(place.receipt(&message, "sent", "").await, 204);
     sent.abort();
     assert!(sent.await.is_err());
-    assert_eq!(place.feedback.told(), [receipt(&message, ReceiptStatus::Sent, Reason::None, None)]);
+    assert_eq!(place.sink.receipts(), [receipt(&message, ReceiptStatus::Sent, Reason::None, None)]);
     // The receipt now tells the order of the message, here and in all processes.
-    assert_eq!(place.feedback.names.lock().unwrap().get(SID), Some(&message.order_id));
+    assert_eq!(place.sink.record().names[SID].0, message.order_id);
     place.provider.accept();
     assert_eq!(send(&place.sms, &envelope("+79160000001", "y")).await, Outcome::Sent);
     assert_eq!(place.receipt(&message, "delivered", "").await, 204);
@@ -214,12 +214,12 @@ async fn a_receipt_may_come_before_the_answer_and_after_it() {
 async fn an_attempt_that_never_was_is_thanked_for_and_changes_nothing() {
     let place = Place::open().await;
     let stranger = envelope("+79160000001", "x");
-    place.feedback.strangers.lock().unwrap().insert(stranger.id());
+    place.sink.record().unknown_attempts.insert(stranger.id());
     assert_eq!(place.receipt(&stranger, "delivered", "").await, 204);
     for path in ["/twilio/status/x", "/twilio/status/u.1.0.0.256", "/twilio/status/%7B0%7D.1.0.0.1"] {
         assert_eq!(place.form(path, &[("MessageStatus", "delivered")]).await.0, 204, "{path}");
     }
-    assert_eq!(place.feedback.told().len(), 1);
+    assert_eq!(place.sink.receipts().len(), 1);
     place.close().await;
 }
 
@@ -227,11 +227,11 @@ async fn an_attempt_that_never_was_is_thanked_for_and_changes_nothing() {
 async fn what_is_not_stored_is_not_thanked_for() {
     let place = Place::open().await;
     let message = envelope("+79160000001", "x");
-    place.feedback.is_away(true);
+    place.sink.set(SinkState::Unavailable);
     assert_eq!(place.receipt(&message, "delivered", "").await, 503);
-    place.feedback.is_away(false);
+    place.sink.set(SinkState::Storing);
     assert_eq!(place.receipt(&message, "delivered", "").await, 204);
-    assert_eq!(place.feedback.told().len(), 1);
+    assert_eq!(place.sink.receipts().len(), 1);
     place.close().await;
 }
 
@@ -262,7 +262,7 @@ async fn forged_receipts_are_refused_and_nothing_is_stored() {
         format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     assert_eq!(place.raw(unsigned.as_bytes()).await.0, 403);
     assert_eq!(place.raw(unsigned.replace("POST", "GET").as_bytes()).await.0, 405);
-    assert!(place.feedback.told().is_empty());
+    assert!(place.sink.receipts().is_empty());
     assert_eq!(place.post(&path, FORM, &good, body.as_bytes()).await.0, 204);
     let refused = "posthaste_callbacks_refused_total{channel=\"sms\"} 11\n";
     assert!(metrics.render().contains(refused), "{}", metrics.render());
@@ -289,7 +289,7 @@ async fn the_address_may_be_spelled_as_twilio_does_and_come_through_a_proxy() {
     }
     let asked = format!("{path}?x=%20y");
     assert_eq!(place.form(&asked, &fields).await.0, 204);
-    assert_eq!(place.feedback.told().len(), 7);
+    assert_eq!(place.sink.receipts().len(), 7);
     place.close().await;
 }
 
@@ -304,14 +304,14 @@ async fn a_json_receipt_is_proved_by_its_digest() {
     let json = "application/json; charset=utf-8";
     assert_eq!(place.post(&path, json, &signature, body).await.0, 204);
     assert_eq!(
-        place.feedback.told(),
+        place.sink.receipts(),
         [receipt(&message, ReceiptStatus::Failed, Reason::InvalidAddress, Some(SuppressAfter::Now))]
     );
     assert_eq!(place.post(&path, json, &signature, b"{}").await.0, 403);
     let bare = path_of(&message);
     let signature = sign(&format!("{PUBLIC}{bare}"), &[]);
     assert_eq!(place.post(&bare, json, &signature, body).await.0, 403);
-    assert_eq!(place.feedback.told().len(), 1);
+    assert_eq!(place.sink.receipts().len(), 1);
     place.close().await;
 }
 
@@ -321,7 +321,7 @@ async fn a_body_without_end_is_not_read() {
     let path = path_of(&envelope("+79160000001", "x"));
     let huge = vec![b'a'; 70 << 10];
     assert_eq!(place.post(&path, FORM, "AAAA", &huge).await.0, 413);
-    assert!(place.feedback.told().is_empty());
+    assert!(place.sink.receipts().is_empty());
     place.close().await;
 }
 
@@ -330,7 +330,7 @@ async fn a_place_that_is_taken_is_told_in_words() {
     let place = Place::open().await;
     let listen = format!("unix:{}", place.socket().display());
     let second = transport(&place.provider, &[("sms.listen", &listen), ("sms.public_url", PUBLIC)]);
-    let refused = second.serve(FakeFeedback::new(), CancellationToken::new()).await.unwrap_err();
+    let refused = second.serve(Arc::<RecordingSink>::default(), CancellationToken::new()).await.unwrap_err();
     assert!(refused.starts_with("sms.listen: cannot listen on unix:"), "{refused}");
     place.close().await;
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use posthaste_courier::recording_sink::SinkState;
 use posthaste_courier::{DeliveryReceipt, Outcome, ReceiptStatus, SuppressAfter, ThrottleScope, Transport};
 use posthaste_courier_sms::SmsTransport;
 use posthaste_model::Reason;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::bench::{CANARY, envelope, examples, for_smsc, send, try_transport};
 use super::callbacks::{FORM, PUBLIC, Place};
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, Reply, half};
 
 const TO: &str = "+79160000001";
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -86,7 +87,7 @@ async fn answers_of_an_smsc_become_outcomes() {
         (html(401), Outcome::Stop("the gateway rejected the request (HTTP 401)".to_owned())),
         (html(429), wait(1)),
         (html(400), Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse }),
-        (Reply::Half, Outcome::Unknown(Reason::ConnectionLost)),
+        (half(), Outcome::Unknown(Reason::ConnectionLost)),
     ] {
         provider.answer(move |_| reply.clone());
         let gateway = smsc(&provider, &[]);
@@ -251,16 +252,16 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
         ("status=-3", None),
         ("", None),
     ] {
-        let before = place.feedback.told().len();
+        let before = place.sink.receipts().len();
         assert_eq!(place.post(&path, FORM, "", body.as_bytes()).await.0, 204, "{body}");
-        let told = place.feedback.told();
+        let told = place.sink.receipts();
         assert_eq!(told.get(before), wanted.as_ref(), "{body}");
     }
-    let told = place.feedback.told().len();
+    let told = place.sink.receipts().len();
     assert_eq!(place.post(&path, "application/json", "", br#"{"status":1}"#).await.0, 204);
     let get = format!("GET {path}?status=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert_eq!(place.raw(get.as_bytes()).await.0, 204);
-    assert_eq!(place.feedback.told().len(), told + 2);
+    assert_eq!(place.sink.receipts().len(), told + 2);
     // Another attempt, or a signature that is short or wrong.
     let mark = path.rsplit('/').next().unwrap();
     for forged in [
@@ -271,10 +272,10 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
     ] {
         assert_eq!(place.post(&forged, FORM, "", b"status=1").await.0, 403, "{forged}");
     }
-    assert_eq!(place.feedback.told().len(), told + 2);
+    assert_eq!(place.sink.receipts().len(), told + 2);
     let refused = "posthaste_callbacks_refused_total{channel=\"sms\"} 4\n";
     assert!(metrics.render().contains(refused), "{}", metrics.render());
-    place.feedback.is_away(true);
+    place.sink.set(SinkState::Unavailable);
     assert_eq!(place.post(&path, FORM, "", b"status=1").await.0, 503);
     place.close().await;
 }

@@ -1,7 +1,8 @@
 //! Replies of recipients.
 
-use posthaste_courier::{ConsentNotice, NoticeMoment};
-use posthaste_model::{Reason, UnixMs};
+use posthaste_courier::recording_sink::{ListChange, SinkState};
+use posthaste_courier::{ConsentNotice, NoticeMoment, SuppressionList};
+use posthaste_model::{Address, Reason, UnixMs};
 use serde_json::json;
 
 use super::callbacks::{FORM, Place};
@@ -43,13 +44,13 @@ async fn a_stop_suppresses_the_number_and_a_start_lifts_it() {
         assert_eq!(reply(&place, FROM, body, None).await, nothing);
     }
     assert_eq!(reply(&place, FROM, "arret", Some("STOP")).await, nothing);
-    let suppressed = place.feedback.suppressed.lock().unwrap().clone();
-    assert_eq!(suppressed, vec![(FROM.to_owned(), Reason::OptedOut); 4]);
+    let suppressed = ListChange::Suppressed(Address::new(FROM), SuppressionList::Channel, Reason::OptedOut);
+    assert_eq!(place.sink.list_changes(), vec![suppressed; 4]);
     for (body, opt_out) in [("start", None), ("UNSTOP", None), ("oui", Some("START"))] {
         assert_eq!(reply(&place, FROM, body, opt_out).await, nothing);
     }
-    let lifted = place.feedback.lifted.lock().unwrap().clone();
-    assert_eq!(lifted, vec![(FROM.to_owned(), Reason::OptedOut); 3]);
+    let lifted = ListChange::OptedIn(Address::new(FROM), SuppressionList::Channel, Reason::OptedOut);
+    assert_eq!(place.sink.list_changes()[4..], vec![lifted; 3]);
     place.close().await;
 }
 
@@ -61,7 +62,7 @@ async fn a_reply_is_placed_by_twilios_own_moment_of_it() {
     for (second, word) in [(1_760_000_001, "STOP"), (1_760_000_002, "START"), (1_760_000_001, "STOP")] {
         assert_eq!(reply_at(&place, second, FROM, word, None).await.0, 200);
     }
-    let told = place.feedback.notices.lock().unwrap().split_off(0);
+    let told = place.sink.record().notices.split_off(0);
     assert_eq!(told, [at(1_760_000_001), at(1_760_000_002), at(1_760_000_001)]);
     // An opt-out counts although Twilio does not return its time; an opt-in must be sent again.
     place.provider.answer(|_| Reply::json(503, &json!({"code": 20503})));
@@ -70,7 +71,7 @@ async fn a_reply_is_placed_by_twilios_own_moment_of_it() {
     // A reply not visible to these credentials proves nothing, however often it comes.
     place.provider.answer(|_| Reply::json(404, &json!({"code": 20404})));
     assert_eq!(reply_at(&place, 4, FROM, "START", None).await.0, 200);
-    let told = place.feedback.notices.lock().unwrap().clone();
+    let told = place.sink.notices();
     assert_eq!(told, [notice(3, NoticeMoment::Unknown), notice(4, NoticeMoment::Unknown)]);
     place.close().await;
 }
@@ -90,10 +91,7 @@ async fn other_words_and_other_channels_change_nothing() {
         assert_eq!(reply(&place, from, body, None).await.0, 200, "{from} {body}");
     }
     assert_eq!(reply(&place, FROM, "STOP", Some("HELP")).await.0, 200);
-    assert!(
-        place.feedback.suppressed.lock().unwrap().is_empty()
-            && place.feedback.lifted.lock().unwrap().is_empty()
-    );
+    assert!(place.sink.list_changes().is_empty());
     place.close().await;
 }
 
@@ -102,13 +100,13 @@ async fn a_forged_stop_is_refused_and_one_that_is_not_stored_comes_again() {
     let place = Place::open().await;
     let body = format!("From=%2B79160000001&Body=STOP&AccountSid={ACCOUNT}");
     assert_eq!(place.post(PATH, FORM, "AAAA", body.as_bytes()).await.0, 403);
-    place.feedback.is_away(true);
+    place.sink.set(SinkState::Unavailable);
     assert_eq!(reply(&place, FROM, "STOP", None).await.0, 503);
     assert_eq!(reply(&place, FROM, "START", None).await.0, 503);
     assert_eq!(reply(&place, FROM, "hello", None).await.0, 200);
-    assert!(place.feedback.suppressed.lock().unwrap().is_empty());
-    place.feedback.is_away(false);
+    assert!(place.sink.list_changes().is_empty());
+    place.sink.set(SinkState::Storing);
     assert_eq!(reply(&place, FROM, "STOP", None).await.0, 200);
-    assert_eq!(place.feedback.suppressed.lock().unwrap().len(), 1);
+    assert_eq!(place.sink.list_changes().len(), 1);
     place.close().await;
 }

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use posthaste_courier::recording_sink::{RecordingSink, SinkState};
 use posthaste_courier::{Envelope, LookupResult, Outcome, SuppressAfter, Transport};
 use posthaste_courier_sms::SmsTransport;
 use posthaste_model::{OutcomeKind, Reason};
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{envelope, send, transport};
-use super::fake_feedback::FakeFeedback;
-use super::provider::{Message, Provider, Reply};
+use super::provider::{Message, Provider, Reply, half, refusal};
 
 const TO: &str = "+79160000001";
 const SENT: LookupResult = LookupResult::Known(OutcomeKind::Sent, Reason::None);
@@ -30,7 +30,7 @@ fn loses_answers(provider: &Provider, change: impl Fn(&mut Message) + Send + Syn
             return twilio.accept(request);
         }
         twilio.add(request, &change);
-        Reply::Half
+        half()
     });
 }
 
@@ -41,20 +41,16 @@ async fn lost(twilio: &SmsTransport, text: &str) -> Envelope {
 }
 
 /// A transport with a feedback sink.
-async fn with_feedback(
-    provider: &Provider,
-    feedback: &Arc<FakeFeedback>,
-    changes: &[(&str, &str)],
-) -> SmsTransport {
+async fn with_sink(provider: &Provider, sink: &Arc<RecordingSink>, changes: &[(&str, &str)]) -> SmsTransport {
     let twilio = transport(provider, changes);
-    twilio.serve(Arc::clone(feedback) as _, CancellationToken::new()).await.unwrap();
+    twilio.serve(Arc::clone(sink) as _, CancellationToken::new()).await.unwrap();
     twilio
 }
 
 #[tokio::test]
 async fn a_message_with_a_lost_answer_is_found_and_another_is_not() {
     let provider = Provider::start().await;
-    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
+    let twilio = with_sink(&provider, &Arc::<RecordingSink>::default(), &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "Встреча в девять\r\n").await;
     assert_eq!(ask(&twilio, &message).await, SENT);
@@ -70,7 +66,7 @@ async fn a_message_with_a_lost_answer_is_found_and_another_is_not() {
 #[tokio::test]
 async fn a_message_that_never_came_may_be_sent_again() {
     let provider = Provider::start().await;
-    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
+    let twilio = with_sink(&provider, &Arc::<RecordingSink>::default(), &[]).await;
     provider.script(vec![Reply::Reset]);
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, LookupResult::Never);
@@ -93,7 +89,7 @@ async fn twilio_is_not_asked_before_a_receipt_had_its_time() {
 #[tokio::test]
 async fn a_message_that_waits_with_twilio_is_found_too() {
     let provider = Provider::start().await;
-    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
+    let twilio = with_sink(&provider, &Arc::<RecordingSink>::default(), &[]).await;
     loses_answers(&provider, |message| message.waits = true);
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, SENT);
@@ -101,24 +97,22 @@ async fn a_message_that_waits_with_twilio_is_found_too() {
 
 #[tokio::test]
 async fn equal_texts_of_two_orders_are_told_apart_by_whose_is_written_down() {
-    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
-    let (here, there) =
-        (with_feedback(&provider, &feedback, &[]).await, with_feedback(&provider, &feedback, &[]).await);
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
+    let (here, there) = (with_sink(&provider, &sink, &[]).await, with_sink(&provider, &sink, &[]).await);
     // The message of one order was accepted, through another courier; this one's never arrived.
     assert_eq!(send(&there, &envelope(TO, "equal")).await, Outcome::Sent);
     provider.script(vec![Reply::Reset]);
     let message = lost(&here, "equal").await;
     assert_eq!(ask(&here, &message).await, LookupResult::Never);
     // If the feedback sink can't return the order, there is no result.
-    feedback.is_away(true);
+    sink.set(SinkState::Unavailable);
     assert_eq!(ask(&here, &message).await, LookupResult::NotNow);
 }
 
 #[tokio::test]
 async fn of_two_lost_answers_and_one_message_only_one_finds_it() {
-    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
-    let (here, there) =
-        (with_feedback(&provider, &feedback, &[]).await, with_feedback(&provider, &feedback, &[]).await);
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
+    let (here, there) = (with_sink(&provider, &sink, &[]).await, with_sink(&provider, &sink, &[]).await);
     loses_answers(&provider, |_| {});
     let first = lost(&here, "equal").await;
     provider.script(vec![Reply::Reset]);
@@ -130,20 +124,20 @@ async fn of_two_lost_answers_and_one_message_only_one_finds_it() {
 
 #[tokio::test]
 async fn two_lost_answers_and_two_messages_find_one_each() {
-    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
-    let twilio = with_feedback(&provider, &feedback, &[]).await;
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
+    let twilio = with_sink(&provider, &sink, &[]).await;
     loses_answers(&provider, |_| {});
     let (first, second) = (lost(&twilio, "equal").await, lost(&twilio, "equal").await);
     let (one, other) = tokio::join!(ask(&twilio, &first), ask(&twilio, &second));
     assert_eq!((one, other), (SENT, SENT));
-    assert_eq!(feedback.names.lock().unwrap().len(), 2);
+    assert_eq!(sink.record().names.len(), 2);
     assert_eq!(ask(&twilio, &envelope(TO, "equal")).await, LookupResult::Never);
 }
 
 #[tokio::test]
 async fn an_older_or_later_message_of_the_same_text_is_another() {
     let provider = Provider::start().await;
-    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
+    let twilio = with_sink(&provider, &Arc::<RecordingSink>::default(), &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "equal").await;
     for apart in [-61_000_i64, 92_000] {
@@ -156,8 +150,8 @@ async fn an_older_or_later_message_of_the_same_text_is_another() {
 
 #[tokio::test]
 async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_feedback() {
-    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
-    let twilio = with_feedback(&provider, &feedback, &[]).await;
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
+    let twilio = with_sink(&provider, &sink, &[]).await;
     loses_answers(&provider, |message| {
         message.status = "undelivered".to_owned();
         message.error_code = Some(30006);
@@ -167,7 +161,7 @@ async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_feedback(
         ask(&twilio, &message).await,
         LookupResult::Known(OutcomeKind::Failed, Reason::InvalidAddress)
     );
-    let told = feedback.told();
+    let told = sink.receipts();
     assert_eq!((told[0].attempt.clone(), told[0].ban), (message.id(), Some(SuppressAfter::Now)));
     provider.twilio().change(|message| message.status = "delivered".to_owned());
     assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Delivered, Reason::None));
@@ -176,7 +170,8 @@ async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_feedback(
 #[tokio::test]
 async fn texts_are_compared_as_twilio_shows_them() {
     let provider = Provider::start().await;
-    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[("twilio.smart_encoding", "true")]).await;
+    let twilio =
+        with_sink(&provider, &Arc::<RecordingSink>::default(), &[("twilio.smart_encoding", "true")]).await;
     for (text, shown) in [
         ("“quoted” — so", "\"quoted\" - so"),
         ("two\r\nlines ", "two\nlines"),
@@ -196,7 +191,7 @@ async fn texts_are_compared_as_twilio_shows_them() {
 #[tokio::test]
 async fn a_long_list_is_read_and_one_without_end_is_not() {
     let provider = Provider::start().await;
-    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
+    let twilio = with_sink(&provider, &Arc::<RecordingSink>::default(), &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "x").await;
     let shown: Vec<_> = provider.twilio().all().iter().map(Message::shown).collect();
@@ -212,7 +207,7 @@ async fn a_text_a_service_made_smart_by_itself_is_found() {
     let provider = Provider::start().await;
     let service = "MG0123456789abcdef0123456789abcdef";
     let changes = [("twilio.from", ""), ("twilio.messaging_service_sid", service)];
-    let twilio = with_feedback(&provider, &FakeFeedback::new(), &changes).await;
+    let twilio = with_sink(&provider, &Arc::<RecordingSink>::default(), &changes).await;
     loses_answers(&provider, |message| message.body = "\"quoted\" - it's so".to_owned());
     assert_eq!(ask(&twilio, &lost(&twilio, "“quoted” — it’s so").await).await, SENT);
     loses_answers(&provider, |message| message.body = "\"quoted\" - it's not so".to_owned());
@@ -227,7 +222,7 @@ async fn messages_of_a_service_are_known_by_it() {
     let provider = Provider::start().await;
     let service = "MG0123456789abcdef0123456789abcdef";
     let changes = [("twilio.from", ""), ("twilio.messaging_service_sid", service)];
-    let twilio = with_feedback(&provider, &FakeFeedback::new(), &changes).await;
+    let twilio = with_sink(&provider, &Arc::<RecordingSink>::default(), &changes).await;
     loses_answers(&provider, |message| message.from = "+12025550111".to_owned());
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, SENT);
@@ -240,7 +235,7 @@ async fn messages_of_a_service_are_known_by_it() {
 #[tokio::test]
 async fn all_pages_are_looked_at_and_no_other_place() {
     let provider = Provider::start().await;
-    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
+    let twilio = with_sink(&provider, &Arc::<RecordingSink>::default(), &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "the first").await;
     for n in 0..7 {
@@ -272,12 +267,12 @@ async fn what_twilio_does_not_answer_is_asked_again_later() {
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[]);
     for reply in [
-        Reply::refusal(401, 20003),
-        Reply::refusal(429, 20429),
-        Reply::refusal(500, 20500),
+        refusal(401, 20003),
+        refusal(429, 20429),
+        refusal(500, 20500),
         Reply::Say(200, String::new(), "<html>".to_owned()),
         Reply::json(200, &serde_json::json!({"next_page_uri": null})),
-        Reply::Half,
+        half(),
         Reply::Reset,
     ] {
         provider.answer(move |_| reply.clone());
@@ -293,8 +288,8 @@ async fn what_twilio_does_not_answer_is_asked_again_later() {
 
 #[tokio::test]
 async fn an_attempt_so_old_that_it_may_be_forgotten_finds_nothing_by_chance() {
-    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
-    let twilio = with_feedback(&provider, &feedback, &[]).await;
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
+    let twilio = with_sink(&provider, &sink, &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "x").await;
     let late = message.due.after(Duration::from_secs(3600));

@@ -3,7 +3,6 @@
 mod bench;
 mod callbacks;
 mod conformance;
-mod fake_feedback;
 mod gateway;
 mod inbound;
 mod inquiries;

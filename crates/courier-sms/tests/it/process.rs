@@ -5,7 +5,7 @@ use std::path::Path;
 use posthaste_rig::{Child, PrivateServer, Sig, eventually};
 
 use super::bench::{CANARY, FROM};
-use super::provider::{ACCOUNT, Provider, Reply};
+use super::provider::{ACCOUNT, Provider, refusal};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-sms");
 
@@ -51,7 +51,7 @@ async fn it_works_until_it_is_asked_to_stop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_credential_is_told_at_the_start() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
-    provider.answer(|_| Reply::refusal(401, 20003));
+    provider.answer(|_| refusal(401, 20003));
     let (url, api) = (redis.url(), provider.url());
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0"];
     let variables = [

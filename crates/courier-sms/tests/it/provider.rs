@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use posthaste_model::{Clock, SystemClock, UnixMs};
-use posthaste_rig::http::{self, HttpServer};
+use posthaste_rig::FakeProvider;
+pub(crate) use posthaste_rig::http::HttpReply as Reply;
+use posthaste_rig::http::HttpRequest;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::form_urlencoded;
@@ -28,7 +30,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// Reads a request.
-    fn read(raw: &http::HttpRequest) -> Self {
+    fn read(raw: &HttpRequest) -> Self {
         let (path, query) = raw.target.split_once('?').unwrap_or((&raw.target, ""));
         Self {
             at: raw.at,
@@ -72,49 +74,21 @@ fn of(pairs: &[(String, String)], name: &str) -> String {
     pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-/// The response to a request.
-#[derive(Debug, Clone)]
-pub(crate) enum Reply {
-    /// Status, headers and body.
-    Say(u16, String, String),
-    /// The same, after a delay.
-    Late(Duration, u16, String, String),
-    /// No response; the connection stays open.
-    Hang,
-    /// A reset.
-    Reset,
-    /// Part of a response, then a reset.
-    Half,
+/// Part of a response, then a reset.
+pub(crate) fn half() -> Reply {
+    Reply::Half("{\"sid\":\"SM01".to_owned())
 }
 
-impl From<Reply> for http::HttpReply {
-    fn from(reply: Reply) -> Self {
-        match reply {
-            Reply::Say(status, headers, body) => Self::Say(status, headers, body),
-            Reply::Late(wait, status, headers, body) => Self::Late(wait, status, headers, body),
-            Reply::Hang => Self::Hang,
-            Reply::Reset => Self::Reset,
-            Reply::Half => Self::Half("{\"sid\":\"SM01".to_owned()),
-        }
-    }
+pub(crate) fn refusal(status: u16, code: u32) -> Reply {
+    Reply::json(
+        status,
+        &json!({"code": code, "message": "said", "more_info": "https://www.twilio.com/docs/errors", "status": status}),
+    )
 }
 
-impl Reply {
-    pub(crate) fn json(status: u16, body: &Value) -> Self {
-        Self::Say(status, "content-type: application/json\r\n".to_owned(), body.to_string())
-    }
-
-    pub(crate) fn refusal(status: u16, code: u32) -> Self {
-        Self::json(
-            status,
-            &json!({"code": code, "message": "said", "more_info": "https://www.twilio.com/docs/errors", "status": status}),
-        )
-    }
-
-    pub(crate) fn wait(seconds: u64) -> Self {
-        let Self::Say(status, headers, body) = Self::refusal(429, 20429) else { panic!("it says") };
-        Self::Say(status, format!("{headers}retry-after: {seconds}\r\n"), body)
-    }
+pub(crate) fn rate_limited(seconds: u64) -> Reply {
+    let Reply::Say(status, headers, body) = refusal(429, 20429) else { panic!("it says") };
+    Reply::Say(status, format!("{headers}retry-after: {seconds}\r\n"), body)
 }
 
 /// A message that Twilio accepted.
@@ -162,26 +136,18 @@ impl Message {
     }
 }
 
-type Answering = dyn Fn(&Request) -> Reply + Send + Sync;
-
-struct State {
-    log: Mutex<Vec<Request>>,
-    messages: Arc<Messages>,
-    answering: Mutex<Arc<Answering>>,
-}
-
-impl State {
-    fn answer(&self, request: &Request) -> Reply {
-        self.log.lock().unwrap().push(request.clone());
-        let how = Arc::clone(&self.answering.lock().unwrap());
-        how(request)
-    }
-}
-
 /// The fake provider.
 pub(crate) struct Provider {
-    server: HttpServer,
-    state: Arc<State>,
+    fake: FakeProvider<Request>,
+    messages: Arc<Messages>,
+}
+
+impl Deref for Provider {
+    type Target = FakeProvider<Request>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.fake
+    }
 }
 
 impl Provider {
@@ -189,32 +155,14 @@ impl Provider {
     pub(crate) async fn start() -> Arc<Self> {
         let messages = Arc::new(Messages::default());
         let twilio = Arc::clone(&messages);
-        let answering: Arc<Answering> = Arc::new(move |request| twilio.accept(request));
-        let state = Arc::new(State { log: Mutex::default(), messages, answering: Mutex::new(answering) });
-        let asked = Arc::clone(&state);
-        let server = HttpServer::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
-        Arc::new(Self { server, state })
-    }
-
-    pub(crate) fn url(&self) -> String {
-        self.server.url()
-    }
-
-    /// Responds this way from now on.
-    pub(crate) fn answer(&self, how: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
-        *self.state.answering.lock().unwrap() = Arc::new(how);
+        let fake = FakeProvider::start(Request::read, move |request| twilio.accept(request)).await.unwrap();
+        Arc::new(Self { fake, messages })
     }
 
     /// Responds to one message after another this way, then accepts all.
     pub(crate) fn script(&self, replies: Vec<Reply>) {
-        let replies = Mutex::new(replies.into_iter());
         let twilio = self.twilio();
-        self.answer(move |request| {
-            match request.is_message().then(|| replies.lock().unwrap().next()).flatten() {
-                Some(reply) => reply,
-                None => twilio.accept(request),
-            }
-        });
+        self.fake.script(replies, Request::is_message, move |request| twilio.accept(request));
     }
 
     /// Takes every message.
@@ -225,21 +173,7 @@ impl Provider {
 
     /// The messages at Twilio.
     pub(crate) fn twilio(&self) -> Arc<Messages> {
-        Arc::clone(&self.state.messages)
-    }
-
-    /// Closes everything, so that nothing can connect. Returns when the other side has noticed.
-    pub(crate) async fn close(&self) {
-        self.server.close().await;
-    }
-
-    /// Accepts connections again.
-    pub(crate) async fn open(&self) {
-        self.server.open().await.unwrap();
-    }
-
-    pub(crate) fn log(&self) -> Vec<Request> {
-        self.state.log.lock().unwrap().clone()
+        Arc::clone(&self.messages)
     }
 
     /// The requests to create a message so far.

@@ -8,7 +8,7 @@ use posthaste_rig::CapturedLogs;
 use serde_json::json;
 
 use super::bench::{CANARY, FROM, basic, envelope, send, transport};
-use super::provider::{ACCOUNT, Provider, Reply};
+use super::provider::{ACCOUNT, Provider, Reply, half, rate_limited, refusal};
 
 const TO: &str = "+79160000001";
 const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
@@ -110,21 +110,21 @@ async fn answers_become_outcomes() {
         (message("undelivered", json!(30003)), Outcome::Retry { after: later, reason: Reason::Undelivered }),
         (Reply::json(201, &json!({"sid": "XX01"})), Outcome::Unknown(Reason::InvalidProviderResponse)),
         (html(200), Outcome::Unknown(Reason::InvalidProviderResponse)),
-        (Reply::Half, Outcome::Unknown(Reason::ConnectionLost)),
+        (half(), Outcome::Unknown(Reason::ConnectionLost)),
         (Reply::Reset, Outcome::Unknown(Reason::ConnectionLost)),
         (html(502), Outcome::Unknown(Reason::ProviderUnavailable)),
-        (Reply::refusal(500, 21211), Outcome::Unknown(Reason::ProviderUnavailable)),
+        (refusal(500, 21211), Outcome::Unknown(Reason::ProviderUnavailable)),
         (html(302), Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse }),
-        (Reply::refusal(400, 21211), Outcome::Suppressed(Reason::InvalidAddress)),
-        (Reply::refusal(400, 21408), Outcome::Failed(Reason::Provider(21408))),
-        (Reply::refusal(403, 20003), Outcome::Stop("Twilio rejected the request (20003)".to_owned())),
-        (Reply::refusal(400, 21606), Outcome::Stop("Twilio rejected the request (21606)".to_owned())),
+        (refusal(400, 21211), Outcome::Suppressed(Reason::InvalidAddress)),
+        (refusal(400, 21408), Outcome::Failed(Reason::Provider(21408))),
+        (refusal(403, 20003), Outcome::Stop("Twilio rejected the request (20003)".to_owned())),
+        (refusal(400, 21606), Outcome::Stop("Twilio rejected the request (21606)".to_owned())),
         (html(401), Outcome::Stop("Twilio rejected the request (HTTP 401)".to_owned())),
         (
-            Reply::refusal(400, 21611),
+            refusal(400, 21611),
             Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(600) },
         ),
-        (Reply::wait(7), Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(7) }),
+        (rate_limited(7), Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(7) }),
     ] {
         provider.script(vec![reply.clone()]);
         // A transport that no earlier response has paused.
@@ -164,7 +164,7 @@ async fn an_answer_without_end_is_one_nobody_can_read() {
 fn unreachable(provider: &Provider, numbers: &'static [&'static str]) {
     let twilio = provider.twilio();
     provider.answer(move |request| match numbers.contains(&request.field("To").as_str()) {
-        true => Reply::refusal(400, 21612),
+        true => refusal(400, 21612),
         false => twilio.accept(request),
     });
 }
@@ -201,7 +201,7 @@ async fn a_second_number_in_a_row_the_sender_does_not_reach_stops_the_channel() 
     for _ in 0..2 {
         assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
         // A response that says nothing about the sender does not reset it.
-        provider.script(vec![Reply::refusal(400, 21211)]);
+        provider.script(vec![refusal(400, 21211)]);
         assert_eq!(
             send(&twilio, &envelope("+79160000003", "x")).await,
             Outcome::Suppressed(Reason::InvalidAddress)
@@ -226,7 +226,7 @@ async fn an_operator_may_change_the_table() {
     )
     .unwrap();
     let twilio = transport(&provider, &[("sms.answers_file", file.to_str().unwrap())]);
-    provider.script(vec![Reply::refusal(400, 21211)]);
+    provider.script(vec![refusal(400, 21211)]);
     let strike = Outcome::Strike { reason: Reason::InvalidAddress, of: 3 };
     assert_eq!(send(&twilio, &envelope(TO, "x")).await, strike);
 }
@@ -236,7 +236,7 @@ async fn bad_orders_in_turn_are_told_once_each() {
     let log = CapturedLogs::by_this_thread();
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[]);
-    provider.answer(|_| Reply::refusal(400, 21_408));
+    provider.answer(|_| refusal(400, 21_408));
     let orders = [envelope(TO, "x"), envelope(TO, "y")];
     for _ in 0..4 {
         for order in &orders {

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use posthaste_courier::Transport;
+use posthaste_courier::recording_sink::SinkState;
 use posthaste_rig::CapturedLogs;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::bench::{CANARY, envelope, examples, for_smsc, send, transport, try_transport};
 use super::callbacks::{FORM, Place};
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, Reply, half, rate_limited, refusal};
 
 const NUMBER: &str = "+77007700770077";
 const TEXT: &str = "the canary sings at nine";
@@ -37,15 +38,15 @@ async fn nothing_shows_a_token_a_number_or_a_text() {
     for reply in [
         echo(json!(21408)),
         echo(json!(TEXT)),
-        Reply::refusal(400, 21610),
-        Reply::refusal(401, 20003),
-        Reply::refusal(500, 20500),
-        Reply::wait(1),
+        refusal(400, 21610),
+        refusal(401, 20003),
+        refusal(500, 20500),
+        rate_limited(1),
         Reply::Say(302, format!("location: http://127.0.0.1:1/{CANARY}\r\n"), String::new()),
         Reply::Say(200, String::new(), format!("<html>{CANARY}</html>")),
         Reply::json(200, &json!({"id": 1, "sid": "SM0123456789abcdef0123456789abcdef", "status": "queued"})),
         Reply::Late(Duration::from_millis(5), 200, String::new(), String::new()),
-        Reply::Half,
+        half(),
         Reply::Reset,
     ] {
         provider.answer(move |_| reply.clone());
@@ -60,7 +61,7 @@ async fn nothing_shows_a_token_a_number_or_a_text() {
     let soon = Instant::now() + Duration::from_millis(50);
     shown += &format!("{:?}\n", twilio.send(&[envelope(NUMBER, TEXT)], soon).await);
     for (kind, status) in [("failed", 503), ("delivered", 204)] {
-        place.feedback.is_away(status == 503);
+        place.sink.set(if status == 503 { SinkState::Unavailable } else { SinkState::Storing });
         let fields = [
             ("MessageStatus", kind),
             ("ErrorCode", "30034"),

@@ -4,7 +4,7 @@ use posthaste_courier::{Outcome, Transport};
 use serde_json::json;
 
 use super::bench::{CANARY, basic, envelope, for_twilio, send, transport, try_transport};
-use super::provider::{ACCOUNT, Provider, Reply};
+use super::provider::{ACCOUNT, Provider, Reply, rate_limited, refusal};
 
 const KEY: &str = "SK0123456789abcdef0123456789abcdef";
 
@@ -143,22 +143,22 @@ async fn a_wrong_credential_is_told_by_check() {
     assert_eq!(provider.log()[0].path, format!("/2010-04-01/Accounts/{ACCOUNT}.json"));
     let account = |sid: &str, status: &str| Reply::json(200, &json!({"sid": sid, "status": status}));
     for (reply, words) in [
-        (Reply::refusal(401, 20003), format!("127.0.0.1 rejected the credentials of {ACCOUNT}")),
-        (Reply::refusal(403, 20005), format!("127.0.0.1 rejected the credentials of {ACCOUNT}")),
-        (Reply::refusal(404, 20404), format!("127.0.0.1 has no account {ACCOUNT}")),
+        (refusal(401, 20003), format!("127.0.0.1 rejected the credentials of {ACCOUNT}")),
+        (refusal(403, 20005), format!("127.0.0.1 rejected the credentials of {ACCOUNT}")),
+        (refusal(404, 20404), format!("127.0.0.1 has no account {ACCOUNT}")),
         (account(ACCOUNT, "suspended"), format!("127.0.0.1 reports that the account {ACCOUNT} is suspended")),
         (account("AC1", "active"), format!("127.0.0.1 responded for another account than {ACCOUNT}")),
         (
             Reply::Say(200, String::new(), "<html>".to_owned()),
             "127.0.0.1 did not respond like Twilio; check twilio.api_url".to_owned(),
         ),
-        (Reply::refusal(500, 20500), "127.0.0.1 responded with HTTP 500".to_owned()),
+        (refusal(500, 20500), "127.0.0.1 responded with HTTP 500".to_owned()),
         (Reply::Reset, "127.0.0.1 can't be reached or does not respond".to_owned()),
     ] {
         provider.answer(move |_| reply.clone());
         assert_eq!(twilio.check().await.unwrap_err(), words);
     }
-    provider.answer(|_| Reply::wait(5));
+    provider.answer(|_| rate_limited(5));
     twilio.check().await.unwrap();
     provider.close().await;
     assert_eq!(twilio.check().await.unwrap_err(), "127.0.0.1 can't be reached or does not respond");
@@ -176,7 +176,7 @@ async fn a_key_is_checked_where_it_may_look() {
         (look.path.clone(), look.asked("PageSize")),
         (format!("/2010-04-01/Accounts/{ACCOUNT}/Messages.json"), "1".to_owned())
     );
-    provider.answer(|_| Reply::refusal(401, 20003));
+    provider.answer(|_| refusal(401, 20003));
     assert_eq!(twilio.check().await.unwrap_err(), format!("127.0.0.1 rejected the credentials of {KEY}"));
     // Without callbacks the token is not used, so it is not checked.
     assert_eq!(provider.log().len(), 2);
@@ -204,7 +204,7 @@ async fn a_token_beside_a_key_is_tried_when_it_signs_what_comes_in() {
     let messages = provider.twilio();
     provider.answer(move |request| match request.path.ends_with("/Messages.json") {
         true => messages.accept(request),
-        false => Reply::refusal(401, 20003),
+        false => refusal(401, 20003),
     });
     let words = "127.0.0.1 rejected twilio.auth_token, which signs receipts and replies";
     assert_eq!(twilio.check().await.unwrap_err(), words);

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::bench::{envelope, send, transport};
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, Reply, rate_limited};
 
 #[tokio::test]
 async fn the_rate_counts_segments() {
@@ -53,7 +53,7 @@ async fn requests_that_were_on_the_wire_together_make_one_pause_of_the_channel()
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[]);
     provider.answer(|_| {
-        let Reply::Say(status, headers, body) = Reply::wait(60) else { panic!("it says") };
+        let Reply::Say(status, headers, body) = rate_limited(60) else { panic!("it says") };
         Reply::Late(Duration::from_millis(200), status, headers, body)
     });
     let messages: Vec<_> = (0..20).map(|n| envelope(&format!("+791600000{n:02}"), "x")).collect();
@@ -78,7 +78,7 @@ async fn requests_that_were_on_the_wire_together_make_one_pause_of_the_channel()
 async fn a_refusal_after_a_pause_makes_another_one() {
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[]);
-    provider.answer(|_| Reply::wait(1));
+    provider.answer(|_| rate_limited(1));
     let message = envelope("+79160000001", "x");
     let refused =
         |outcome: &Outcome| matches!(outcome, Outcome::Throttled { scope: ThrottleScope::Channel, .. });
@@ -108,7 +108,7 @@ const WAITING: usize = 5;
 async fn turns_before_the_pause() -> usize {
     let provider = Provider::start().await;
     let twilio = Arc::new(transport(&provider, &[("sms.segments_per_second", "20")]));
-    provider.answer(|_| Reply::wait(60));
+    provider.answer(|_| rate_limited(60));
     // The first is sent at once, and each further one a twentieth of a second later.
     let started = Instant::now();
     let mut calls = JoinSet::new();
@@ -135,7 +135,7 @@ async fn a_wait_of_ages_is_one_of_a_day() {
     let day = Duration::from_secs(24 * 3600);
     for seconds in [9_200_000_000_000_000_000, u64::MAX] {
         let twilio = transport(&provider, &[]);
-        provider.answer(move |_| Reply::wait(seconds));
+        provider.answer(move |_| rate_limited(seconds));
         // Two at once: the second wait is compared with the first.
         let messages = [envelope("+79160000001", "x"), envelope("+79160000002", "x")];
         for outcome in futures_of(&twilio, &messages).await {

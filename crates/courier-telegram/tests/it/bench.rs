@@ -7,17 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
-use posthaste_courier::process::{self, Section};
+use posthaste_courier::conformance::{
+    Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward, sample,
+};
 use posthaste_courier::{Capabilities, Envelope, Outcome, Transport, TransportStartError};
-use posthaste_courier_telegram::TelegramTransport;
-use posthaste_courier_telegram::settings::{self, Settings};
+use posthaste_courier_telegram::settings::Settings;
+use posthaste_courier_telegram::{PROCESS, TelegramTransport};
 use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
-use posthaste_ops::config::Sources;
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::provider::{Provider, Reply, accept};
+use super::provider::{Provider, Reply, accept, half, rate_limited, refusal};
 
 /// All tokens of these tests contain this; no log may show it.
 pub(crate) const CANARY: &str = "CANARYcanaryCANARYcanaryCANARYcanar";
@@ -27,23 +26,11 @@ pub(crate) fn token(number: u64) -> String {
     format!("{number}:{CANARY}")
 }
 
-#[derive(Deserialize)]
-struct Courier {
-    courier: Section,
-}
-
 /// A transport with these settings in place of the defaults: keys of the section, and values as in the environment.
 pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<TelegramTransport, TransportStartError> {
-    let sources = || {
-        let name = |name: &str| format!("POSTHASTE_TELEGRAM__{}", name.to_ascii_uppercase());
-        Sources::new(process::DEFAULTS)
-            .elsewhere(posthaste_model::channels::sections())
-            .defaults(settings::DEFAULTS)
-            .secrets(settings::SECRETS)
-            .environment(changes.iter().map(|(key, value)| (name(key).into(), (*value).into())))
-    };
-    let settings: Settings = sources().load().unwrap().settings;
-    let courier = sources().load::<Courier>().unwrap().settings.courier;
+    let keys: Vec<String> = changes.iter().map(|(key, _)| format!("telegram.{key}")).collect();
+    let changes: Vec<_> = keys.iter().zip(changes).map(|(key, (_, value))| (key.as_str(), *value)).collect();
+    let (settings, courier): (Settings, _) = sample::settings(&PROCESS, None, &changes).unwrap();
     TelegramTransport::new(settings, &courier, channel())
 }
 
@@ -62,23 +49,7 @@ pub(crate) fn channel() -> Channel {
 
 /// A message to this chat, on its first attempt.
 pub(crate) fn envelope(chat: &str, text: &str) -> Envelope {
-    Envelope {
-        order_id: OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns()),
-        parcel: 0,
-        delivery: 0,
-        attempt: 1,
-        to: Delivery {
-            index: 0,
-            recipient: "r0".to_owned(),
-            name: String::new(),
-            address: Address::new(chat),
-        },
-        content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
-        due: SystemClock.now(),
-        token: None,
-        tries: 0,
-        repeat: false,
-    }
+    sample::envelope(OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns()), chat, text)
 }
 
 /// Sends one message and returns its outcome.
@@ -166,7 +137,7 @@ impl Bench for TelegramBench {
             self.provider.close().await;
             return Shown::Yes;
         }
-        self.provider.open().await;
+        self.provider.open().await.unwrap();
         let only: Option<BTreeSet<String>> = match toward {
             Toward::Everyone => None,
             Toward::Only(deliveries) => {
@@ -182,7 +153,7 @@ impl Bench for TelegramBench {
         self.provider.answer(move |request| {
             if !request.is_message() {
                 return match behaviour {
-                    Behaviour::BadCredential => Reply::refusal(401, "Unauthorized"),
+                    Behaviour::BadCredential => refusal(401, "Unauthorized"),
                     _ => accept(request),
                 };
             }
@@ -202,13 +173,13 @@ impl Bench for TelegramBench {
             }
             match behaviour {
                 Behaviour::Accept => accept(request),
-                Behaviour::Refuse => Reply::refusal(400, "Bad Request: TOPIC_CLOSED"),
-                Behaviour::Throttle(wait) => Reply::wait(wait.as_secs()),
-                Behaviour::SuppressAddress => Reply::refusal(403, gone),
+                Behaviour::Refuse => refusal(400, "Bad Request: TOPIC_CLOSED"),
+                Behaviour::Throttle(wait) => rate_limited(wait.as_secs()),
+                Behaviour::SuppressAddress => refusal(403, gone),
                 Behaviour::Hang => Reply::Hang,
                 Behaviour::ResetAfterRequest => Reply::Reset,
-                Behaviour::AcceptThenLoseAnswer => Reply::Half,
-                Behaviour::BadCredential => Reply::refusal(401, "Unauthorized"),
+                Behaviour::AcceptThenLoseAnswer => half(),
+                Behaviour::BadCredential => refusal(401, "Unauthorized"),
                 Behaviour::Garbage | Behaviour::RefuseForNow | Behaviour::Unreachable => {
                     Reply::Say(200, String::new(), "<html>log in</html>".to_owned())
                 }

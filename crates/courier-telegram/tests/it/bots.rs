@@ -10,7 +10,7 @@ use posthaste_model::Reason;
 use serde_json::json;
 
 use super::bench::{envelope, send, token, transport};
-use super::provider::{Provider, Reply, accept};
+use super::provider::{Provider, Reply, accept, refusal};
 
 fn tokens(bots: u64) -> String {
     (1..=bots).map(token).collect::<Vec<_>>().join("\n")
@@ -57,7 +57,7 @@ async fn a_chat_one_bot_does_not_reach_is_tried_with_the_others() {
         let code = if text.starts_with("Bad") { 400 } else { 403 };
         provider.answer(
             move |request| {
-                if request.token == token(2) { accept(request) } else { Reply::refusal(code, text) }
+                if request.token == token(2) { accept(request) } else { refusal(code, text) }
             },
         );
         for _ in 0..2 {
@@ -77,13 +77,13 @@ async fn a_chat_no_bot_reaches_gets_the_strongest_outcome() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(3)), ("chat_messages", "100")]);
     provider.answer(|request| match request.token == token(2) {
-        true => Reply::refusal(403, "Forbidden: bot can't initiate conversation with a user"),
-        false => Reply::refusal(400, "Bad Request: chat not found"),
+        true => refusal(403, "Forbidden: bot can't initiate conversation with a user"),
+        false => refusal(400, "Bad Request: chat not found"),
     });
     assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Suppressed(Reason::Blocked));
     assert_eq!(provider.messages().len(), 3);
     // A deactivated account is gone for all bots.
-    provider.answer(|_| Reply::refusal(403, "Forbidden: user is deactivated"));
+    provider.answer(|_| refusal(403, "Forbidden: user is deactivated"));
     assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Suppressed(Reason::InvalidAddress));
     assert_eq!(provider.messages().len(), 4);
 }
@@ -92,7 +92,7 @@ async fn a_chat_no_bot_reaches_gets_the_strongest_outcome() {
 async fn a_chat_no_bot_finds_is_only_a_strike() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(3))]);
-    provider.answer(|_| Reply::refusal(400, "Bad Request: chat not found"));
+    provider.answer(|_| refusal(400, "Bad Request: chat not found"));
     let strike = Outcome::Strike { reason: Reason::InvalidAddress, of: 3 };
     assert_eq!(send(&telegram, envelope("7", "x")).await, strike);
     assert_eq!(provider.messages().len(), 3);
@@ -138,7 +138,7 @@ async fn a_revoked_token_stops_its_bot_and_not_the_others() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(2)), ("chat_messages", "100")]);
     provider.answer(|request| match request.token == token(2) {
-        true => Reply::refusal(401, "Unauthorized"),
+        true => refusal(401, "Unauthorized"),
         false => accept(request),
     });
     for chat in 1..=20 {
@@ -154,8 +154,8 @@ async fn a_chat_only_a_revoked_bot_may_reach_waits_for_it() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(2)), ("chat_messages", "100")]);
     provider.answer(|request| match request.token == token(2) {
-        true => Reply::refusal(401, "Unauthorized"),
-        false => Reply::refusal(400, "Bad Request: chat not found"),
+        true => refusal(401, "Unauthorized"),
+        false => refusal(400, "Bad Request: chat not found"),
     });
     for _ in 0..2 {
         match send(&telegram, envelope("7", "x")).await {
@@ -168,7 +168,7 @@ async fn a_chat_only_a_revoked_bot_may_reach_waits_for_it() {
     // The token works again, and a check notices.
     provider.answer(|request| match request.token == token(2) {
         true => accept(request),
-        false => Reply::refusal(400, "Bad Request: chat not found"),
+        false => refusal(400, "Bad Request: chat not found"),
     });
     assert_eq!(posthaste_courier::Transport::check(&telegram).await, Ok(()));
     assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Sent);
@@ -178,7 +178,7 @@ async fn a_chat_only_a_revoked_bot_may_reach_waits_for_it() {
 async fn when_all_tokens_are_revoked_the_channel_stops() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(2)), ("chat_messages", "100")]);
-    provider.answer(|_| Reply::refusal(401, "Unauthorized"));
+    provider.answer(|_| refusal(401, "Unauthorized"));
     match send(&telegram, envelope("7", "x")).await {
         Outcome::Stop(why) => assert!(why.starts_with("Telegram refuses the token of bot "), "{why}"),
         outcome => panic!("{outcome:?}"),

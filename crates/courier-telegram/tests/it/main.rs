@@ -3,7 +3,6 @@
 mod bench;
 mod bots;
 mod conformance;
-mod fake_feedback;
 mod parts;
 mod process;
 mod provider;

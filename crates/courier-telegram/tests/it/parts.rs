@@ -4,7 +4,7 @@ use posthaste_courier::{Envelope, Outcome};
 use posthaste_model::Reason;
 
 use super::bench::{envelope, send, transport};
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, half};
 
 fn long() -> String {
     (0..1200).map(|number| format!("word{number:04}")).collect::<Vec<_>>().join(" ")
@@ -40,7 +40,7 @@ async fn a_part_of_unknown_outcome_is_repeated_alone() {
     let telegram = transport(&provider, &[]);
     let message = envelope("7", &long());
     assert_eq!(send(&telegram, message.clone()).await, Outcome::Part(1));
-    provider.script(vec![Reply::Half]);
+    provider.script(vec![half()]);
     let second = Envelope { attempt: 2, token: Some(1), ..message };
     assert_eq!(send(&telegram, second.clone()).await, Outcome::Unknown(Reason::ConnectionLost));
     let repeat = Envelope { attempt: 3, repeat: true, ..second };

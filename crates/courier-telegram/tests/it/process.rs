@@ -5,7 +5,7 @@ use std::path::Path;
 use posthaste_rig::{Child, PrivateServer, Sig, eventually};
 
 use super::bench::{CANARY, token};
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, refusal};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-telegram");
 
@@ -44,7 +44,7 @@ async fn it_works_until_it_is_asked_to_stop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_is_reported_at_the_start() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
-    provider.answer(|_| Reply::refusal(401, "Unauthorized"));
+    provider.answer(|_| refusal(401, "Unauthorized"));
     let (url, api, token) = (redis.url(), provider.url(), token(42));
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0"];
     let courier = start(&args, &[("POSTHASTE_TELEGRAM__TOKENS", &token)]);

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use posthaste_rig::http::{self, HttpServer};
+use posthaste_rig::FakeProvider;
+pub(crate) use posthaste_rig::http::HttpReply as Reply;
+use posthaste_rig::http::HttpRequest;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -23,7 +25,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// Parses a request.
-    fn read(raw: &http::HttpRequest) -> Self {
+    fn read(raw: &HttpRequest) -> Self {
         let mut path = raw.target.trim_start_matches('/').split('/');
         let token = path.next().unwrap().strip_prefix("bot").unwrap().to_owned();
         Self {
@@ -52,128 +54,60 @@ impl Request {
     }
 }
 
-/// The reaction to a request.
-#[derive(Debug, Clone)]
-pub(crate) enum Reply {
-    /// Status, headers and body.
-    Say(u16, String, String),
-    /// The same, after a while.
-    Late(Duration, u16, String, String),
-    /// Nothing, with the connection open.
-    Hang,
-    /// A reset.
-    Reset,
-    /// A part of an answer, then a reset.
-    Half,
+/// A part of an answer, then a reset.
+pub(crate) fn half() -> Reply {
+    Reply::Half("{\"ok\":true,\"res".to_owned())
 }
 
-impl From<Reply> for http::HttpReply {
-    fn from(reply: Reply) -> Self {
-        match reply {
-            Reply::Say(status, headers, body) => Self::Say(status, headers, body),
-            Reply::Late(wait, status, headers, body) => Self::Late(wait, status, headers, body),
-            Reply::Hang => Self::Hang,
-            Reply::Reset => Self::Reset,
-            Reply::Half => Self::Half("{\"ok\":true,\"res".to_owned()),
-        }
-    }
+pub(crate) fn refusal(code: u16, description: &str) -> Reply {
+    Reply::json(code, &json!({"ok": false, "error_code": code, "description": description}))
 }
 
-impl Reply {
-    pub(crate) fn json(status: u16, body: &Value) -> Self {
-        Self::Say(status, "content-type: application/json\r\n".to_owned(), body.to_string())
-    }
-
-    pub(crate) fn refusal(code: u16, description: &str) -> Self {
-        Self::json(code, &json!({"ok": false, "error_code": code, "description": description}))
-    }
-
-    pub(crate) fn wait(seconds: u64) -> Self {
-        let body = json!({"ok": false, "error_code": 429, "description": format!("Too Many Requests: retry after {seconds}"),
-            "parameters": {"retry_after": seconds}});
-        Self::Say(429, format!("retry-after: {seconds}\r\n"), body.to_string())
-    }
-
-    pub(crate) fn taken(request: &Request) -> Self {
-        let chat = json!({"id": request.body["chat_id"], "type": "private", "first_name": "A"});
-        let message = json!({"message_id": 7, "date": 1_760_000_000, "chat": chat, "text": request.text()});
-        Self::json(200, &json!({"ok": true, "result": message}))
-    }
-
-    pub(crate) fn me(token: &str) -> Self {
-        let id: u64 = token.split(':').next().unwrap().parse().unwrap();
-        Self::json(
-            200,
-            &json!({"ok": true, "result": {"id": id, "is_bot": true, "first_name": "Bot", "username": "a_bot",
-                "can_join_groups": true, "can_read_all_group_messages": false, "supports_inline_queries": false,
-                "can_connect_to_business": false, "has_main_web_app": false}}),
-        )
-    }
+pub(crate) fn rate_limited(seconds: u64) -> Reply {
+    let body = json!({"ok": false, "error_code": 429, "description": format!("Too Many Requests: retry after {seconds}"),
+        "parameters": {"retry_after": seconds}});
+    Reply::Say(429, format!("retry-after: {seconds}\r\n"), body.to_string())
 }
 
-type Answering = dyn Fn(&Request) -> Reply + Send + Sync;
-
-struct State {
-    log: Mutex<Vec<Request>>,
-    answering: Mutex<Arc<Answering>>,
+fn accepted(request: &Request) -> Reply {
+    let chat = json!({"id": request.body["chat_id"], "type": "private", "first_name": "A"});
+    let message = json!({"message_id": 7, "date": 1_760_000_000, "chat": chat, "text": request.text()});
+    Reply::json(200, &json!({"ok": true, "result": message}))
 }
 
-impl State {
-    fn answer(&self, request: &Request) -> Reply {
-        self.log.lock().unwrap().push(request.clone());
-        let how = Arc::clone(&self.answering.lock().unwrap());
-        how(request)
-    }
+/// The answer to a token check.
+pub(crate) fn bot_of(token: &str) -> Reply {
+    let id: u64 = token.split(':').next().unwrap().parse().unwrap();
+    Reply::json(
+        200,
+        &json!({"ok": true, "result": {"id": id, "is_bot": true, "first_name": "Bot", "username": "a_bot",
+            "can_join_groups": true, "can_read_all_group_messages": false, "supports_inline_queries": false,
+            "can_connect_to_business": false, "has_main_web_app": false}}),
+    )
 }
 
 /// The fake provider.
 pub(crate) struct Provider {
-    server: HttpServer,
-    state: Arc<State>,
+    fake: FakeProvider<Request>,
+}
+
+impl Deref for Provider {
+    type Target = FakeProvider<Request>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.fake
+    }
 }
 
 impl Provider {
     /// Accepts every message.
     pub(crate) async fn start() -> Arc<Self> {
-        let answering: Arc<Answering> = Arc::new(accept);
-        let state = Arc::new(State { log: Mutex::default(), answering: Mutex::new(answering) });
-        let asked = Arc::clone(&state);
-        let server = HttpServer::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
-        Arc::new(Self { server, state })
-    }
-
-    pub(crate) fn url(&self) -> String {
-        self.server.url()
-    }
-
-    /// Sets the answer to requests that arrive from now on.
-    pub(crate) fn answer(&self, how: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
-        *self.state.answering.lock().unwrap() = Arc::new(how);
+        Arc::new(Self { fake: FakeProvider::start(Request::read, accept).await.unwrap() })
     }
 
     /// Answers messages with these replies in turn, then accepts all.
     pub(crate) fn script(&self, replies: Vec<Reply>) {
-        let replies = Mutex::new(replies.into_iter());
-        self.answer(move |request| {
-            match request.is_message().then(|| replies.lock().unwrap().next()).flatten() {
-                Some(reply) => reply,
-                None => accept(request),
-            }
-        });
-    }
-
-    /// Closes everything, so that nobody can connect. Returns when the other side has noticed.
-    pub(crate) async fn close(&self) {
-        self.server.close().await;
-    }
-
-    /// Accepts connections again.
-    pub(crate) async fn open(&self) {
-        self.server.open().await.unwrap();
-    }
-
-    pub(crate) fn log(&self) -> Vec<Request> {
-        self.state.log.lock().unwrap().clone()
+        self.fake.script(replies, Request::is_message, accept);
     }
 
     /// The messages requested so far.
@@ -193,7 +127,7 @@ impl Provider {
 
 pub(crate) fn accept(request: &Request) -> Reply {
     match request.method.as_str() {
-        "getme" => Reply::me(&request.token),
-        _ => Reply::taken(request),
+        "getme" => bot_of(&request.token),
+        _ => accepted(request),
     }
 }

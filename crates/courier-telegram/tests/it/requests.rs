@@ -9,7 +9,7 @@ use posthaste_rig::CapturedLogs;
 use serde_json::{Value, json};
 
 use super::bench::{channel, envelope, send, token, transport};
-use super::provider::{Provider, Reply, accept};
+use super::provider::{Provider, Reply, accept, refusal};
 
 /// The parameters of sendMessage in use, and their types: "string", "number", "boolean", "array", "object".
 const PARAMETERS: &[(&str, &[&str])] = &[
@@ -136,7 +136,7 @@ async fn a_success_of_unknown_shape_still_counts_as_sent() {
         Reply::Say(200, String::new(), r#"{"ok":true,"result":{"mess"#.to_owned()),
         Reply::Say(502, String::new(), "<html>Bad Gateway</html>".to_owned()),
         Reply::Say(302, "location: https://example.org/\r\n".to_owned(), String::new()),
-        Reply::refusal(500, "Internal Server Error: restart"),
+        refusal(500, "Internal Server Error: restart"),
     ]);
     let mut outcomes = Vec::new();
     for chat in 1..=5 {
@@ -166,7 +166,7 @@ async fn alternating_bad_orders_are_logged_once_each() {
     let _recording = metrics::set_default_local_recorder(&recorder);
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
-    provider.answer(|_| Reply::refusal(400, "Bad Request: message is too long"));
+    provider.answer(|_| refusal(400, "Bad Request: message is too long"));
     let orders = [envelope("1", "x"), envelope("2", "y")];
     for chat in 1..=9 {
         for order in &orders {
@@ -183,7 +183,7 @@ async fn alternating_bad_orders_are_logged_once_each() {
 async fn an_order_refused_for_everybody_is_given_up() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
-    provider.answer(|_| Reply::refusal(400, "Bad Request: can't parse entities: unsupported"));
+    provider.answer(|_| refusal(400, "Bad Request: can't parse entities: unsupported"));
     let order = envelope("1", "x");
     let to = |chat: u64| Delivery { address: Address::new(chat.to_string()), ..order.to.clone() };
     for chat in 1..=30 {

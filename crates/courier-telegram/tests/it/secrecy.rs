@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use posthaste_courier::Transport;
+use posthaste_courier::recording_sink::SinkState;
 use posthaste_rig::{CapturedLogs, eventually_async};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{CANARY, envelope, send, transport};
-use super::fake_feedback::FakeFeedback;
-use super::provider::{Provider, Reply};
-use super::updates::{place, tell, written};
+use super::provider::{Provider, Reply, half, rate_limited, refusal};
+use super::updates::{place, tell, unavailable, written};
 
 const CHAT: &str = "7700770077007";
 const TEXT: &str = "the canary sings at nine";
@@ -27,15 +27,15 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
     let mut shown = String::new();
     let echo = format!("Bad Request: can't parse entities of {TEXT} for {CHAT}");
     for reply in [
-        Reply::refusal(400, &echo),
-        Reply::refusal(400, "Bad Request: something new"),
-        Reply::refusal(403, "Forbidden: bot was blocked by the user"),
-        Reply::refusal(401, "Unauthorized"),
-        Reply::refusal(500, "Internal Server Error"),
+        refusal(400, &echo),
+        refusal(400, "Bad Request: something new"),
+        refusal(403, "Forbidden: bot was blocked by the user"),
+        refusal(401, "Unauthorized"),
+        refusal(500, "Internal Server Error"),
         Reply::Say(302, format!("location: http://127.0.0.1:1/bot42:{CANARY}\r\n"), String::new()),
         Reply::Say(200, String::new(), format!("<html>{CANARY}</html>")),
         Reply::Late(Duration::from_millis(5), 200, String::new(), String::new()),
-        Reply::Half,
+        half(),
         Reply::Reset,
     ] {
         provider.answer(move |_| reply.clone());
@@ -44,8 +44,7 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
     provider.answer(|_| Reply::Hang);
     let soon = Instant::now() + Duration::from_millis(50);
     shown += &format!("{:?}\n", telegram.send(&[envelope(CHAT, TEXT)], soon).await);
-    for reply in
-        [Reply::refusal(401, "Unauthorized"), Reply::Reset, Reply::Say(200, String::new(), "x".to_owned())]
+    for reply in [refusal(401, "Unauthorized"), Reply::Reset, Reply::Say(200, String::new(), "x".to_owned())]
     {
         provider.answer(move |_| reply.clone());
         shown += &format!("{:?}\n", telegram.check().await);
@@ -53,8 +52,8 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
     shown += &listen(&provider, &telegram).await;
     provider.close().await;
     shown += &format!("{:?} {:?}\n", send(&telegram, envelope(CHAT, TEXT)).await, telegram.check().await);
-    provider.open().await;
-    provider.answer(|_| Reply::wait(1));
+    provider.open().await.unwrap();
+    provider.answer(|_| rate_limited(1));
     shown += &format!("{:?}\n", send(&telegram, envelope(CHAT, TEXT)).await);
     let log = log.text();
     // The log was captured, that of the libraries too.
@@ -71,20 +70,20 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
 /// Receives updates, despite refusals and a feedback sink that is closed for a while.
 async fn listen(provider: &Provider, telegram: &posthaste_courier_telegram::TelegramTransport) -> String {
     let chat = CHAT.parse().unwrap();
-    let refusals = Mutex::new([Reply::Reset, Reply::Half, Reply::refusal(401, CANARY)].into_iter());
+    let refusals = Mutex::new([Reply::Reset, half(), refusal(401, CANARY)].into_iter());
     provider.answer(move |request| match refusals.lock().unwrap().next() {
         Some(reply) => reply,
         None => tell(request, &[place(1, chat, "kicked"), written(2, chat, TEXT)]),
     });
-    let (feedback, stop) = (Arc::new(FakeFeedback::closed()), CancellationToken::new());
-    let serving = telegram.serve(Arc::clone(&feedback) as _, stop.clone());
+    let (sink, stop) = (unavailable(), CancellationToken::new());
+    let serving = telegram.serve(Arc::clone(&sink) as _, stop.clone());
     let listening = async {
-        eventually_async(
-            "the sink refuses",
-            async || if feedback.refused() { Ok(()) } else { Err("not yet") },
-        )
+        eventually_async("the sink refuses", async || match sink.record().failed {
+            0 => Err("not yet"),
+            _ => Ok(()),
+        })
         .await;
-        feedback.open();
+        sink.set(SinkState::Storing);
         eventually_async("all is confirmed", async || match provider.log().last() {
             Some(last) if last.body["offset"] == 3 => Ok(()),
             _ => Err("not yet"),

@@ -3,7 +3,7 @@
 use posthaste_courier::Transport;
 
 use super::bench::{CANARY, token, transport, try_transport};
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, Reply, bot_of, refusal};
 
 fn refused(changes: &[(&str, &str)]) -> String {
     let Err(refused) = try_transport(changes) else { panic!("taken: {changes:?}") };
@@ -49,9 +49,9 @@ async fn a_wrong_token_is_reported_by_check() {
     let telegram = transport(&provider, &[]);
     telegram.check().await.unwrap();
     for (reply, words) in [
-        (Reply::refusal(401, "Unauthorized"), "127.0.0.1 refuses the token of bot 42"),
-        (Reply::refusal(404, "Not Found"), "127.0.0.1 refuses the token of bot 42"),
-        (Reply::me(&token(43)), "127.0.0.1 reports that the token of bot 42 belongs to another bot"),
+        (refusal(401, "Unauthorized"), "127.0.0.1 refuses the token of bot 42"),
+        (refusal(404, "Not Found"), "127.0.0.1 refuses the token of bot 42"),
+        (bot_of(&token(43)), "127.0.0.1 reports that the token of bot 42 belongs to another bot"),
         (
             Reply::Say(200, String::new(), "<html>".to_owned()),
             "127.0.0.1 does not answer as the Bot API (bot 42); check telegram.api_url",

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use posthaste_courier::{NoticeMoment, Outcome, Transport};
+use posthaste_courier::recording_sink::{ListChange, RecordingSink, SinkState};
+use posthaste_courier::{NoticeMoment, Outcome, SuppressionList, Transport};
 use posthaste_courier_telegram::TelegramTransport;
 use posthaste_model::UnixMs;
 use posthaste_ops::metrics::Metrics;
@@ -16,8 +17,26 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{envelope, send, token, transport};
-use super::fake_feedback::FakeFeedback;
-use super::provider::{Provider, Reply, Request, accept};
+use super::provider::{Provider, Reply, Request, accept, half, refusal};
+
+/// The changes of the channel's list: "+7 blocked" or "-7 blocked".
+fn lines(sink: &RecordingSink) -> Vec<String> {
+    let line = |change| match change {
+        ListChange::Suppressed(address, SuppressionList::Channel, reason) => ('+', address, reason),
+        ListChange::OptedIn(address, SuppressionList::Channel, reason) => ('-', address, reason),
+        other => panic!("{other:?}"),
+    };
+    let changes = sink.list_changes().into_iter().map(line);
+    changes.map(|(sign, address, reason)| format!("{sign}{} {}", address.expose(), reason.word())).collect()
+}
+
+async fn eventually_lines(sink: &RecordingSink, expected: &[&str]) {
+    eventually_async("the sink received it", async || match lines(sink) {
+        lines if lines == expected => Ok(()),
+        lines => Err(format!("{lines:?}")),
+    })
+    .await;
+}
 
 /// A block, or its end, by the person with this id.
 pub(crate) fn place(number: i64, person: i64, status: &str) -> Value {
@@ -63,49 +82,65 @@ async fn asked(provider: &Provider, times: usize) -> Vec<Request> {
 /// Serves until the guard is stopped.
 struct Served {
     telegram: Arc<TelegramTransport>,
+    sink: Arc<RecordingSink>,
     stop: CancellationToken,
     task: JoinHandle<Result<(), String>>,
 }
 
-fn serve(provider: &Provider, feedback: &Arc<FakeFeedback>, changes: &[(&str, &str)]) -> Served {
+fn serve(provider: &Provider, sink: &Arc<RecordingSink>, changes: &[(&str, &str)]) -> Served {
     let mut all = vec![("updates", "true"), ("updates_again", "20ms")];
     all.extend_from_slice(changes);
     let telegram = Arc::new(transport(provider, &all));
-    let (stop, feedback) = (CancellationToken::new(), Arc::clone(feedback));
+    let (stop, to) = (CancellationToken::new(), Arc::clone(sink));
     let (until, serving) = (stop.clone(), Arc::clone(&telegram));
-    Served { telegram, stop, task: tokio::spawn(async move { serving.serve(feedback, until).await }) }
+    let task = tokio::spawn(async move { serving.serve(to, until).await });
+    Served { telegram, sink: Arc::clone(sink), stop, task }
 }
 
 impl Served {
     async fn stopped(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
+        let record = self.sink.record();
+        assert!(record.receipts.is_empty() && record.names.is_empty(), "Telegram has neither");
     }
+}
+
+/// A sink that fails until it is told to store.
+pub(crate) fn unavailable() -> Arc<RecordingSink> {
+    let sink = Arc::<RecordingSink>::default();
+    sink.set(SinkState::Unavailable);
+    sink
 }
 
 #[tokio::test]
 async fn no_updates_are_requested_unless_the_settings_say_so() {
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::default()));
-    let served = serve(&provider, &feedback, &[("updates", "false")]);
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
+    let served = serve(&provider, &sink, &[("updates", "false")]);
     served.task.await.unwrap().unwrap();
     assert_eq!(provider.log().len(), 0);
 }
 
 #[tokio::test]
 async fn blocks_suppress_and_returns_lift_and_each_is_confirmed() {
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::default()));
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     let waiting =
         [place(900, 7, "kicked"), place(901, 8, "member"), written(902, 7, "/start"), written(950, 9, "x")];
     provider.answer(move |request| tell(request, &waiting));
-    let served = serve(&provider, &feedback, &[]);
+    let served = serve(&provider, &sink, &[]);
     let back = |chat: u8| [format!("-{chat} blocked"), format!("-{chat} invalid_address")];
     let lines = [vec!["+7 blocked".to_owned()], back(8).into(), back(7).into(), back(9).into()].concat();
-    feedback.eventually(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    eventually_lines(&sink, &lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
     // Each with Telegram's own moment; a copy has the same name.
     let at = |number: u64| {
         (format!("42 {number} 1760000000000"), NoticeMoment::Provider(UnixMs(1_760_000_000_000)))
     };
-    assert_eq!(*feedback.notices.lock().unwrap(), [at(900), at(901), at(902), at(950)]);
+    let notices: Vec<_> = sink
+        .notices()
+        .iter()
+        .map(|notice| (notice.name().unwrap_or_default().to_owned(), notice.said()))
+        .collect();
+    assert_eq!(notices, [at(900), at(901), at(902), at(950)]);
     let asked = asked(&provider, 2).await;
     assert_eq!(asked[0].token, token(42));
     assert_eq!(asked[0].body["allowed_updates"], json!(["my_chat_member", "message"]));
@@ -116,16 +151,16 @@ async fn blocks_suppress_and_returns_lift_and_each_is_confirmed() {
 
 #[tokio::test]
 async fn an_update_that_is_not_stored_is_not_confirmed_and_comes_again() {
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::closed()));
+    let (provider, sink) = (Provider::start().await, unavailable());
     let waiting = [json!({"update_id": 5, "poll": {}}), place(6, 7, "kicked")];
     provider.answer(move |request| tell(request, &waiting));
-    let served = serve(&provider, &feedback, &[]);
+    let served = serve(&provider, &sink, &[]);
     for again in &asked(&provider, 4).await[1..] {
         // The one before it is confirmed, this one is not.
         assert_eq!(again.body["offset"], 6);
     }
-    feedback.open();
-    feedback.eventually(&["+7 blocked"]).await;
+    sink.set(SinkState::Storing);
+    eventually_lines(&sink, &["+7 blocked"]).await;
     eventually_async("it is confirmed", async || match questions(&provider).last() {
         Some(last) if last.body["offset"] == 7 => Ok(()),
         last => Err(format!("{:?}", last.map(|last| last.body.clone()))),
@@ -136,7 +171,7 @@ async fn an_update_that_is_not_stored_is_not_confirmed_and_comes_again() {
 
 #[tokio::test]
 async fn unknown_updates_are_ignored() {
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::default()));
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     let waiting = [
         json!({"update_id": 1, "hologram": {"from": 7}}),
         json!({"update_id": 2, "my_chat_member": "gone"}),
@@ -150,35 +185,35 @@ async fn unknown_updates_are_ignored() {
         let known = request.body["offset"].as_i64().unwrap_or(0);
         if known > 4 { Reply::Hang } else { Reply::json(200, &json!({"ok": true, "result": waiting})) }
     });
-    let served = serve(&provider, &feedback, &[]);
-    feedback.eventually(&["+7 blocked"]).await;
+    let served = serve(&provider, &sink, &[]);
+    eventually_lines(&sink, &["+7 blocked"]).await;
     assert_eq!(asked(&provider, 2).await[1].body["offset"], 5);
     served.stopped().await;
 }
 
 #[tokio::test]
 async fn a_repeated_update_is_handled_once() {
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::default()));
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     provider.answer(|_| Reply::json(200, &json!({"ok": true, "result": [place(4, 7, "kicked")]})));
-    let served = serve(&provider, &feedback, &[]);
+    let served = serve(&provider, &sink, &[]);
     asked(&provider, 5).await;
-    assert_eq!(feedback.lines(), ["+7 blocked"]);
+    assert_eq!(lines(&sink), ["+7 blocked"]);
     served.stopped().await;
 }
 
 #[tokio::test]
 async fn updates_are_requested_again_after_any_refusal() {
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::default()));
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     let replies = Mutex::new(
         vec![
-            Reply::refusal(409, "Conflict: terminated by other getUpdates request"),
-            Reply::refusal(409, "Conflict: can't use getUpdates method while webhook is active"),
-            Reply::refusal(401, "Unauthorized"),
+            refusal(409, "Conflict: terminated by other getUpdates request"),
+            refusal(409, "Conflict: can't use getUpdates method while webhook is active"),
+            refusal(401, "Unauthorized"),
             Reply::Say(502, String::new(), "<html>".to_owned()),
             Reply::Say(200, String::new(), "{\"ok\":true}".to_owned()),
             Reply::Say(200, String::new(), "x".repeat(5 << 20)),
             Reply::Reset,
-            Reply::Half,
+            half(),
         ]
         .into_iter(),
     );
@@ -186,8 +221,8 @@ async fn updates_are_requested_again_after_any_refusal() {
         Some(reply) => reply,
         None => tell(request, &[place(6, 7, "kicked")]),
     });
-    let served = serve(&provider, &feedback, &[]);
-    feedback.eventually(&["+7 blocked"]).await;
+    let served = serve(&provider, &sink, &[]);
+    eventually_lines(&sink, &["+7 blocked"]).await;
     let asked = asked(&provider, 10).await;
     // After an answer that is too long, updates are requested one at a time until one is read.
     assert_eq!(asked[5].body["limit"], asked[9].body["limit"]);
@@ -199,14 +234,14 @@ async fn updates_are_requested_again_after_any_refusal() {
 #[tokio::test]
 async fn another_program_that_requests_updates_is_logged_once() {
     let log = CapturedLogs::by_this_thread();
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::default()));
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     let number = AtomicI64::new(0);
     // The two programs get answers in turn.
     provider.answer(move |_| match number.fetch_add(1, Ordering::SeqCst) {
-        number if number % 2 == 0 => Reply::refusal(409, "Conflict: terminated by other getUpdates request"),
+        number if number % 2 == 0 => refusal(409, "Conflict: terminated by other getUpdates request"),
         number => Reply::json(200, &json!({"ok": true, "result": [written(number, 7, "x")]})),
     });
-    let served = serve(&provider, &feedback, &[]);
+    let served = serve(&provider, &sink, &[]);
     asked(&provider, 10).await;
     served.stopped().await;
     let log = log.text();
@@ -216,21 +251,21 @@ async fn another_program_that_requests_updates_is_logged_once() {
 
 /// Telegram's answer to the program whose request was interrupted.
 fn conflict() -> Reply {
-    Reply::refusal(409, "Conflict: terminated by other getUpdates request")
+    refusal(409, "Conflict: terminated by other getUpdates request")
 }
 
 #[tokio::test]
 async fn after_three_conflicts_a_bot_is_left_to_the_other_program() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::default()));
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     provider.answer(|request| match (request.method.as_str(), request.token == token(1)) {
         ("getupdates", true) => conflict(),
         ("getupdates", false) => Reply::Say(502, String::new(), "<html>".to_owned()),
         _ => accept(request),
     });
     let tokens = format!("{} {}", token(1), token(2));
-    let served = serve(&provider, &feedback, &[("tokens", &tokens)]);
+    let served = serve(&provider, &sink, &[("tokens", &tokens)]);
     let by = |bot: u64| questions(&provider).iter().filter(|asked| asked.token == token(bot)).count();
     let asked_by = async |bot, times| {
         eventually_async("the requests of a bot", async || match by(bot) {
@@ -255,14 +290,14 @@ async fn after_three_conflicts_a_bot_is_left_to_the_other_program() {
 #[tokio::test]
 async fn one_request_after_the_rest_finds_out_whether_the_other_program_is_gone() {
     let log = CapturedLogs::by_this_thread();
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::default()));
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     let number = AtomicI64::new(0);
     provider.answer(move |request| match number.fetch_add(1, Ordering::SeqCst) {
         0..5 => conflict(),
         _ => tell(request, &[place(6, 7, "kicked")]),
     });
-    let served = serve(&provider, &feedback, &[("updates_rest", "200ms")]);
-    feedback.eventually(&["+7 blocked"]).await;
+    let served = serve(&provider, &sink, &[("updates_rest", "200ms")]);
+    eventually_lines(&sink, &["+7 blocked"]).await;
     let asked = asked(&provider, 7).await;
     let rests: Vec<bool> =
         asked.windows(2).take(5).map(|pair| pair[1].at - pair[0].at >= Duration::from_millis(200)).collect();
@@ -275,22 +310,22 @@ async fn one_request_after_the_rest_finds_out_whether_the_other_program_is_gone(
 
 #[tokio::test]
 async fn a_block_of_one_of_several_bots_suppresses_nobody() {
-    let (provider, feedback) = (Provider::start().await, Arc::new(FakeFeedback::default()));
+    let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     provider.answer(|request| match (request.method.as_str(), request.token == token(1)) {
         ("getupdates", true) => tell(request, &[place(6, 7, "kicked"), written(7, 8, "x")]),
         ("getupdates", false) => tell(request, &[written(70, 9, "x")]),
         _ => accept(request),
     });
     let tokens = format!("{} {}", token(1), token(2));
-    let served = serve(&provider, &feedback, &[("tokens", &tokens)]);
+    let served = serve(&provider, &sink, &[("tokens", &tokens)]);
     eventually_async("both are confirmed", async || {
         let asked = questions(&provider);
         let confirmed = |offset: u64| asked.iter().any(|asked| asked.body["offset"] == offset);
         if confirmed(8) && confirmed(71) { Ok(()) } else { Err(asked.len()) }
     })
     .await;
-    let mut lines = feedback.lines();
-    lines.sort();
-    assert_eq!(lines, ["-8 invalid_address", "-8 blocked", "-9 invalid_address", "-9 blocked"]);
+    let mut changed = lines(&sink);
+    changed.sort();
+    assert_eq!(changed, ["-8 blocked", "-8 invalid_address", "-9 blocked", "-9 invalid_address"]);
     served.stopped().await;
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::bench::{envelope, send, token, transport};
-use super::provider::{Provider, Reply, accept};
+use super::provider::{Provider, Reply, accept, rate_limited, refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -59,7 +59,7 @@ async fn with_busy_chats(provider: &Provider) -> Arc<TelegramTransport> {
 async fn a_refusal_pauses_the_bot_and_nothing_is_requested_meanwhile() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
-    provider.answer(|_| Reply::wait(30));
+    provider.answer(|_| rate_limited(30));
     let (scope, wait) = throttled(&send(&telegram, envelope("1", "x")).await);
     assert_eq!(scope, ThrottleScope::Channel);
     assert!((SECOND * 30..=SECOND * 31).contains(&wait), "{wait:?}");
@@ -75,7 +75,7 @@ async fn a_refusal_pauses_the_bot_and_nothing_is_requested_meanwhile() {
 async fn after_a_ban_the_bot_goes_on() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
-    provider.script(vec![Reply::wait(1)]);
+    provider.script(vec![rate_limited(1)]);
     throttled(&send(&telegram, envelope("1", "x")).await);
     eventually_async("the message is taken", async || match send(&telegram, envelope("1", "x")).await {
         Outcome::Sent => Ok(()),
@@ -91,7 +91,7 @@ async fn after_a_ban_the_bot_goes_on() {
 async fn during_repeated_bans_one_request_is_made_per_ban() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("rate", "1000"), ("paid", "true")]);
-    provider.answer(|_| Reply::wait(1));
+    provider.answer(|_| rate_limited(1));
     eventually_async("three bans", async || {
         for chat in 1..=20 {
             throttled(&send(&telegram, envelope(&chat.to_string(), "x")).await);
@@ -123,7 +123,7 @@ async fn a_busy_chat_waits_and_the_others_do_not() {
 async fn a_message_that_is_not_accepted_does_not_count_for_the_chat() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("chat_span", "1h")]);
-    provider.answer(|_| Reply::refusal(400, "Bad Request: TOPIC_CLOSED"));
+    provider.answer(|_| refusal(400, "Bad Request: TOPIC_CLOSED"));
     for _ in 0..9 {
         assert!(matches!(send(&telegram, envelope("7", "x")).await, Outcome::Failed(_)));
     }
@@ -140,7 +140,7 @@ async fn a_refusal_of_a_busy_group_concerns_only_that_group() {
     for _ in 0..11 {
         assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Sent);
     }
-    provider.answer(|request| if request.chat() == "-7" { Reply::wait(40) } else { accept(request) });
+    provider.answer(|request| if request.chat() == "-7" { rate_limited(40) } else { accept(request) });
     assert_eq!(throttled(&send(&telegram, envelope("-7", "x")).await).0, ThrottleScope::Recipient);
     // No further request for the group, and everyone else is served.
     assert_eq!(throttled(&send(&telegram, envelope("-7", "x")).await).0, ThrottleScope::Recipient);
@@ -154,7 +154,7 @@ async fn busy_chats_in_a_ban_of_the_bot_make_one_request() {
     for (wait, asked) in [(30, 1), (3, 2)] {
         let provider = Provider::start().await;
         let telegram = with_busy_chats(&provider).await;
-        provider.answer(move |_| Reply::wait(wait));
+        provider.answer(move |_| rate_limited(wait));
         let before = provider.messages().len();
         for chat in 1..=asked {
             throttled(&send(&telegram, envelope(&chat.to_string(), "x")).await);
@@ -172,7 +172,7 @@ async fn only_messages_already_on_the_wire_to_busy_chats_meet_a_ban() {
     for wait in [30, 3] {
         let provider = Provider::start().await;
         let telegram = with_busy_chats(&provider).await;
-        provider.answer(move |_| match Reply::wait(wait) {
+        provider.answer(move |_| match rate_limited(wait) {
             Reply::Say(status, headers, body) => Reply::Late(SECOND / 5, status, headers, body),
             other => other,
         });
@@ -198,7 +198,7 @@ async fn a_message_that_waits_for_its_turn_sees_that_its_chat_waits() {
         for _ in 0..2 {
             assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Sent);
         }
-        provider.answer(|_| Reply::wait(3));
+        provider.answer(|_| rate_limited(3));
         let mut calls: JoinSet<_> = (0..2).map(|_| asking(Arc::clone(&telegram), 7)).collect();
         let third = calls.join_next().await.unwrap().unwrap();
         let answered = Instant::now();
@@ -220,7 +220,7 @@ async fn a_bot_that_pauses_does_not_hold_up_the_others() {
     let provider = Provider::start().await;
     let tokens = format!("{} {}", token(1), token(2));
     let telegram = transport(&provider, &[("tokens", &tokens)]);
-    provider.answer(|request| if request.token == token(1) { Reply::wait(30) } else { accept(request) });
+    provider.answer(|request| if request.token == token(1) { rate_limited(30) } else { accept(request) });
     let (mut waiting, mut taken) = (0, 0);
     for chat in 1..=20 {
         match send(&telegram, envelope(&chat.to_string(), "x")).await {
@@ -234,7 +234,7 @@ async fn a_bot_that_pauses_does_not_hold_up_the_others() {
     assert!(waiting > 0 && taken > 0);
     assert_eq!(provider.by_bot()[&token(1)], 1);
     // With both bots in a ban the channel waits,
-    provider.answer(|_| Reply::wait(60));
+    provider.answer(|_| rate_limited(60));
     let mut last = None;
     for chat in 21..=40 {
         last = Some(throttled(&send(&telegram, envelope(&chat.to_string(), "x")).await));

@@ -12,7 +12,7 @@ use posthaste_model::Reason;
 use serde_json::{Value, json};
 
 use super::bench::{envelope, send, send_one, to_many, transport};
-use super::provider::{Provider, Reply, accept, peers};
+use super::provider::{Provider, Reply, accept, peers, refusal};
 
 fn rules() -> VkRules {
     VkRules::embedded(&TABLE).unwrap()
@@ -90,7 +90,7 @@ async fn every_code_about_a_call_to_one_has_its_outcome() {
 async fn every_code_about_a_request_has_its_outcome() {
     each_code(About::Request, |provider, code| {
         provider.answer(move |shop, request| match request.is_message() {
-            true => Reply::refusal(code, &request.form["code"]),
+            true => refusal(code, &request.form["code"]),
             false => accept(shop, request),
         });
         to_many(1..=3, "x", 1)
@@ -131,7 +131,7 @@ async fn an_error_may_be_a_sentence() {
         {"peer_id": 1, "error": "Can't send messages for users without permission"},
         {"peer_id": 2, "message_id": 4},
     ]]);
-    provider.script(vec![Reply::json(&json!({ "response": items }))]);
+    provider.script(vec![Reply::json(200, &json!({ "response": items }))]);
     // The answer does not mention the third peer.
     assert_eq!(
         send(&vk, &to_many(1..=3, "x", 1)).await,
@@ -144,7 +144,7 @@ fn error(code: u32) -> Value {
 }
 
 async fn three(vk: &VkTransport, provider: &Provider, places: Value, errors: Value) -> Vec<Outcome> {
-    provider.script(vec![Reply::json(&json!({"response": places, "execute_errors": errors}))]);
+    provider.script(vec![Reply::json(200, &json!({"response": places, "execute_errors": errors}))]);
     let batch: Vec<Envelope> = (1..=3).map(|n| envelope("7", "x", n)).collect();
     send(vk, &batch).await
 }

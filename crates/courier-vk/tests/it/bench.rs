@@ -8,38 +8,25 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
-use posthaste_courier::process::{self, Section};
+use posthaste_courier::conformance::{
+    Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward, sample,
+};
 use posthaste_courier::{Envelope, Outcome, Transport, TransportStartError};
-use posthaste_courier_vk::VkTransport;
-use posthaste_courier_vk::settings::{self, Settings};
+use posthaste_courier_vk::settings::Settings;
+use posthaste_courier_vk::{PROCESS, VkTransport};
 use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
-use posthaste_ops::config::Sources;
-use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::provider::{Provider, Reply, accept};
+use super::provider::{Provider, Reply, accept, half, refusal};
 
 /// The token of these tests; no log may show it.
 pub(crate) const TOKEN: &str = "vk1.a.CANARYcanaryCANARYcanary-_0123456789";
 
-#[derive(Deserialize)]
-struct Courier {
-    courier: Section,
-}
-
 /// A transport with these settings in place of the defaults: keys of the section, and values as in the environment.
 pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<VkTransport, TransportStartError> {
-    let sources = || {
-        let name = |name: &str| format!("POSTHASTE_VK__{}", name.to_ascii_uppercase());
-        Sources::new(process::DEFAULTS)
-            .elsewhere(posthaste_model::channels::sections())
-            .defaults(settings::DEFAULTS)
-            .secrets(settings::SECRETS)
-            .environment(changes.iter().map(|(key, value)| (name(key).into(), (*value).into())))
-    };
-    let settings: Settings = sources().load().unwrap().settings;
-    let courier = sources().load::<Courier>().unwrap().settings.courier;
+    let keys: Vec<String> = changes.iter().map(|(key, _)| format!("vk.{key}")).collect();
+    let changes: Vec<_> = keys.iter().zip(changes).map(|(key, (_, value))| (key.as_str(), *value)).collect();
+    let (settings, courier): (Settings, _) = sample::settings(&PROCESS, None, &changes).unwrap();
     VkTransport::new(settings, &courier, channel())
 }
 
@@ -65,23 +52,7 @@ pub(crate) fn order() -> OrderId {
 
 /// A message of a separate order, on its first attempt.
 pub(crate) fn envelope(peer: &str, text: &str, token: u32) -> Envelope {
-    Envelope {
-        order_id: order(),
-        parcel: 0,
-        delivery: 0,
-        attempt: 1,
-        to: Delivery {
-            index: 0,
-            recipient: "r0".to_owned(),
-            name: String::new(),
-            address: Address::new(peer),
-        },
-        content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
-        due: SystemClock.now(),
-        token: Some(token),
-        tries: 0,
-        repeat: false,
-    }
+    Envelope { token: Some(token), ..sample::envelope(order(), peer, text) }
 }
 
 /// An order to these peers, with one token per hundred peers, counting from `token`.
@@ -140,13 +111,13 @@ impl Bench for VkBench {
                 Some(deliveries.iter().map(|delivery| delivery.address.expose().parse().unwrap()).collect())
             }
         };
-        self.provider.open().await;
+        self.provider.open().await.unwrap();
         self.provider.answer(move |shop, request| {
             let meant = |peer: i64| only.as_ref().is_none_or(|only| only.contains(&peer));
             let peers = |code: u32| shop.run(request, &|peer| meant(peer).then_some(code));
             if !request.is_message() {
                 return match behaviour {
-                    Behaviour::BadCredential => Reply::refusal(5, ""),
+                    Behaviour::BadCredential => refusal(5, ""),
                     _ => accept(shop, request),
                 };
             }
@@ -159,14 +130,14 @@ impl Bench for VkBench {
                 Behaviour::Refuse => peers(917),
                 Behaviour::RefuseForNow => peers(944),
                 Behaviour::SuppressAddress => peers(901),
-                Behaviour::Throttle(_) => Reply::refusal(6, ""),
+                Behaviour::Throttle(_) => refusal(6, ""),
                 Behaviour::Hang => Reply::Hang,
                 Behaviour::ResetAfterRequest => Reply::Reset,
                 Behaviour::AcceptThenLoseAnswer => {
                     accept(shop, request);
-                    Reply::Half
+                    half()
                 }
-                Behaviour::BadCredential => Reply::refusal(5, ""),
+                Behaviour::BadCredential => refusal(5, ""),
                 Behaviour::Garbage | Behaviour::Unreachable => {
                     Reply::Say(200, String::new(), "<html>log in</html>".to_owned())
                 }

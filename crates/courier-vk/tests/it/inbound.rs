@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use posthaste_courier::{ConsentNotice, NoticeMoment, Transport};
+use posthaste_courier::recording_sink::{ListChange, RecordingSink, SinkState};
+use posthaste_courier::{ConsentNotice, NoticeMoment, SuppressionList, Transport};
+use posthaste_model::{Address, Reason};
 use posthaste_ops::metrics::Metrics;
 use posthaste_rig::eventually_async;
 use proptest::prelude::*;
@@ -16,7 +18,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{TOKEN, try_transport};
-use super::fake_feedback::{FakeFeedback, FeedbackCall};
 
 pub(crate) const PATH: &str = "/vk/CANARYcanaryCANARYpath";
 pub(crate) const SECRET: &str = "CANARYcanaryCANARYsecret";
@@ -24,7 +25,7 @@ const GROUP: u64 = 42;
 
 /// A channel whose public endpoint is open.
 pub(crate) struct Place {
-    pub(crate) feedback: Arc<FakeFeedback>,
+    pub(crate) sink: Arc<RecordingSink>,
     folder: tempfile::TempDir,
     stop: CancellationToken,
     serving: JoinHandle<Result<(), String>>,
@@ -42,12 +43,12 @@ impl Place {
             ("secret", SECRET),
             ("group_id", "42"),
         ]);
-        let (vk, feedback, stop) = (vk.unwrap(), FakeFeedback::new(), CancellationToken::new());
+        let (vk, sink, stop) = (vk.unwrap(), Arc::<RecordingSink>::default(), CancellationToken::new());
         let serving = {
-            let (feedback, stop) = (Arc::clone(&feedback), stop.clone());
-            tokio::spawn(async move { vk.serve(feedback, stop).await })
+            let (sink, stop) = (Arc::clone(&sink), stop.clone());
+            tokio::spawn(async move { vk.serve(sink, stop).await })
         };
-        let place = Self { feedback, folder, stop, serving };
+        let place = Self { sink, folder, stop, serving };
         eventually_async("the place", async || UnixStream::connect(place.socket()).await.map(drop)).await;
         place
     }
@@ -85,12 +86,22 @@ impl Place {
     pub(crate) async fn close(self) {
         self.stop.cancel();
         self.serving.await.unwrap().unwrap();
+        let record = self.sink.record();
+        assert!(record.receipts.is_empty() && record.names.is_empty(), "VK has neither");
     }
 }
 
 /// An event as VK sends it.
 pub(crate) fn event(kind: &str, id: &str, object: Value) -> Value {
     json!({"type": kind, "group_id": GROUP, "event_id": id, "v": "5.199", "secret": SECRET, "object": object})
+}
+
+fn suppressed(peer: &str) -> ListChange {
+    ListChange::Suppressed(Address::new(peer), SuppressionList::Channel, Reason::Blocked)
+}
+
+fn opted_in(peer: &str) -> ListChange {
+    ListChange::OptedIn(Address::new(peer), SuppressionList::Channel, Reason::Blocked)
 }
 
 fn ok() -> (u16, String) {
@@ -119,12 +130,7 @@ async fn a_person_who_denies_messages_is_suppressed_until_they_allow_them_or_wri
     ] {
         assert_eq!(place.tell(&event).await, ok(), "{event}");
     }
-    let told = [
-        FeedbackCall::Suppress("7".to_owned()),
-        FeedbackCall::Lift("7".to_owned()),
-        FeedbackCall::Lift("9".to_owned()),
-    ];
-    assert_eq!(place.feedback.told(), told);
+    assert_eq!(place.sink.list_changes(), [suppressed("7"), opted_in("7"), opted_in("9")]);
     place.close().await;
 }
 
@@ -132,20 +138,20 @@ async fn a_person_who_denies_messages_is_suppressed_until_they_allow_them_or_wri
 async fn a_repeated_event_counts_once_and_one_that_is_not_stored_is_not_acknowledged() {
     let place = Place::open().await;
     let denied = event("message_deny", "e1", json!({"user_id": 7}));
-    place.feedback.is_away(true);
+    place.sink.set(SinkState::Unavailable);
     assert_eq!(place.tell(&denied).await.0, 503);
-    place.feedback.is_away(false);
+    place.sink.set(SinkState::Storing);
     for _ in 0..3 {
         assert_eq!(place.tell(&denied).await, ok());
     }
-    assert_eq!(place.feedback.told(), [FeedbackCall::Suppress("7".to_owned())]);
+    assert_eq!(place.sink.list_changes(), [suppressed("7")]);
     assert_eq!(place.tell(&event("message_deny", "e2", json!({"user_id": 7}))).await, ok());
     // Without an id, no event counts as a repeat of another.
     let nameless = event("message_deny", "", json!({"user_id": 8}));
     for _ in 0..2 {
         assert_eq!(place.tell(&nameless).await, ok());
     }
-    assert_eq!(place.feedback.told().len(), 4);
+    assert_eq!(place.sink.list_changes().len(), 4);
     place.close().await;
 }
 
@@ -153,7 +159,7 @@ async fn a_repeated_event_counts_once_and_one_that_is_not_stored_is_not_acknowle
 async fn an_event_counts_from_when_it_was_first_received() {
     let place = Place::open().await;
     let denied = event("message_deny", "e1", json!({"user_id": 7}));
-    place.feedback.is_away(true);
+    place.sink.set(SinkState::Unavailable);
     assert_eq!(place.tell(&denied).await.0, 503);
     let other = event("message_allow", "e2", json!({"user_id": 7}));
     let retry = async |event: &Value, count: &str| {
@@ -162,14 +168,14 @@ async fn an_event_counts_from_when_it_was_first_received() {
     };
     // An event first received by another process happened at an unknown earlier time, and that does not change here.
     assert_eq!(retry(&other, "1").await.0, 503);
-    place.feedback.is_away(false);
+    place.sink.set(SinkState::Storing);
     assert_eq!(retry(&denied, "1").await, ok());
     assert_eq!(retry(&other, "2").await, ok());
     assert_eq!(
         retry(&event("message_new", "e3", json!({"message": {"from_id": 7, "peer_id": 7}})), "0").await,
         ok()
     );
-    let notices = place.feedback.notices.lock().unwrap().clone();
+    let notices = place.sink.notices();
     let [first, unknown, again, still, new] = notices.as_slice() else { panic!("{notices:?}") };
     assert_eq!((first, unknown), (again, still));
     assert_eq!((first.name(), unknown.name(), new.name()), (Some("e1"), Some("e2"), Some("e3")));
@@ -232,7 +238,7 @@ async fn forged_and_broken_events_change_nothing() {
     assert_eq!(place.post_to(PATH, &vec![b' '; (1 << 20) + 1]).await.0, 413);
     assert_eq!(place.post_to(PATH, "[".repeat(100_000).as_bytes()).await.0, 400);
     assert_eq!(place.post_to(PATH, b"\xff\xfe").await.0, 400);
-    assert_eq!(place.feedback.told(), []);
+    assert_eq!(place.sink.list_changes(), []);
     // The endpoint still works.
     assert_eq!(place.tell(&good).await, ok());
     place.close().await;

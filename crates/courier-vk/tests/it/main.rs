@@ -3,7 +3,6 @@
 mod answers;
 mod bench;
 mod conformance;
-mod fake_feedback;
 mod inbound;
 mod process;
 mod provider;

@@ -5,7 +5,7 @@ use std::path::Path;
 use posthaste_rig::{Child, PrivateServer, Sig, eventually};
 
 use super::bench::TOKEN;
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, refusal};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-vk");
 
@@ -50,7 +50,7 @@ async fn it_works_until_it_is_asked_to_stop() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_is_reported_at_the_start() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
-    provider.answer(|_, _| Reply::refusal(5, TOKEN));
+    provider.answer(|_, _| refusal(5, TOKEN));
     let (url, api) = (redis.url(), provider.url());
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0"];
     let courier = start(&args, &[("POSTHASTE_VK__TOKEN", TOKEN)]);

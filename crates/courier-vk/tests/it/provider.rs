@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use posthaste_rig::http::{self, HttpServer};
+use posthaste_rig::FakeProvider;
+pub(crate) use posthaste_rig::http::HttpReply as Reply;
+use posthaste_rig::http::HttpRequest;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -25,7 +27,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// Parses a request.
-    fn read(raw: &http::HttpRequest) -> Self {
+    fn read(raw: &HttpRequest) -> Self {
         let form: HashMap<String, String> = url::form_urlencoded::parse(&raw.body).into_owned().collect();
         Self {
             at: raw.at,
@@ -63,49 +65,22 @@ pub(crate) struct Message {
     pub(crate) text: String,
 }
 
-/// The reaction to a request.
-#[derive(Debug, Clone)]
-pub(crate) enum Reply {
-    /// Status, headers and body.
-    Say(u16, String, String),
-    /// The same, after a while.
-    Late(Duration, u16, String, String),
-    /// Nothing, with the connection open.
-    Hang,
-    /// A reset.
-    Reset,
-    /// A part of an answer, then a reset.
-    Half,
+/// A part of an answer, then a reset.
+pub(crate) fn half() -> Reply {
+    Reply::Half("{\"response\":[[".to_owned())
 }
 
-impl From<Reply> for http::HttpReply {
-    fn from(reply: Reply) -> Self {
-        match reply {
-            Reply::Say(status, headers, body) => Self::Say(status, headers, body),
-            Reply::Late(wait, status, headers, body) => Self::Late(wait, status, headers, body),
-            Reply::Hang => Self::Hang,
-            Reply::Reset => Self::Reset,
-            Reply::Half => Self::Half("{\"response\":[[".to_owned()),
-        }
-    }
+/// The whole request failed.
+pub(crate) fn refusal(code: u32, echo: &str) -> Reply {
+    let params = [json!({"key": "method", "value": "execute"}), json!({"key": "code", "value": echo})];
+    let error = json!({"error_code": code, "error_msg": "no", "request_params": params});
+    Reply::json(200, &json!({ "error": error }))
 }
 
-impl Reply {
-    pub(crate) fn json(body: &Value) -> Self {
-        Self::Say(200, "content-type: application/json; charset=utf-8\r\n".to_owned(), body.to_string())
-    }
-
-    /// The whole request failed.
-    pub(crate) fn refusal(code: u32, echo: &str) -> Self {
-        Self::json(&json!({"error": {"error_code": code, "error_msg": "no", "request_params": [
-            {"key": "method", "value": "execute"}, {"key": "code", "value": echo}]}}))
-    }
-
-    /// The answer to a token check.
-    pub(crate) fn permissions(names: &[&str]) -> Self {
-        let all: Vec<Value> = names.iter().map(|name| json!({"name": name, "setting": 1})).collect();
-        Self::json(&json!({"response": {"mask": 0, "permissions": all}}))
-    }
+/// The answer to a token check.
+pub(crate) fn permissions(names: &[&str]) -> Reply {
+    let all: Vec<Value> = names.iter().map(|name| json!({"name": name, "setting": 1})).collect();
+    Reply::json(200, &json!({"response": {"mask": 0, "permissions": all}}))
 }
 
 /// The accepted messages.
@@ -136,13 +111,13 @@ impl Shop {
     /// Runs a request, refusing peers with these codes.
     pub(crate) fn run(&self, request: &Request, refuses: &dyn Fn(i64) -> Option<u32>) -> Reply {
         match request.method.as_str() {
-            "groups.getTokenPermissions" => Reply::permissions(&["manage", "messages"]),
+            "groups.getTokenPermissions" => permissions(&["manage", "messages"]),
             "execute" => {
-                let Some(calls) = &request.calls else { return Reply::refusal(12, "") };
+                let Some(calls) = &request.calls else { return refusal(12, "") };
                 let places: Vec<Value> = calls.iter().map(|call| self.call(call, refuses)).collect();
-                Reply::json(&json!({ "response": places }))
+                Reply::json(200, &json!({ "response": places }))
             }
-            _ => Reply::refusal(3, ""),
+            _ => refusal(3, ""),
         }
     }
 
@@ -161,75 +136,43 @@ impl Shop {
                 None => places.push(self.call(call, &|_| None)),
             }
         }
-        Reply::json(&json!({"response": places, "execute_errors": errors}))
-    }
-}
-
-type Answering = dyn Fn(&Shop, &Request) -> Reply + Send + Sync;
-
-struct State {
-    log: Mutex<Vec<Request>>,
-    shop: Shop,
-    answering: Mutex<Arc<Answering>>,
-}
-
-impl State {
-    fn answer(&self, request: &Request) -> Reply {
-        self.log.lock().unwrap().push(request.clone());
-        let how = Arc::clone(&self.answering.lock().unwrap());
-        how(&self.shop, request)
+        Reply::json(200, &json!({"response": places, "execute_errors": errors}))
     }
 }
 
 /// The fake provider.
 pub(crate) struct Provider {
-    server: HttpServer,
-    state: Arc<State>,
+    fake: FakeProvider<Request>,
+    shop: Arc<Shop>,
+}
+
+impl Deref for Provider {
+    type Target = FakeProvider<Request>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.fake
+    }
 }
 
 impl Provider {
     /// Accepts every message.
     pub(crate) async fn start() -> Arc<Self> {
-        let answering: Arc<Answering> = Arc::new(accept);
-        let state = State { log: Mutex::default(), shop: Shop::default(), answering: Mutex::new(answering) };
-        let state = Arc::new(state);
-        let asked = Arc::clone(&state);
-        let server = HttpServer::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
-        Arc::new(Self { server, state })
-    }
-
-    pub(crate) fn url(&self) -> String {
-        self.server.url()
+        let shop = Arc::new(Shop::default());
+        let open = Arc::clone(&shop);
+        let fake = FakeProvider::start(Request::read, move |request| accept(&open, request)).await.unwrap();
+        Arc::new(Self { fake, shop })
     }
 
     /// Sets the answer to requests that arrive from now on.
     pub(crate) fn answer(&self, how: impl Fn(&Shop, &Request) -> Reply + Send + Sync + 'static) {
-        *self.state.answering.lock().unwrap() = Arc::new(how);
+        let shop = Arc::clone(&self.shop);
+        self.fake.answer(move |request| how(&shop, request));
     }
 
     /// Answers requests with messages with these replies in turn, then accepts all.
     pub(crate) fn script(&self, replies: Vec<Reply>) {
-        let replies = Mutex::new(replies.into_iter());
-        self.answer(move |shop, request| {
-            match request.is_message().then(|| replies.lock().unwrap().next()).flatten() {
-                Some(reply) => reply,
-                None => accept(shop, request),
-            }
-        });
-    }
-
-    /// Closes everything, so that nobody can connect. Returns when the other side has noticed.
-    pub(crate) async fn close(&self) {
-        self.server.close().await;
-    }
-
-    /// Accepts connections again.
-    pub(crate) async fn open(&self) {
-        self.server.open().await.unwrap();
-    }
-
-    pub(crate) fn log(&self) -> Vec<Request> {
-        self.state.log.lock().unwrap().clone()
+        let shop = Arc::clone(&self.shop);
+        self.fake.script(replies, Request::is_message, move |request| accept(&shop, request));
     }
 
     /// The requests with messages so far.
@@ -239,7 +182,7 @@ impl Provider {
 
     /// The messages accepted so far.
     pub(crate) fn taken(&self) -> Vec<Message> {
-        self.state.shop.taken.lock().unwrap().clone()
+        self.shop.taken.lock().unwrap().clone()
     }
 }
 

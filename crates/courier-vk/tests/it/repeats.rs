@@ -9,7 +9,7 @@ use posthaste_model::Reason;
 use tokio::time::Instant;
 
 use super::bench::{envelope, send, send_one, to_many, transport};
-use super::provider::{Provider, Reply, accept, peers};
+use super::provider::{Provider, Reply, accept, half, peers, permissions, refusal};
 
 fn all_accepted(outcomes: &[Outcome]) -> bool {
     outcomes.iter().all(|outcome| *outcome == Outcome::Sent)
@@ -26,7 +26,7 @@ async fn a_repeat_after_a_lost_answer_is_dropped_by_vk() {
     let mut batch = to_many(1..=2500, "x", 1);
     provider.answer(|shop, request| {
         accept(shop, request);
-        Reply::Half
+        half()
     });
     let lost = Outcome::Unknown(Reason::ConnectionLost);
     assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == lost));
@@ -62,7 +62,7 @@ async fn a_program_that_is_too_much_is_halved_until_it_runs() {
         7.. => {
             // The program was interrupted after it had run: no message is duplicated.
             accept(shop, request);
-            Reply::refusal(13, "")
+            refusal(13, "")
         }
         _ => accept(shop, request),
     });
@@ -78,12 +78,12 @@ async fn a_program_that_is_too_much_is_halved_until_it_runs() {
 async fn calls_that_may_have_run_are_unknown_if_they_can_not_be_sent_again() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
-    provider.script(vec![Reply::refusal(13, ""), Reply::refusal(6, "")]);
+    provider.script(vec![refusal(13, ""), refusal(6, "")]);
     let unknown = Outcome::Unknown(Reason::ProviderUnavailable);
     assert!(send(&vk, &to_many(1..=200, "x", 1)).await.iter().all(|outcome| *outcome == unknown));
     assert_eq!(sizes(&provider), [2, 1]);
     let vk = transport(&provider, &[]);
-    provider.answer(|_, _| Reply::refusal(13, ""));
+    provider.answer(|_, _| refusal(13, ""));
     assert_eq!(send_one(&vk, envelope("1", "x", 1)).await, unknown);
 }
 
@@ -94,7 +94,7 @@ async fn a_program_vk_can_not_parse_is_sent_call_by_call() {
     let bad =
         |request: &super::provider::Request| request.calls().iter().any(|call| call["message"] == "bad");
     provider.answer(move |shop, request| match bad(request) {
-        true => Reply::refusal(12, ""),
+        true => refusal(12, ""),
         false => accept(shop, request),
     });
     let batch: Vec<Envelope> =
@@ -110,7 +110,7 @@ async fn access_denied_stops_only_for_a_token_that_may_not_send() {
         let vk = transport(&provider, &[]);
         provider.answer(move |shop, request| match request.is_message() {
             true => shop.run_with(request, &|call| (peers(call) == [1]).then_some(15)),
-            false => Reply::permissions(rights),
+            false => permissions(rights),
         });
         let outcomes = send(&vk, &[envelope("1", "x", 1), envelope("1", "y", 2)]).await;
         for outcome in outcomes {
@@ -129,7 +129,7 @@ async fn access_denied_stops_only_for_a_token_that_may_not_send() {
 async fn nothing_is_requested_during_a_pause() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
-    provider.script(vec![Reply::refusal(29, "")]);
+    provider.script(vec![refusal(29, "")]);
     let batch: Vec<Envelope> = (1..=60).map(|n| envelope("7", "x", n)).collect();
     for batch in [&batch[..], &batch[..1]] {
         for outcome in send(&vk, batch).await {
@@ -171,7 +171,7 @@ async fn after_a_failure_the_rest_of_a_batch_is_not_tried() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let batch: Vec<Envelope> = (1..=60).map(|n| envelope("7", "x", n)).collect();
-    for reply in [Reply::Reset, Reply::refusal(10, ""), Reply::Say(502, String::new(), String::new())] {
+    for reply in [Reply::Reset, refusal(10, ""), Reply::Say(502, String::new(), String::new())] {
         let before = provider.messages().len();
         provider.script(vec![reply]);
         let outcomes = send(&vk, &batch).await;
@@ -209,7 +209,7 @@ async fn a_peer_that_makes_vk_fail_takes_no_others_with_it() {
     let (of_requests, of_calls) = (to_many(1..=300, "x", 1), to_many(301..=600, "y", 10));
     for (mut batch, guilty) in [(of_requests, 2), (of_calls, 302)] {
         provider.answer(move |shop, request| match request.peers().contains(&guilty) {
-            true if guilty == 2 => Reply::refusal(10, ""),
+            true if guilty == 2 => refusal(10, ""),
             true => shop.run_with(request, &|call| peers(call).contains(&guilty).then_some(10)),
             false => accept(shop, request),
         });
@@ -233,7 +233,7 @@ async fn a_peer_that_makes_vk_fail_takes_no_others_with_it() {
 async fn the_search_ends_while_vk_is_down() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
-    provider.answer(|_, _| Reply::refusal(10, ""));
+    provider.answer(|_, _| refusal(10, ""));
     let mut batch = to_many(1..=2500, "x", 1);
     for envelope in &mut batch {
         envelope.repeat = true;

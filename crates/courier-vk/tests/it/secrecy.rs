@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use posthaste_courier::Transport;
+use posthaste_courier::recording_sink::SinkState;
 use posthaste_rig::CapturedLogs;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::bench::{TOKEN, envelope, send_one, transport};
 use super::inbound::{PATH, Place, SECRET, event};
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, Reply, half, refusal};
 
 const PEER: &str = "7700770077007";
 const TEXT: &str = "the canary sings at nine";
@@ -23,17 +24,17 @@ async fn nothing_shows_a_token_a_peer_or_a_text() {
     let echo = format!("{TEXT} for {PEER} by {TOKEN}");
     let item = json!({"response": [[{"peer_id": 7_700_770_077_007_i64, "error": {"code": 914, "description": echo}}]]});
     for reply in [
-        Reply::json(&item),
-        Reply::refusal(5, &echo),
-        Reply::refusal(10, &echo),
-        Reply::refusal(12, &echo),
-        Reply::refusal(13, &echo),
-        Reply::refusal(15, &echo),
-        Reply::refusal(7777, &echo),
+        Reply::json(200, &item),
+        refusal(5, &echo),
+        refusal(10, &echo),
+        refusal(12, &echo),
+        refusal(13, &echo),
+        refusal(15, &echo),
+        refusal(7777, &echo),
         Reply::Say(302, format!("location: http://127.0.0.1:1/{TOKEN}\r\n"), String::new()),
         Reply::Say(200, String::new(), format!("<html>{echo}</html>")),
         Reply::Late(Duration::from_millis(5), 200, String::new(), String::new()),
-        Reply::Half,
+        half(),
         Reply::Reset,
     ] {
         provider.answer(move |_, _| reply.clone());
@@ -44,15 +45,15 @@ async fn nothing_shows_a_token_a_peer_or_a_text() {
     shown += &format!("{:?}\n", vk.send(&[envelope(PEER, TEXT, 5)], soon).await);
     provider.close().await;
     shown += &format!("{:?} {:?}\n", send_one(&vk, envelope(PEER, TEXT, 5)).await, vk.check().await);
-    provider.open().await;
-    provider.answer(|_, _| Reply::refusal(9, TEXT));
+    provider.open().await.unwrap();
+    provider.answer(|_, _| refusal(9, TEXT));
     shown += &format!("{:?}\n", send_one(&paced, envelope(PEER, TEXT, 5)).await);
 
     let place = Place::open().await;
     let denied = event("message_deny", "e1", json!({"user_id": 7_700_770_077_007_i64, "text": TEXT}));
-    place.feedback.is_away(true);
+    place.sink.set(SinkState::Unavailable);
     shown += &format!("{:?}\n", place.tell(&denied).await);
-    place.feedback.is_away(false);
+    place.sink.set(SinkState::Storing);
     shown += &format!("{:?}\n", place.tell(&denied).await);
     shown += &format!("{:?}\n", place.post_to(PATH, TEXT.as_bytes()).await);
     place.close().await;

@@ -4,7 +4,7 @@ use posthaste_courier::Transport;
 use serde_json::json;
 
 use super::bench::{TOKEN, transport, try_transport};
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, Reply, permissions, refusal};
 
 const CANARY: &str = "CANARYcanary";
 
@@ -72,13 +72,13 @@ async fn a_wrong_token_and_one_without_its_right_are_reported_by_check() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     vk.check().await.unwrap();
-    let masked = |mask: u64| Reply::json(&json!({"response": {"mask": mask}}));
+    let masked = |mask: u64| Reply::json(200, &json!({"response": {"mask": mask}}));
     for (reply, words) in [
-        (Reply::refusal(5, TOKEN), "127.0.0.1 refuses vk.token (error 5)"),
-        (Reply::refusal(27, TOKEN), "127.0.0.1 refuses vk.token (error 27)"),
-        (Reply::permissions(&["wall", "photos"]), "vk.token lacks the right \"messages\""),
+        (refusal(5, TOKEN), "127.0.0.1 refuses vk.token (error 5)"),
+        (refusal(27, TOKEN), "127.0.0.1 refuses vk.token (error 27)"),
+        (permissions(&["wall", "photos"]), "vk.token lacks the right \"messages\""),
         (masked(8192), "vk.token lacks the right \"messages\""),
-        (Reply::refusal(10, TOKEN), "127.0.0.1 answers with error 10"),
+        (refusal(10, TOKEN), "127.0.0.1 answers with error 10"),
         (
             Reply::Say(200, String::new(), "<html>".to_owned()),
             "127.0.0.1 does not answer as the VK API; check vk.api_url",
@@ -88,7 +88,7 @@ async fn a_wrong_token_and_one_without_its_right_are_reported_by_check() {
         provider.answer(move |_, _| reply.clone());
         assert_eq!(vk.check().await.unwrap_err(), words);
     }
-    for reply in [masked(4096), Reply::permissions(&["messages"]), Reply::refusal(6, "")] {
+    for reply in [masked(4096), permissions(&["messages"]), refusal(6, "")] {
         provider.answer(move |_, _| reply.clone());
         vk.check().await.unwrap();
     }

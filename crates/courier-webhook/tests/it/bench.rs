@@ -7,38 +7,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, Toward};
-use posthaste_courier::process::{self, Section};
+use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, Toward, sample};
 use posthaste_courier::{Envelope, Outcome, Transport, TransportStartError};
-use posthaste_courier_webhook::settings::{self, Settings};
-use posthaste_courier_webhook::{Lookup, WebhookTransport, system_lookup};
+use posthaste_courier_webhook::settings::Settings;
+use posthaste_courier_webhook::{Lookup, PROCESS, WebhookTransport, system_lookup};
 use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
-use posthaste_ops::config::Sources;
 use posthaste_rig::http::HttpReply;
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::receiver::{Receiver, status};
-
-#[derive(Deserialize)]
-struct Courier {
-    courier: Section,
-}
 
 /// A transport with these settings in place of the defaults, which looks names up like this.
 pub(crate) fn try_transport(
     changes: &[(&str, &str)],
     lookup: &Lookup,
 ) -> Result<WebhookTransport, TransportStartError> {
-    let sources = || {
-        let name = |name: &str| format!("POSTHASTE_WEBHOOK__{}", name.to_ascii_uppercase());
-        Sources::new(process::DEFAULTS)
-            .elsewhere(posthaste_model::channels::sections())
-            .defaults(settings::DEFAULTS)
-            .environment(changes.iter().map(|(key, value)| (name(key).into(), (*value).into())))
-    };
-    let settings: Settings = sources().load().unwrap().settings;
-    let courier = sources().load::<Courier>().unwrap().settings.courier;
+    let keys: Vec<String> = changes.iter().map(|(key, _)| format!("webhook.{key}")).collect();
+    let changes: Vec<_> = keys.iter().zip(changes).map(|(key, (_, value))| (key.as_str(), *value)).collect();
+    let (settings, courier): (Settings, _) = sample::settings(&PROCESS, None, &changes).unwrap();
     WebhookTransport::with_lookup(settings, &courier, channel(), lookup)
 }
 

@@ -18,6 +18,7 @@
 mod bench;
 mod report;
 mod runtime_tests;
+pub mod sample;
 mod transport_tests;
 
 pub use bench::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};

@@ -122,6 +122,33 @@ impl Visitor<'_> for UnitVisitor {
     }
 }
 
+/// A standard library duration written like a [`HumanDuration`], in whole milliseconds: for fields with
+/// `#[serde(with = "posthaste_ops::config::duration")]`.
+pub mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::HumanDuration;
+
+    /// Parses a duration with its unit.
+    ///
+    /// # Errors
+    /// It has no number, no unit, or an unknown one.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        HumanDuration::deserialize(deserializer).map(HumanDuration::get)
+    }
+
+    /// Writes a duration in the largest unit that divides it.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        HumanDuration::from_millis(millis).serialize(serializer)
+    }
+}
+
 /// The implementations both unit types share.
 macro_rules! unit_type {
     ($name:ident, $units:ident) => {
@@ -167,6 +194,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_standard_duration_is_written_and_read_with_its_unit() {
+        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        struct Wait {
+            #[serde(with = "duration")]
+            by: Duration,
+        }
+        for (millis, text) in [(0, "0ms"), (1_500, "1500ms"), (90_000, "90s"), (3_600_000, "1h")] {
+            let wait = Wait { by: Duration::from_millis(millis) };
+            let json = serde_json::json!({ "by": text });
+            assert_eq!(serde_json::to_value(&wait).expect("JSON"), json);
+            assert_eq!(serde_json::from_value::<Wait>(json).expect("a wait"), wait);
+        }
+        assert!(serde_json::from_str::<Wait>("{\"by\":5}").is_err());
+    }
 
     #[test]
     fn durations_are_parsed_and_shown_in_the_same_unit() {

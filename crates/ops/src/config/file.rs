@@ -7,7 +7,7 @@ use std::path::Path;
 
 use figment::value::{Dict, Value};
 
-use super::layer::lookup;
+use super::layer::value;
 use super::secret_file::OTHERS;
 use crate::redact;
 
@@ -26,13 +26,14 @@ pub(super) fn read(path: &Path) -> io::Result<(String, bool)> {
     Ok((text, is_open))
 }
 
-/// The first of these keys whose value in the file is a secret.
-pub(super) fn secret_of<'a>(dict: &Dict, secrets: &[&'a str]) -> Option<&'a str> {
-    secrets.iter().copied().find(|key| {
-        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
-        let table = if section.is_empty() { Some(dict) } else { lookup(dict, section) };
-        table.and_then(|table| table.get(name)).is_some_and(is_secret)
-    })
+/// The first of these keys whose value in the file is a secret, and not the default.
+pub(super) fn secret_of<'a>(
+    dict: &Dict,
+    secrets: &[&'a str],
+    is_default: impl Fn(&str, &Value) -> bool,
+) -> Option<&'a str> {
+    let guarded = |key: &str, value: &Value| is_secret(value) && !is_default(key, value);
+    secrets.iter().copied().find(|key| value(dict, key).is_some_and(|value| guarded(key, value)))
 }
 
 /// A URL is a secret only if it contains credentials; an empty text is not a secret.
@@ -41,6 +42,7 @@ fn is_secret(value: &Value) -> bool {
         Value::String(_, text) if text.contains("://") => redact::credentials(text) != text.as_str(),
         Value::String(_, text) => !text.is_empty(),
         Value::Array(_, items) => items.iter().any(is_secret),
+        Value::Dict(_, dict) => dict.values().any(is_secret),
         _ => true,
     }
 }

@@ -15,7 +15,18 @@ use super::secret_file;
 use crate::redact;
 
 /// Durations that may be zero: do not wait, do not spread, ask at once.
-const MAY_BE_ZERO: &[&str] = &["redis.wait_at_start", "quiet_hours.jitter", "twilio.ask_after"];
+const MAY_BE_ZERO: &[&str] = &[
+    "redis.wait_at_start",
+    "quiet_hours.jitter",
+    "twilio.ask_after",
+    "sandbox.magic.greylist_for",
+    "sandbox.magic.slow_by",
+    "sandbox.twilio.callback_wait",
+    "sandbox.twilio.queued_for",
+    "sandbox.twilio.sending_for",
+    "sandbox.twilio.sent_for",
+    "sandbox.vk.random_for",
+];
 
 /// A table of settings from one place.
 pub(super) struct Layer {
@@ -71,7 +82,7 @@ impl Merged {
 
     /// Whether the value came as text although its setting may be of another type.
     pub(super) fn is_text(&self, tag: Tag) -> bool {
-        matches!(self.origin(tag), Origin::Environment(_) | Origin::Flag(_))
+        matches!(self.origin(tag), Origin::Environment(_) | Origin::Flag(_) | Origin::SecretFile { .. })
     }
 
     /// A duration that is zero although its default is not: its key and origin.
@@ -79,11 +90,7 @@ impl Merged {
         let is_zero = |text: &str| text.parse::<HumanDuration>().is_ok_and(|time| time.get().is_zero());
         let entries = self.entries(&[]);
         let zero = entries.into_iter().find(|entry| {
-            let (section, name) = split(&entry.key);
-            let default = defaults.iter().rev().find_map(|dict| {
-                let table = section.map_or(Some(*dict), |section| lookup(dict, section));
-                table.and_then(|table| table.get(name)).and_then(Value::as_str)
-            });
+            let default = defaults.iter().rev().find_map(|dict| value(dict, &entry.key)?.as_str());
             // If the default is zero, zero has a meaning.
             let is_time = default.is_some_and(|text| text.parse::<HumanDuration>().is_ok() && !is_zero(text));
             is_time && is_zero(&entry.shown) && !MAY_BE_ZERO.contains(&entry.key.as_str())
@@ -114,13 +121,19 @@ impl Merged {
             return;
         }
         let key = path.join(".");
-        let shown = if secrets.contains(&key.as_str()) {
+        let shown = if is_secret(&key, secrets) {
             "***".to_owned()
         } else {
             redact::credentials(&show(value)).into_owned()
         };
         entries.push(SettingEntry { key, shown, origin: self.origin(value.tag()).clone() });
     }
+}
+
+/// Whether a dotted key is one of these secrets, or a part of one that is a table or a list.
+pub(super) fn is_secret(key: &str, secrets: &[&str]) -> bool {
+    let is_part = |rest: &str| rest.is_empty() || rest.starts_with('.');
+    secrets.iter().any(|secret| key.strip_prefix(secret).is_some_and(is_part))
 }
 
 fn show(value: &Value) -> String {
@@ -167,14 +180,7 @@ pub(super) fn read_secrets(groups: &mut [Group], secrets: &[&str]) -> Result<(),
 
 /// The origin of a key in a group.
 fn find(group: &Group, key: &str) -> Option<Origin> {
-    let (section, name) = split(key);
-    group
-        .iter()
-        .find(|layer| {
-            let table = section.map_or(Some(&layer.dict), |section| lookup(&layer.dict, section));
-            table.is_some_and(|table| table.contains_key(name))
-        })
-        .map(|layer| layer.origin.clone())
+    group.iter().find(|layer| value(&layer.dict, key).is_some()).map(|layer| layer.origin.clone())
 }
 
 /// Removes a key from a group. Returns the index of its layer and the value.
@@ -193,8 +199,11 @@ fn split(key: &str) -> (Option<&str>, &str) {
     key.rsplit_once('.').map_or((None, key), |(section, name)| (Some(section), name))
 }
 
-pub(super) fn lookup<'a>(dict: &'a Dict, section: &str) -> Option<&'a Dict> {
-    section.split('.').try_fold(dict, |dict, part| dict.get(part)?.as_dict())
+/// The value at a dotted key.
+pub(super) fn value<'a>(dict: &'a Dict, key: &str) -> Option<&'a Value> {
+    let (section, name) = split(key);
+    let mut sections = section.into_iter().flat_map(|section| section.split('.'));
+    sections.try_fold(dict, |dict, part| dict.get(part)?.as_dict())?.get(name)
 }
 
 fn lookup_mut<'a>(dict: &'a mut Dict, section: &str) -> Option<&'a mut Dict> {

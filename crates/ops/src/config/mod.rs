@@ -48,20 +48,27 @@ mod secret_file;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use figment::value::Dict;
+use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
 use self::deserialize::{Fault, Problem, Reader};
 use self::layer::{Group, Layer, Merged};
 
-pub use self::duration_size::{ByteSize, HumanDuration, UnitError};
+pub use self::duration_size::{ByteSize, HumanDuration, UnitError, duration};
 pub use self::error::ConfigError;
 pub use self::origin::{Origin, Origins, SettingEntry};
 
 /// The defaults of this crate's own parts, as sections `log`, `admin` and `stop`. A process adds them with
 /// [`Sources::defaults`] and reads them as [`telemetry::Settings`](crate::telemetry::Settings),
-/// [`admin::Settings`](crate::admin::Settings) and [`shutdown::Settings`](crate::shutdown::Settings).
-pub const SECTIONS: &str = include_str!("sections.toml");
+/// [`admin::Settings`](crate::admin::Settings) and [`shutdown::Settings`](crate::shutdown::Settings). One that has
+/// only some of the sections adds the `DEFAULTS` of their modules.
+pub const SECTIONS: &str = concat!(
+    include_str!("../telemetry.toml"),
+    "\n",
+    include_str!("../admin.toml"),
+    "\n",
+    include_str!("../shutdown.toml"),
+);
 
 /// The sections of all processes but the couriers' own ([`Sources::elsewhere`]). Several processes may share a settings file
 /// and an environment: a process ignores the sections in this list that it does not have, and the process that has them
@@ -75,6 +82,7 @@ const ELSEWHERE: &[&str] = &[
     "orders",
     "quiet_hours",
     "daily_limits",
+    "sms_limits",
     "trackers",
     "rate",
     "keys",
@@ -132,7 +140,8 @@ impl Sources {
         self
     }
 
-    /// Names the dotted keys that are secrets: each may be read from a file, and none is ever shown.
+    /// Names the dotted keys that are secrets: each may be read from a file, and none is ever shown. The key of a table
+    /// makes all its values secret.
     pub fn secrets(mut self, keys: &[&'static str]) -> Self {
         self.secrets.extend_from_slice(keys);
         self
@@ -194,12 +203,17 @@ impl Sources {
             let dict = parse(text, &Origin::Defaults)?;
             groups.push(vec![Layer { origin: Origin::Defaults, dict }]);
         }
+        let defaults = groups.len();
         for path in self.files {
             let (text, is_open) =
                 file::read(&path).map_err(|source| ConfigError::File { path: path.clone(), source })?;
             let origin = Origin::File(path.clone());
             let dict = parse(&text, &origin)?;
-            if is_open && let Some(key) = file::secret_of(&dict, &self.secrets) {
+            // What everybody can read in the built-in defaults is no secret.
+            let is_default = |key: &str, value: &Value| {
+                groups[..defaults].iter().flatten().any(|layer| layer::value(&layer.dict, key) == Some(value))
+            };
+            if is_open && let Some(key) = file::secret_of(&dict, &self.secrets, is_default) {
                 return Err(ConfigError::OpenFile { key: key.to_owned(), path });
             }
             groups.push(vec![Layer { origin, dict }]);
@@ -227,7 +241,7 @@ fn parse(text: &str, origin: &Origin) -> Result<Dict, ConfigError> {
 /// Turns the reader's problem into an error with key and origin.
 fn explain(problem: Problem, merged: &Merged, secrets: &[&str]) -> ConfigError {
     let key = problem.path.join(".");
-    let is_secret = secrets.contains(&key.as_str());
+    let is_secret = layer::is_secret(&key, secrets);
     let what = match problem.fault {
         Fault::Missing => {
             let mut variable = environment::variable(&key);

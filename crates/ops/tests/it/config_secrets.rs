@@ -1,11 +1,12 @@
 //! Secrets from files; and that no message repeats one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use posthaste_ops::config::{ConfigError, Origin};
-use secrecy::ExposeSecret;
+use posthaste_ops::config::{ConfigError, Origin, Sources};
+use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
 use crate::sample::{Settings, chain, sources, variables, with};
@@ -173,5 +174,74 @@ fn a_settings_file_that_everyone_may_read_must_hold_no_secret() {
         ("[redis]\ntimeout = \"3s\"\n", 0o644),
     ] {
         load(text, mode).expect(text);
+    }
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Accounts {
+    accounts: Users,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Users {
+    word: SecretString,
+    users: BTreeMap<String, SecretString>,
+    tokens: Vec<SecretString>,
+}
+
+/// Settings with a table, a list and a default that are secrets.
+fn accounts() -> Sources {
+    let defaults = "[accounts]\nword = \"sample\"\nusers = {}\ntokens = []\n";
+    Sources::new(defaults).secrets(&["accounts.word", "accounts.users", "accounts.tokens"])
+}
+
+#[test]
+fn all_values_of_a_secret_table_or_list_are_secret() {
+    let (_folder, tokens) = secret_file(b"canary-one,canary-two\n", 0o600);
+    let given = variables(&[
+        ("POSTHASTE_ACCOUNTS__USERS__ANN", "canary"),
+        ("POSTHASTE_ACCOUNTS__TOKENS_FILE", tokens.to_str().expect("a plain path")),
+    ]);
+    let loaded = accounts().environment(given).load::<Accounts>().expect("good settings");
+    let Users { word, users, tokens } = loaded.settings.accounts;
+    assert_eq!((word.expose_secret(), users["ann"].expose_secret()), ("sample", "canary"));
+    assert_eq!(
+        tokens.iter().map(|token| token.expose_secret()).collect::<Vec<_>>(),
+        ["canary-one", "canary-two"]
+    );
+    let shown = format!("{:?}", loaded.origins);
+    assert!(loaded.origins.of("accounts.users.ann").is_some() && !shown.contains("canary"), "{shown}");
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Numbers {
+        #[expect(dead_code, reason = "the settings are refused")]
+        accounts: Pins,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    struct Pins {
+        #[expect(dead_code, reason = "the settings are refused")]
+        users: BTreeMap<String, std::net::IpAddr>,
+    }
+    let given = variables(&[("POSTHASTE_ACCOUNTS__USERS__ANN", "canary")]);
+    let sources = Sources::new("").secrets(&["accounts.users"]).environment(given);
+    let refused = chain(&sources.load::<Numbers>().expect_err("no address"));
+    assert!(refused.starts_with("accounts.users.ann: ") && !refused.contains("canary"), "{refused}");
+}
+
+#[test]
+fn a_default_is_no_secret_and_what_a_table_holds_is_one() {
+    let load = |text: &str| {
+        let (_folder, path) = secret_file(text.as_bytes(), 0o644);
+        accounts().file(&path).load::<Accounts>().map(|_| ())
+    };
+    load("[accounts]\nword = \"sample\"\nusers = {}\ntokens = []\n").expect("the defaults");
+    for (text, key) in [
+        ("[accounts]\nword = \"hunter2\"\n", "accounts.word"),
+        ("[accounts.users]\nann = \"hunter2\"\n", "accounts.users"),
+        ("[accounts]\ntokens = [\"hunter2\"]\n", "accounts.tokens"),
+    ] {
+        let refused = chain(&load(text).expect_err("an open secret"));
+        assert!(refused.starts_with(&format!("{key}: settings file ")), "{refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
     }
 }

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use posthaste_courier::{CourierProgram, process};
 use posthaste_ops::config::{ConfigError, Origins, SettingEntry};
+use posthaste_ops::{shutdown, telemetry};
 use serde::Serialize;
 
 use crate::channels::COURIERS;
@@ -141,14 +142,7 @@ fn load(what: &What, context: &Context) -> Result<Vec<Row>> {
         Part::Queue => queue(config)?,
         // All sections of the courier, so that a wrong key or unit is reported as its process would report it.
         Part::Courier(program) => (program.origins)(&process::Args { config, ..process::Args::default() })?,
-        Part::Sandbox => {
-            let row = |setting: posthaste_sandbox::Setting| Row {
-                key: setting.key,
-                value: setting.value,
-                origin: setting.origin,
-            };
-            return Ok(crate::sandbox::settings(config)?.into_iter().map(row).collect());
-        }
+        Part::Sandbox => sandbox(config)?,
     };
     let row = |entry: &SettingEntry| Row {
         key: entry.key.clone(),
@@ -170,6 +164,11 @@ fn queue(config: Option<PathBuf>) -> Result<Origins, ConfigError> {
     Ok(args.load(std::env::vars_os())?.origins)
 }
 
+fn sandbox(config: Option<PathBuf>) -> Result<Origins, ConfigError> {
+    let args = posthaste_sandbox::Args { config, ..posthaste_sandbox::Args::default() };
+    Ok(args.load(std::env::vars_os())?.origins)
+}
+
 fn example(part: Part) -> String {
     match part {
         Part::Client => settings::DEFAULTS.to_owned(),
@@ -177,6 +176,6 @@ fn example(part: Part) -> String {
         Part::Courier(program) => {
             [program.process.defaults, process::DEFAULTS, posthaste_ops::config::SECTIONS].join("\n")
         }
-        Part::Sandbox => posthaste_sandbox::DEFAULTS.to_owned(),
+        Part::Sandbox => [posthaste_sandbox::DEFAULTS, telemetry::DEFAULTS, shutdown::DEFAULTS].join("\n"),
     }
 }

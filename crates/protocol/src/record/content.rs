@@ -1,32 +1,26 @@
 //! The content of an order as bytes: a version, then per field that is not empty a tag, a length and the bytes.
 
+use integer_encoding::VarInt as _;
 use posthaste_model::{Content, Text};
 
 use crate::reply_value::Malformed;
 
 const VERSION: u8 = 1;
+/// Most bytes of a number, here and in `lua/lib/content.lua`.
+const NUMBER_BYTES: usize = 5;
 
 /// Appends a number, 7 bits per byte, low bits first.
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: usize) {
-    while n >= 128 {
-        out.push(u8::try_from(n % 128).unwrap_or(0) | 128);
-        n /= 128;
-    }
-    out.push(u8::try_from(n).unwrap_or(0));
+pub(crate) fn put_varint(out: &mut Vec<u8>, n: usize) {
+    let mut bytes = [0; 10];
+    let length = n.encode_var(&mut bytes);
+    out.extend_from_slice(&bytes[..length]);
 }
 
 /// Takes a number off the front.
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
-    let mut n = 0_usize;
-    for shift in (0..35).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        n |= usize::from(first & 127) << shift;
-        if first & 128 == 0 {
-            return Some(n);
-        }
-    }
-    None
+    let (n, length) = usize::decode_var(bytes.get(..NUMBER_BYTES).unwrap_or(bytes))?;
+    *bytes = bytes.get(length..)?;
+    Some(n)
 }
 
 /// Appends the length of the bytes, then the bytes.
@@ -118,4 +112,33 @@ fn read_content(bytes: &[u8], later_field: &mut bool) -> Option<Content> {
         }
     }
     Some(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_seven_bits_per_byte_and_at_most_five_bytes() {
+        for (n, bytes) in [
+            (0, &[0][..]),
+            (127, &[127]),
+            (128, &[128, 1]),
+            (300, &[172, 2]),
+            (16_384, &[128, 128, 1]),
+            (0xffff_ffff, &[255, 255, 255, 255, 15]),
+        ] {
+            let mut out = Vec::new();
+            put_varint(&mut out, n);
+            assert_eq!(out, bytes, "{n}");
+            out.push(9);
+            let mut rest = &out[..];
+            assert_eq!((take_varint(&mut rest), rest), (Some(n), &[9][..]));
+        }
+        // As Lua reads them: a number may be longer than needed, but not truncated or of six bytes.
+        assert_eq!(take_varint(&mut &[129, 128, 128, 128, 0][..]), Some(1));
+        for bad in [&[][..], &[128], &[128, 128, 128, 128, 128, 0], &[255; 20]] {
+            assert_eq!(take_varint(&mut &*bad), None, "{bad:?}");
+        }
+    }
 }

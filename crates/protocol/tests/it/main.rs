@@ -44,6 +44,7 @@ mod scan_orders;
 mod settle;
 mod settle_parcels;
 mod settle_twice;
+mod short_ways;
 mod smoke;
 mod snapshot;
 mod stage_parcels;

@@ -1,9 +1,9 @@
 //! A dry run: everything is checked, nothing is written.
 
 use posthaste_model::Channel;
+use posthaste_store::TextSet;
 
 use super::answer::{AcceptedView, Stored, recipients};
-use super::ids::Ids;
 use super::recipient_validator::{Deliveries, Sorted};
 use super::validated_order::ValidatedOrder;
 use super::validation_error::refused;
@@ -13,13 +13,13 @@ use crate::timestamp::ApiTime;
 
 /// Counts deliveries as the store would.
 pub(crate) struct Count {
-    seen: Ids,
+    seen: TextSet,
     channels: Vec<(Channel, u32, u64)>,
 }
 
 impl Count {
     pub(crate) fn new(chance: [u8; 16]) -> Self {
-        Self { seen: Ids::new(chance), channels: Vec::new() }
+        Self { seen: TextSet::new(chance), channels: Vec::new() }
     }
 
     /// Counts these deliveries and drops them.
@@ -33,7 +33,7 @@ impl Count {
                 }
             };
             let (_, fresh, merged) = &mut self.channels[at];
-            if self.seen.insert(&format!("{channel}\0{}", delivery.address.expose())) {
+            if self.seen.insert(&[channel.as_str(), delivery.address.expose()]) {
                 *fresh += 1;
             } else {
                 *merged += 1;

@@ -19,7 +19,6 @@ mod dry_run;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod idempotency;
-mod ids;
 mod in_flight;
 mod json;
 mod legacy_api;

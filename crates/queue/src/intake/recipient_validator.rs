@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use posthaste_model::{Channel, Delivery};
+use posthaste_store::TextSet;
 
 use super::address::{self, Given};
 use super::digest::Digest;
-use super::ids::Ids;
 use super::order::{AddressMode, Few, MOST_ADDRESSES, OnInvalid, RecipientBody};
 use super::settings::{Rules, is_role};
 use super::sms_limits::Paid;
@@ -50,7 +50,7 @@ pub(crate) struct RecipientValidator {
     worded: Option<Vec<Channel>>,
     /// Channels found to have no text.
     wordless: Vec<Channel>,
-    ids: Ids,
+    ids: TextSet,
     digest: Digest,
     tally: Tally,
     /// Why the order is refused.
@@ -71,7 +71,7 @@ impl RecipientValidator {
             skip: draft.on_invalid == OnInvalid::Skip,
             worded: draft.content.text.is_empty().then(|| draft.content.texts.keys().cloned().collect()),
             wordless: Vec::new(),
-            ids: Ids::new(chance),
+            ids: TextSet::new(chance),
             digest,
             tally: Tally { reached: Vec::new(), ..Tally::default() },
             flaws: ValidationErrors::default(),
@@ -121,7 +121,7 @@ impl RecipientValidator {
         if let Err(flaw) = text::name(&name, "/name") {
             return self.bad(flaw.below(place));
         }
-        if !id.is_empty() && !self.ids.insert(&id) {
+        if !id.is_empty() && !self.ids.insert(&[&id]) {
             self.tally.repeated_total += 1;
             if self.tally.repeated.len() < MOST_FLAWS {
                 self.tally.repeated.push(place);

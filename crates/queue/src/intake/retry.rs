@@ -282,8 +282,9 @@ fn choice(body: &RetryBody) -> Result<Choice, Problem> {
 
 /// A repeated request is recognised by its content.
 fn digest(old: &OrderId, body: &RetryBody) -> [u8; 12] {
+    let RetryBody { statuses, recipient_ids, deliver_at } = body;
     let join = |list: &Option<Vec<String>>| list.as_ref().map(|list| list.join(",")).unwrap_or_default();
-    let (states, ids) = (join(&body.statuses), join(&body.recipient_ids));
-    let at = body.deliver_at.as_deref().unwrap_or_default();
-    digest::of_bytes(&[b"retry", old.as_str().as_bytes(), states.as_bytes(), ids.as_bytes(), at.as_bytes()])
+    let (statuses, ids) = (join(statuses), join(recipient_ids));
+    let at = deliver_at.as_deref().unwrap_or_default();
+    digest::of_bytes(&[b"retry", old.as_str().as_bytes(), statuses.as_bytes(), ids.as_bytes(), at.as_bytes()])
 }

@@ -88,7 +88,7 @@ pub enum MessageAction {
     /// Accepts the message and answers after a while.
     Slow {
         /// How long.
-        #[serde(with = "humantime_serde")]
+        #[serde(with = "posthaste_ops::config::duration")]
         by: Duration,
     },
     /// Accepts the message and answers success in an unknown shape.

@@ -13,7 +13,7 @@ use super::faults::MessageFault;
 #[non_exhaustive]
 pub struct Bounds {
     /// Longest a hang lasts; then the connection closes.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub hang_for: Duration,
     /// Most connections at a time; further ones wait.
     pub max_connections: usize,

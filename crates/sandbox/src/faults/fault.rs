@@ -53,7 +53,7 @@ pub enum Action {
     /// Answers 450 until the same sender retries from the same host for the same recipient after `wait`.
     Greylist {
         /// How long the first refusal lasts.
-        #[serde(with = "humantime_serde")]
+        #[serde(with = "posthaste_ops::config::duration")]
         wait: Duration,
     },
     /// Lets `limit` pass in each `per` and refuses the rest with `answer`.
@@ -61,7 +61,7 @@ pub enum Action {
         /// How many pass.
         limit: NonZeroU32,
         /// In which period.
-        #[serde(with = "humantime_serde")]
+        #[serde(with = "posthaste_ops::config::duration")]
         per: Duration,
         /// The answer to the rest, usually 451 or 421.
         answer: RefusalAnswer,
@@ -69,7 +69,7 @@ pub enum Action {
     /// Waits, then continues normally.
     Slow {
         /// How long.
-        #[serde(with = "humantime_serde")]
+        #[serde(with = "posthaste_ops::config::duration")]
         by: Duration,
     },
     /// Stops sending and reading, and keeps the connection open.

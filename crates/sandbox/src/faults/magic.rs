@@ -17,12 +17,12 @@ pub struct MagicSettings {
     /// Whether they are active.
     pub enabled: bool,
     /// How long `greylist` refuses.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub greylist_for: Duration,
     /// How many recipients `throttle` and `throttle-421` let pass in a second.
     pub throttle_per_second: NonZeroU32,
     /// How long `slow` waits after the final dot.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub slow_by: Duration,
 }
 

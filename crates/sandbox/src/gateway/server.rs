@@ -37,7 +37,7 @@ pub struct Settings {
     /// Whether magic numbers are active.
     pub magic: bool,
     /// Delay before each answer, to simulate a distant server.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub reply_after: Duration,
     /// Limits on what it holds.
     pub bounds: Bounds,

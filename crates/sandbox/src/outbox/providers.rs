@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use posthaste_model::{Clock, SystemClock};
+use posthaste_ops::config::HumanDuration;
 use serde::{Deserialize, Serialize};
 
 use super::Outbox;
@@ -75,8 +76,7 @@ pub(super) struct View {
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
     down: Option<bool>,
-    #[serde(default, with = "humantime_serde")]
-    reply_after: Option<Duration>,
+    reply_after: Option<HumanDuration>,
 }
 
 /// A reply from a person.
@@ -159,10 +159,11 @@ pub(super) async fn change(
     body: Body<Change>,
 ) -> Result<Json<View>, Problem> {
     let (place, change) = (outbox.place(&name)?, read(body)?);
-    if change.reply_after.is_some_and(|wait| wait > MOST_WAIT) {
+    let reply_after = change.reply_after.map(HumanDuration::get);
+    if reply_after.is_some_and(|wait| wait > MOST_WAIT) {
         return Err(Problem::invalid("reply_after must be at most 10 minutes"));
     }
-    if let Some(wait) = change.reply_after {
+    if let Some(wait) = reply_after {
         place.control.set_reply_after(wait);
     }
     if let Some(down) = change.down {

@@ -32,21 +32,21 @@ pub struct Settings {
     /// Segments per sender and second; the queue drains at this rate. 0 means no limit.
     pub segments_per_second: u32,
     /// How long a message is queued, then sending, then sent, before the next status.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub queued_for: Duration,
     /// See `queued_for`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub sending_for: Duration,
     /// See `queued_for`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub sent_for: Duration,
     /// How many tries a callback gets when the answer is 5xx or missing, and the wait between tries.
     pub callback_tries: u32,
     /// See `callback_tries`.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub callback_wait: Duration,
     /// Timeout of a callback's answer.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub callback_within: Duration,
     /// Public host names in callback URLs and the loopback address of each, as a proxy in front of the receiver would
     /// map them.
@@ -60,7 +60,7 @@ pub struct Settings {
     /// Whether magic numbers are active.
     pub magic: bool,
     /// Delay before each answer, to simulate a distant server.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub reply_after: Duration,
     /// Limits on what it holds.
     pub bounds: Bounds,

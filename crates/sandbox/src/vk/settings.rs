@@ -25,14 +25,14 @@ pub struct Settings {
     /// Requests per token and second.
     pub per_second: usize,
     /// How long a `random_id` is remembered.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub random_for: Duration,
     /// Initial faults.
     pub faults: Vec<MessageFault>,
     /// Whether magic peers are active.
     pub magic: bool,
     /// Delay before each answer, to simulate a distant server.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "posthaste_ops::config::duration")]
     pub reply_after: Duration,
     /// Limits on what it holds.
     pub bounds: Bounds,

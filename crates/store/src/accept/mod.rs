@@ -1,7 +1,6 @@
 //! Accepting orders: small ones in one call; big ones are streamed in bounded memory and accepted as a whole at the
 //! end.
 
-mod address_set;
 mod retry;
 mod writer;
 

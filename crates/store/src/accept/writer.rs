@@ -8,10 +8,10 @@ use posthaste_protocol::scripts::stage_parcels::{StageParcels, Staged};
 use posthaste_protocol::scripts::unstage_parcels::Unstaged;
 use tokio::task::JoinHandle;
 
-use super::address_set::AddressSet;
 use super::{AcceptError, AcceptedChannel, AcceptedOrder, NewOrderHead};
 use crate::error::CallError;
 use crate::store::Store;
+use crate::text_set::TextSet;
 use crate::verbs::malformed;
 
 /// Most parcels of one call, and the number of bytes at which a call is made.
@@ -32,7 +32,7 @@ pub struct OrderWriter {
     head: NewOrderHead,
     /// Identifies this upload: another upload with the same order id never mixes with it.
     upload: String,
-    seen: AddressSet,
+    seen: TextSet,
     channels: Vec<Filling>,
     full: Parcels,
     full_bytes: usize,
@@ -66,7 +66,7 @@ impl Store {
             store: self.clone(),
             head,
             upload: format!("{:016x}", rand::random::<u64>()),
-            seen: AddressSet::new(),
+            seen: TextSet::new(rand::random()),
             channels: Vec::new(),
             full: Vec::new(),
             full_bytes: 0,
@@ -84,7 +84,7 @@ impl OrderWriter {
     /// After any error the order can only be aborted, or sent again from the start.
     pub async fn push(&mut self, channel: &Channel, delivery: Delivery) -> Result<bool, AcceptError> {
         let at = self.filling(channel)?;
-        if !self.seen.insert(channel, &delivery.address) {
+        if !self.seen.insert(&[channel.as_str(), delivery.address.expose()]) {
             self.channels[at].merged += 1;
             return Ok(false);
         }

@@ -10,12 +10,15 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use integer_encoding::VarInt as _;
 use posthaste_model::{SenderId, UnixMs};
 use sha2::{Digest, Sha256};
 
 use super::recipients::InvalidCursor;
 
 const VERSION: u8 = 1;
+/// Most bytes of a number: 49 bits are more entries than a list can have.
+const NUMBER_BYTES: usize = 7;
 /// Most characters of a cursor.
 const LONGEST: usize = 32 * 1024;
 
@@ -79,7 +82,8 @@ impl fmt::Display for OrderCursor {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.filter.to_be_bytes());
         for told in &self.told {
-            put_number(&mut bytes, told.down_to.saturating_mul(2) + u64::from(told.mark.is_some()));
+            let number = told.down_to.saturating_mul(2) + u64::from(told.mark.is_some());
+            bytes.extend(number.encode_var_vec());
             bytes.extend(told.mark.iter().flat_map(|mark| mark.to_be_bytes()));
         }
         f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
@@ -110,27 +114,11 @@ impl FromStr for OrderCursor {
     }
 }
 
-/// Appends a number, 7 bits per byte, low bits first.
-fn put_number(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 128 {
-        out.push(u8::try_from(n % 128).unwrap_or(0) | 128);
-        n /= 128;
-    }
-    out.push(u8::try_from(n).unwrap_or(0));
-}
-
-/// Removes a number of at most 49 bits from the front.
+/// Takes a number off the front.
 fn take_number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut n = 0;
-    for shift in (0..49).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        n |= u64::from(first & 127) << shift;
-        if first & 128 == 0 {
-            return Some(n);
-        }
-    }
-    None
+    let (n, length) = u64::decode_var(bytes.get(..NUMBER_BYTES).unwrap_or(bytes))?;
+    *bytes = bytes.get(length..)?;
+    Some(n)
 }
 
 #[cfg(test)]

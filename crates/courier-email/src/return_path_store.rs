@@ -56,11 +56,11 @@ impl ReturnPathStore {
         attempt: &AttemptId,
         desk: Option<&Arc<dyn FeedbackSink>>,
     ) {
-        let Some(path) = self.paths.of(attempt) else { return count("no_form") };
+        let Some(path) = self.paths.of(attempt) else { return count("address_too_long") };
         if let Some(name) = path.name
-            && let Err(why) = self.remember(name, attempt, desk).await
+            && let Err(reason) = self.remember(name, attempt, desk).await
         {
-            return count(why);
+            return count(reason);
         }
         letter.from = path.address;
         letter.reports = self.request.then(|| ReportsTo { id: letter.identity.hex() });
@@ -79,7 +79,7 @@ impl ReturnPathStore {
         if known(&name) {
             return Ok(());
         }
-        let desk = desk.ok_or("no_desk")?;
+        let desk = desk.ok_or("no_feedback")?;
         let since = tokio::time::Instant::now();
         match timeout(DESK, desk.remember(&name, &attempt.order_id, KEEP)).await {
             Ok(Ok(())) => {
@@ -91,6 +91,6 @@ impl ReturnPathStore {
     }
 }
 
-fn count(why: &'static str) {
-    counter!("posthaste_plain_return_paths_total", "why" => why).increment(1);
+fn count(reason: &'static str) {
+    counter!("posthaste_return_path_fallbacks_total", "reason" => reason).increment(1);
 }

@@ -36,7 +36,7 @@ pub use feedback::{
     AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, NoticeMoment, ReceiptResult,
     ReceiptStatus, SuppressAfter, SuppressionList,
 };
-pub use metrics::alarm;
+pub use metrics::alert;
 pub use probe::{Point, Probe};
 pub use run::{Courier, RunError};
 pub use settings::Settings;

@@ -139,7 +139,7 @@ impl Engine {
         let (loaded, barred) = match done.result {
             Ok((loaded, Some(barred))) if !self.takes_nothing() => (loaded, barred),
             Ok((_, None)) => {
-                self.meter.alarm("suppression");
+                self.meter.alert("suppression_unavailable");
                 return self.release_one(done.p, at, UNKNOWN_WHO);
             }
             Ok(_) => return self.release_one(done.p, at, Duration::ZERO),

@@ -192,9 +192,12 @@ mod tests {
         assert_eq!(value(&text, "claims_total{channel=\"sms\"}"), Some(2.0), "{text}");
     }
 
+    /// Kind, name, unit and help of a metric.
+    type Description = (&'static str, String, Option<Unit>, String);
+
     /// Keeps what it is given.
     #[derive(Default)]
-    struct Described(Mutex<Vec<(&'static str, String, Option<Unit>, String)>>);
+    struct Described(Mutex<Vec<Description>>);
 
     impl Described {
         fn keep(&self, kind: &'static str, name: &metrics::KeyName, unit: Option<Unit>, help: &str) {

@@ -23,9 +23,12 @@ fn documented() -> BTreeSet<&'static str> {
     group.metrics.iter().map(|metric| metric.name).collect()
 }
 
-/// Kinds and series (labels with their values) by name, as rendered, without the metrics of the process.
-fn rendered(text: &str) -> BTreeMap<String, (String, Vec<BTreeMap<String, String>>)> {
-    let mut rendered: BTreeMap<String, (String, Vec<BTreeMap<String, String>>)> = BTreeMap::new();
+/// The labels of a series with their values.
+type Series = BTreeMap<String, String>;
+
+/// Kinds and series by name, as rendered, without the metrics of the process.
+fn rendered(text: &str) -> BTreeMap<String, (String, Vec<Series>)> {
+    let mut rendered: BTreeMap<String, (String, Vec<Series>)> = BTreeMap::new();
     for line in text.lines() {
         if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
             if name.starts_with("posthaste_") {

@@ -54,13 +54,13 @@ impl BounceHandler {
             Ok(told) => told?,
             Err(_) => return Err(Again::TooLong),
         };
-        let became = match told {
+        let result = match told {
             None => "ignored",
             Some(ReceiptResult::Changed) => "changed",
             Some(ReceiptResult::Known) => "known",
             Some(ReceiptResult::NoSuchAttempt) => "no_such_attempt",
         };
-        counter!("posthaste_bounces_total", "says" => heard.word(), "became" => became).increment(1);
+        counter!("posthaste_bounces_total", "status" => heard.word(), "result" => result).increment(1);
         Ok(())
     }
 

@@ -110,7 +110,7 @@ impl BounceServer {
             () = stop.cancelled() => return,
         };
         let Ok(place) = place else {
-            counter!("posthaste_bounce_connections_refused_total").increment(1);
+            counter!("posthaste_bounce_connections_rejected_total").increment(1);
             // The connection is closed in any case, and the client retries.
             let farewell = stream.write_all(b"421 4.7.0 too many connections from your address\r\n");
             let _ = timeout(self.waits.linger, farewell).await;
@@ -245,7 +245,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                     self.say("250 2.1.5 ok").await.map(|()| Next::Command)
                 }
                 None => {
-                    counter!("posthaste_bounces_refused_total").increment(1);
+                    counter!("posthaste_bounces_rejected_total").increment(1);
                     self.refuse("550 5.1.1 no such return path").await
                 }
             },

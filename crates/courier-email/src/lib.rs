@@ -10,12 +10,6 @@
 //!   encoded, and the finished bytes are checked again.
 //! - A reply is judged by its code, its enhanced code and its stage; the table is the file `replies.toml`.
 //! - Bounces and clicks are trusted only at an address or link made here, and acknowledged only after they are stored.
-//!
-//! Metrics besides those of every courier: `posthaste_smtp_connections_total` (relay, how: opened, failed) and
-//! `posthaste_smtp_refusals_total` (relay, code); for feedback `posthaste_bounces_total` (says, became),
-//! `posthaste_bounces_refused_total` (to addresses not made here), `posthaste_bounce_connections_refused_total` (too
-//! many from one peer), `posthaste_plain_return_paths_total` (why: messages sent without their own return path) and
-//! `posthaste_unsubscribes_total` (became).
 
 mod bounce_handler;
 mod bounce_server;

@@ -237,7 +237,7 @@ impl Relays {
                 return Tried::Next(trouble.to_string(), then);
             }
         };
-        counter!("posthaste_smtp_refusals_total", "relay" => relay.to_string(), "code" => reply.code.to_string())
+        counter!("posthaste_smtp_rejections_total", "relay" => relay.to_string(), "code" => reply.code.to_string())
             .increment(1);
         let mut found = self.replies.classify(&reply.response(trouble.stage));
         if found.alarm {
@@ -299,8 +299,9 @@ impl Relays {
         if idle.len() < self.connections { idle.push(session) } else { session.close() }
     }
 
-    fn count(&self, relay: &Relay, how: &'static str) {
-        counter!("posthaste_smtp_connections_total", "relay" => relay.to_string(), "how" => how).increment(1);
+    fn count(&self, relay: &Relay, result: &'static str) {
+        counter!("posthaste_smtp_connections_total", "relay" => relay.to_string(), "result" => result)
+            .increment(1);
     }
 
     /// Checks that at least one relay is available.

@@ -56,11 +56,11 @@ impl ReturnPathStore {
         attempt: &AttemptId,
         feedback: Option<&Arc<dyn FeedbackSink>>,
     ) {
-        let Some(path) = self.paths.of(attempt) else { return count("no_form") };
+        let Some(path) = self.paths.of(attempt) else { return count("address_too_long") };
         if let Some(name) = path.name
-            && let Err(why) = self.remember(name, attempt, feedback).await
+            && let Err(reason) = self.remember(name, attempt, feedback).await
         {
-            return count(why);
+            return count(reason);
         }
         letter.from = path.address;
         letter.reports = self.request.then(|| ReportsTo { id: letter.identity.hex() });
@@ -91,6 +91,6 @@ impl ReturnPathStore {
     }
 }
 
-fn count(why: &'static str) {
-    counter!("posthaste_plain_return_paths_total", "why" => why).increment(1);
+fn count(reason: &'static str) {
+    counter!("posthaste_return_path_fallbacks_total", "reason" => reason).increment(1);
 }

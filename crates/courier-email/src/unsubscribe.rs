@@ -145,7 +145,7 @@ pub(crate) fn router(links: Arc<Links>, feedback: Arc<dyn FeedbackSink>) -> Rout
 async fn answer(State(port): State<Arc<Port>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let Some(attempt) = port.links.read(head.uri.path()) else {
-        counter!("posthaste_unsubscribes_total", "became" => "no_such_link").increment(1);
+        counter!("posthaste_unsubscribes_total", "result" => "invalid_link").increment(1);
         return port.says(StatusCode::NOT_FOUND, "This link is not valid. Did you copy all of it?");
     };
     match head.method {
@@ -173,16 +173,16 @@ impl Port {
         }
         // Each click is a new notice: a person who clicks after an operator lifted the suppression wants it back.
         let notice = ConsentNotice::heard(Instant::now());
-        let (status, became, says) =
+        let (status, result, says) =
             match timeout(FEEDBACK_TIMEOUT, leaves(self.feedback.as_ref(), attempt, &notice)).await {
                 Ok(Ok(ReceiptResult::Changed)) => (
                     StatusCode::OK,
-                    "taken",
+                    "stored",
                     "You are unsubscribed. You will get no more messages from this sender.",
                 ),
                 Ok(Ok(ReceiptResult::NoSuchAttempt)) => (
                     StatusCode::GONE,
-                    "too_old",
+                    "expired",
                     "This link has expired. Please use the link in a newer message.",
                 ),
                 // The page confirms only when the address is on the suppression list.
@@ -192,7 +192,7 @@ impl Port {
                     (StatusCode::SERVICE_UNAVAILABLE, "not_stored", says)
                 }
             };
-        counter!("posthaste_unsubscribes_total", "became" => became).increment(1);
+        counter!("posthaste_unsubscribes_total", "result" => result).increment(1);
         let mut answer = self.says(status, says);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("60"));

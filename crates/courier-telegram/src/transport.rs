@@ -176,7 +176,7 @@ impl TelegramTransport {
                 why,
                 "bot stopped, the others go on; give it a valid token"
             );
-            posthaste_courier::alarm(&self.channel, "bot");
+            posthaste_courier::alert(&self.channel, "bot_stopped");
         }
         left
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lru::LruCache;
 use posthaste_courier::http_request::{self, HttpResult};
-use posthaste_courier::{ConsentNotice, FeedbackSink, NotStored, NoticeMoment, SuppressionList, alarm};
+use posthaste_courier::{ConsentNotice, FeedbackSink, NotStored, NoticeMoment, SuppressionList, alert};
 use posthaste_model::{Channel, Reason};
 use serde::Deserialize;
 use serde_json::Value;
@@ -150,7 +150,7 @@ impl Updates {
 
     /// Leaves the updates to the other program for a while. One request after the rest finds out whether it is still there.
     async fn rest(&mut self, trouble: Trouble) {
-        alarm(&self.channel, "updates");
+        alert(&self.channel, "updates_paused");
         self.told = Some(trouble);
         // After a rest a single conflict is enough to rest again, and nothing new to log.
         if self.conflicts == CONFLICTS {

@@ -96,7 +96,7 @@ impl Leases {
                 Err(error) => {
                     if matches!(error, CallError::InvalidReply(_)) {
                         tracing::error!(%channel, partition = p, %error, "cannot reclaim expired leases; will retry");
-                        self.meter.alarm("housekeeping");
+                        self.meter.alert("housekeeping_failed");
                     } else {
                         tracing::debug!(%channel, partition = p, %error, "reclaiming expired leases failed; will retry");
                     }
@@ -130,10 +130,7 @@ impl Leases {
             };
             let answer = self.store.reclaim_leases(p, channel, LEASES, blame, Some(&link)).await?;
             let swept = answer.reply;
-            self.meter.add("posthaste_swept_parcels_total", swept.parcels);
-            self.meter.add("posthaste_unresolved_deliveries_total", swept.unresolved);
-            self.meter.add("posthaste_poison_parcels_total", swept.poison);
-            self.meter.add("posthaste_lost_members_total", swept.lost);
+            self.meter.reclaimed(&swept);
             if swept.poison > 0 {
                 tracing::error!(
                     %channel,

@@ -39,7 +39,7 @@ pub use feedback::{
     AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, NoticeMoment, ReceiptResult,
     ReceiptStatus, SuppressAfter, SuppressionList,
 };
-pub use metrics::alarm;
+pub use metrics::alert;
 pub use probe::{Point, Probe};
 pub use program::CourierProgram;
 pub use run::{Courier, RunError};

@@ -1,31 +1,4 @@
-//! Metrics of a courier. Names and labels are a public contract, listed only here.
-//!
-//! | name | kind | labels | what |
-//! | --- | --- | --- | --- |
-//! | `posthaste_lateness_seconds` | histogram | channel | time from the due time of an order to the claim of its deliveries |
-//! | `posthaste_outcomes_total` | counter | channel, outcome, reason | attempt reports by outcome |
-//! | `posthaste_wakes_total` | counter | channel, source | claims by what triggered them: event, timer, start |
-//! | `posthaste_in_flight` | gauge | channel | provider calls on the wire |
-//! | `posthaste_held_deliveries` | gauge | channel | deliveries under a lease |
-//! | `posthaste_concurrency` | gauge | channel | maximum concurrent provider calls |
-//! | `posthaste_provider_seconds` | histogram | channel, priority | duration of a provider call |
-//! | `posthaste_oldest_overdue_seconds` | gauge | channel | age of the oldest parcel waiting in ready |
-//! | `posthaste_waiting_parcels` | gauge | channel | parcels waiting in ready |
-//! | `posthaste_claimed_parcels_total` | counter | channel | parcels leased; a parcel counts each time it is leased |
-//! | `posthaste_stale_reports_total` | counter | channel | reports rejected because their attempt is not the recorded one |
-//! | `posthaste_late_reports_total` | counter | channel | reports accepted as evidence after the lease was lost |
-//! | `posthaste_refused_begins_total` | counter | channel, code | parcels that could not be begun |
-//! | `posthaste_alarms_total` | counter | channel, what | conditions an operator should look at |
-//! | `posthaste_channel_stopped` | gauge | channel | 1 while the channel is stopped until an operator fixes it |
-//! | `posthaste_hearing` | gauge | channel | 1 while the courier receives its own bell events |
-//! | `posthaste_swept_parcels_total`, `posthaste_unresolved_deliveries_total`, `posthaste_poison_parcels_total`, `posthaste_lost_members_total`, `posthaste_mended_parcels_total`, `posthaste_retired_orders_total`, `posthaste_parked_total` | counter | channel | actions of the sweeper |
-//! | `posthaste_newer_records_total` | counter | channel | records of a later version, left to a newer program |
-//! | `posthaste_parked_records` | gauge | channel, partition | parked orders and parcels of all channels |
-//! | `posthaste_orders_ended_total` | counter | channel | orders that ended when this courier settled their last delivery |
-//! | `posthaste_receipts_total` | counter | channel, word, noted | delivery receipts from providers, and their effect |
-//! | `posthaste_suppressions_total` | counter | channel | addresses added to a suppression list, or strikes counted |
-//! | `posthaste_callbacks_refused_total` | counter | channel | callbacks that failed authentication |
-//! | `posthaste_resolved_total` | counter | channel, how | unknown deliveries resolved, by decision |
+//! Recording the metrics of a courier. Their names and meanings are in `posthaste-catalogue`.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,18 +7,21 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 use posthaste_model::{Channel, OutcomeKind, Priority, Reason, UnixMs};
 use posthaste_ops::health::Progress;
-use posthaste_store::{ClaimedParcels, ParcelCode, Reported, Settled, Settlement, WakeupEvent};
+use posthaste_store::{
+    ClaimedParcels, ParcelCode, ReclaimedLeases, Reported, Settled, Settlement, WakeupEvent,
+};
 use tokio::time::Instant;
 
 use crate::feedback::{ReceiptResult, ReceiptStatus};
 
-/// Counts a condition that an operator of this channel should look at. `what` is a label of one or two words.
-pub fn alarm(channel: &Channel, what: &'static str) {
-    count_alarm(channel.to_string(), what);
+/// Counts a condition that an operator of this channel should look at. `kind` is a value that the catalogue of metrics
+/// lists for the label `type`.
+pub fn alert(channel: &Channel, kind: &'static str) {
+    count_alert(channel.to_string(), kind);
 }
 
-fn count_alarm(channel: String, what: &'static str) {
-    counter!("posthaste_alarms_total", "channel" => channel, "what" => what).increment(1);
+fn count_alert(channel: String, kind: &'static str) {
+    counter!("posthaste_alerts_total", "channel" => channel, "type" => kind).increment(1);
 }
 
 /// The metrics of one courier.
@@ -89,18 +65,19 @@ impl Meter {
     }
 
     pub(crate) fn wake(&self, source: &'static str) {
-        counter!("posthaste_wakes_total", "channel" => self.channel.clone(), "source" => source).increment(1);
+        counter!("posthaste_wakeups_total", "channel" => self.channel.clone(), "source" => source)
+            .increment(1);
     }
 
     pub(crate) fn heard(&self, event: &WakeupEvent) {
         // The first gap is the subscription itself; work from before it is found by the first claim anyway.
         if matches!(event, WakeupEvent::Gap) && self.listened.swap(true, Ordering::Relaxed) {
-            self.alarm("gap");
+            self.alert("wakeup_gap");
         }
     }
 
-    pub(crate) fn alarm(&self, what: &'static str) {
-        count_alarm(self.channel.clone(), what);
+    pub(crate) fn alert(&self, kind: &'static str) {
+        count_alert(self.channel.clone(), kind);
     }
 
     pub(crate) fn stopped(&self, stopped: bool) {
@@ -109,7 +86,8 @@ impl Meter {
     }
 
     pub(crate) fn hearing(&self, hears: bool) {
-        gauge!("posthaste_hearing", "channel" => self.channel.clone()).set(f64::from(u8::from(hears)));
+        gauge!("posthaste_wakeup_listener_up", "channel" => self.channel.clone())
+            .set(f64::from(u8::from(hears)));
     }
 
     pub(crate) fn claimed(&self, taken: &ClaimedParcels, now: UnixMs) {
@@ -119,12 +97,12 @@ impl Meter {
         let overdue = taken.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
         gauge!("posthaste_oldest_overdue_seconds", "channel" => self.channel.clone())
             .set(overdue.as_secs_f64());
-        gauge!("posthaste_waiting_parcels", "channel" => self.channel.clone()).set(count(taken.waiting));
-        counter!("posthaste_claimed_parcels_total", "channel" => self.channel.clone())
+        gauge!("posthaste_ready_parcels", "channel" => self.channel.clone()).set(count(taken.waiting));
+        counter!("posthaste_parcels_claimed_total", "channel" => self.channel.clone())
             .increment(taken.parcels.len() as u64);
-        counter!("posthaste_lost_members_total", "channel" => self.channel.clone()).increment(taken.lost);
+        self.dropped(taken.lost);
         if taken.persisted > 0 {
-            self.alarm("persisted");
+            self.alert("bell_without_expiry");
         }
     }
 
@@ -152,18 +130,20 @@ impl Meter {
             // Deliveries claimed again waited on purpose, not because the courier is late.
             return;
         }
-        histogram!("posthaste_lateness_seconds", "channel" => self.channel.clone())
+        histogram!("posthaste_delivery_lateness_seconds", "channel" => self.channel.clone())
             .record(now.since(due).as_secs_f64());
     }
 
     pub(crate) fn gauges(&self, calls: usize, held: usize, concurrency: usize) {
-        gauge!("posthaste_in_flight", "channel" => self.channel.clone()).set(count(calls as u64));
-        gauge!("posthaste_held_deliveries", "channel" => self.channel.clone()).set(count(held as u64));
-        gauge!("posthaste_concurrency", "channel" => self.channel.clone()).set(count(concurrency as u64));
+        gauge!("posthaste_provider_requests_in_flight", "channel" => self.channel.clone())
+            .set(count(calls as u64));
+        gauge!("posthaste_leased_deliveries", "channel" => self.channel.clone()).set(count(held as u64));
+        gauge!("posthaste_provider_concurrency_limit", "channel" => self.channel.clone())
+            .set(count(concurrency as u64));
     }
 
     pub(crate) fn sent(&self, took: Duration, priority: Priority) {
-        histogram!("posthaste_provider_seconds", "channel" => self.channel.clone(), "priority" => priority.as_str())
+        histogram!("posthaste_provider_request_duration_seconds", "channel" => self.channel.clone(), "priority" => priority.as_str())
             .record(took.as_secs_f64());
     }
 
@@ -178,7 +158,7 @@ impl Meter {
             OutcomeKind::NotSent => "not_sent",
             OutcomeKind::Part => "part",
         };
-        counter!("posthaste_outcomes_total", "channel" => self.channel.clone(), "outcome" => outcome, "reason" => reason.word())
+        counter!("posthaste_delivery_attempts_total", "channel" => self.channel.clone(), "outcome" => outcome, "reason" => reason.word())
             .increment(1);
     }
 
@@ -188,57 +168,99 @@ impl Meter {
             flow.turn();
             flow.deliveries += deliveries;
         });
-        counter!("posthaste_orders_ended_total", "channel" => self.channel.clone()).increment(settled.ended);
+        counter!("posthaste_orders_finished_total", "channel" => self.channel.clone())
+            .increment(settled.ended);
     }
 
     pub(crate) fn reported(&self, letter: Reported) {
-        match letter {
-            Reported::Stale => {
-                counter!("posthaste_stale_reports_total", "channel" => self.channel.clone()).increment(1)
-            }
-            Reported::Evidence => {
-                counter!("posthaste_late_reports_total", "channel" => self.channel.clone()).increment(1)
-            }
-            Reported::Applied | Reported::Known => {}
-        }
-    }
-
-    pub(crate) fn refused(&self, code: ParcelCode) {
-        let code = match code {
-            ParcelCode::Cancelled => "cancelled",
-            ParcelCode::Expired => "expired",
-            ParcelCode::Over => "over",
-            ParcelCode::Stale => "stale",
-            _ => "record",
+        let result = match letter {
+            Reported::Stale => "stale",
+            Reported::Evidence => "late",
+            Reported::Applied | Reported::Known => return,
         };
-        counter!("posthaste_refused_begins_total", "channel" => self.channel.clone(), "code" => code)
+        counter!("posthaste_attempt_reports_total", "channel" => self.channel.clone(), "result" => result)
             .increment(1);
     }
 
-    pub(crate) fn add(&self, name: &'static str, n: u64) {
+    pub(crate) fn refused(&self, code: ParcelCode) {
+        let reason = match code {
+            ParcelCode::Cancelled => "cancelled",
+            ParcelCode::Expired => "expired",
+            ParcelCode::Over => "lease_expired",
+            ParcelCode::Stale => "lease_lost",
+            _ => "unreadable",
+        };
+        counter!("posthaste_begins_rejected_total", "channel" => self.channel.clone(), "reason" => reason)
+            .increment(1);
+    }
+
+    /// Expired leases were reclaimed.
+    pub(crate) fn reclaimed(&self, swept: &ReclaimedLeases) {
+        if swept.parcels > 0 {
+            counter!("posthaste_parcels_reclaimed_total", "channel" => self.channel.clone())
+                .increment(swept.parcels);
+        }
+        if swept.unresolved > 0 {
+            counter!("posthaste_deliveries_unresolved_total", "channel" => self.channel.clone())
+                .increment(swept.unresolved);
+        }
+        if swept.poison > 0 {
+            counter!("posthaste_parcels_poisoned_total", "channel" => self.channel.clone())
+                .increment(swept.poison);
+        }
+        self.dropped(swept.lost);
+    }
+
+    /// Entries of an index had no record.
+    pub(crate) fn dropped(&self, n: u64) {
+        counter!("posthaste_index_entries_dropped_total", "channel" => self.channel.clone()).increment(n);
+    }
+
+    /// Orders were removed after their retention.
+    pub(crate) fn purged(&self, n: u64) {
         if n > 0 {
-            counter!(name, "channel" => self.channel.clone()).increment(n);
+            counter!("posthaste_orders_purged_total", "channel" => self.channel.clone()).increment(n);
+        }
+    }
+
+    /// A parked record was found.
+    pub(crate) fn found_parked(&self) {
+        counter!("posthaste_records_parked_total", "channel" => self.channel.clone()).increment(1);
+    }
+
+    /// Parcels were put back into their index.
+    pub(crate) fn repaired(&self, n: u64) {
+        if n > 0 {
+            counter!("posthaste_parcels_repaired_total", "channel" => self.channel.clone()).increment(n);
+        }
+        self.alert("index_repaired");
+    }
+
+    /// Addresses were put on a suppression list, or failures counted against them.
+    pub(crate) fn suppressed(&self, n: u64) {
+        if n > 0 {
+            counter!("posthaste_suppressions_total", "channel" => self.channel.clone()).increment(n);
         }
     }
 
     pub(crate) fn receipt(&self, word: ReceiptStatus, noted: ReceiptResult) {
-        let word = match word {
+        let status = match word {
             ReceiptStatus::Sent => "sent",
             ReceiptStatus::Delivered => "delivered",
             ReceiptStatus::Failed => "failed",
         };
-        let noted = match noted {
+        let result = match noted {
             ReceiptResult::Changed => "changed",
             ReceiptResult::Known => "known",
             ReceiptResult::NoSuchAttempt => "no_such_attempt",
         };
-        counter!("posthaste_receipts_total", "channel" => self.channel.clone(), "word" => word, "noted" => noted)
+        counter!("posthaste_delivery_receipts_total", "channel" => self.channel.clone(), "status" => status, "result" => result)
             .increment(1);
     }
 
-    pub(crate) fn resolved(&self, how: &'static str, n: u64) {
+    pub(crate) fn resolved(&self, result: &'static str, n: u64) {
         if n > 0 {
-            counter!("posthaste_resolved_total", "channel" => self.channel.clone(), "how" => how)
+            counter!("posthaste_deliveries_resolved_total", "channel" => self.channel.clone(), "result" => result)
                 .increment(n);
         }
     }

@@ -29,7 +29,7 @@ impl OrderFaults {
         Self { channel, orders: Mutex::new(LruCache::new(MOST)) }
     }
 
-    /// Whether this is the first fault of the order; then the caller logs it. Counts it as an alarm.
+    /// Whether this is the first fault of the order; then the caller logs it. Counts it as an alert.
     pub fn is_new(&self, order: &OrderId) -> bool {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if orders.get(order).is_some() {
@@ -37,7 +37,7 @@ impl OrderFaults {
         }
         orders.put(order.clone(), 0);
         drop(orders);
-        metrics::alarm(&self.channel, "content");
+        metrics::alert(&self.channel, "content_rejected");
         true
     }
 

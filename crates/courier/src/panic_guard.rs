@@ -25,7 +25,7 @@ pub(crate) async fn noticed<T>(
             call = what,
             "a call of the courier panicked; the courier goes on. This is a bug, please report it"
         );
-        meter.alarm("panic");
+        meter.alert("panic");
         Err(CallError::InvalidReply(InvalidReply::Panicked(what)))
     })
 }
@@ -42,7 +42,7 @@ pub(crate) async fn kept_running<F: Future<Output = ()>>(
             task = what,
             "a task of the courier panicked and is restarted. This is a bug, please report it"
         );
-        meter.alarm("panic");
+        meter.alert("panic");
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(REST) => {}

@@ -49,7 +49,7 @@ const SECRETS: &[&str] = &["redis.url", "redis.password", "redis.address_key"];
 
 /// Bucket bounds of histograms that the default bounds (milliseconds to a minute) do not fit.
 const BUCKETS: &[Buckets<'_>] = &[(
-    "posthaste_lateness_seconds",
+    "posthaste_delivery_lateness_seconds",
     &[0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0, 3600.0],
 )];
 

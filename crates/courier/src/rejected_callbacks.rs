@@ -34,7 +34,7 @@ impl RejectedCallbacks {
 
     /// Counts a callback rejected at `now`.
     pub fn add(&self, now: Instant) {
-        counter!("posthaste_callbacks_refused_total", "channel" => self.channel.clone()).increment(1);
+        counter!("posthaste_callbacks_rejected_total", "channel" => self.channel.clone()).increment(1);
         if let Some(times) = self.due(now) {
             tracing::warn!(channel = self.channel, times, "{}", self.hint);
         }

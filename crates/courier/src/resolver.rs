@@ -156,7 +156,7 @@ impl Resolver {
                             %flaw,
                             "cannot resolve an unknown outcome: unreadable record parked; see `posthaste parked list`"
                         );
-                        self.meter.alarm("parked");
+                        self.meter.alert("record_parked");
                         let parked = [ToPark { parcel_id, fence: None, why: flaw_word(&flaw) }];
                         self.store.park(p, &self.channel, &parked).await?;
                     }
@@ -167,7 +167,7 @@ impl Resolver {
                             error = %fault,
                             "cannot resolve an unknown outcome; will retry"
                         );
-                        self.meter.alarm("fault");
+                        self.meter.alert("invalid_reply");
                     }
                     other => other?,
                 }
@@ -248,7 +248,7 @@ impl Resolver {
             tokio::time::timeout(abilities.send_window, inquiry).await.unwrap_or(Ok(LookupResult::NotNow));
         let found = found.unwrap_or_else(|_| {
             tracing::error!(channel = %self.channel, "an inquiry at the provider panicked; will retry");
-            self.meter.alarm("panic");
+            self.meter.alert("panic");
             LookupResult::NotNow
         });
         match found {

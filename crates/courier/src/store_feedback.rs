@@ -39,7 +39,7 @@ impl StoreFeedback {
         let put = self.store.suppress(&self.channel, &[entry]).await.map_err(not_stored)?;
         match put.first() {
             Some(Suppressed::Added | Suppressed::Again | Suppressed::Struck | Suppressed::CountedBefore) => {
-                self.meter.add("posthaste_suppressions_total", 1);
+                self.meter.suppressed(1);
                 Ok(ReceiptResult::Changed)
             }
             Some(Suppressed::Repeated | Suppressed::Outdated) => Ok(ReceiptResult::Known),

@@ -126,7 +126,7 @@ impl Sweeper {
                     error = %fault,
                     "invalid reply in a housekeeping step; the other steps continue"
                 );
-                self.meter.alarm("housekeeping");
+                self.meter.alert("housekeeping_failed");
                 Ok(())
             }
             other => other,
@@ -211,7 +211,7 @@ impl Sweeper {
                     continue;
                 }
             };
-            self.meter.add("posthaste_lost_members_total", closed.lost);
+            self.meter.dropped(closed.lost);
             // A step at the end of its index costs little: with many partitions most indexes are short.
             let cost = if closed.next.is_some() { FULL_STEP } else { 1 };
             match closed.next {
@@ -272,14 +272,14 @@ impl Sweeper {
             loop {
                 match self.store.purge_orders(p, day, self.settings.retention_days).await?.reply {
                     PurgedOrders::More(n) => {
-                        self.meter.add("posthaste_retired_orders_total", n);
+                        self.meter.purged(n);
                         if Instant::now() >= busy_until {
                             self.more = true;
                             break;
                         }
                     }
                     PurgedOrders::Done(n) => {
-                        self.meter.add("posthaste_retired_orders_total", n);
+                        self.meter.purged(n);
                         break;
                     }
                     PurgedOrders::Early => break,
@@ -297,7 +297,7 @@ impl Sweeper {
             let page = self.store.list_parked_of(p, cursor, PARKED_PAGE).await?;
             for entry in page.entries.iter().filter(|entry| entry.since > since) {
                 latest = latest.max(entry.since);
-                self.meter.add("posthaste_parked_total", 1);
+                self.meter.found_parked();
                 if *lines > 0 {
                     *lines -= 1;
                     let (order, why) = (entry.name.order_id().wire_id(), &entry.why);
@@ -306,7 +306,7 @@ impl Sweeper {
                         why,
                         "unreadable record parked; see `posthaste parked show {order}`"
                     );
-                    self.meter.alarm("parked");
+                    self.meter.alert("record_parked");
                 }
             }
             cursor = page.next;
@@ -374,8 +374,7 @@ impl Sweeper {
         };
         if mended > 0 {
             tracing::error!(%channel, mended, "parcels were missing from their index and have been put back");
-            self.meter.add("posthaste_mended_parcels_total", u64::from(mended));
-            self.meter.alarm("mended");
+            self.meter.repaired(u64::from(mended));
         }
         Ok(next)
     }

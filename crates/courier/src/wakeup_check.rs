@@ -34,7 +34,7 @@ pub(crate) async fn check(store: Store, meter: Arc<Meter>, every: Duration, stop
                     "no Redis keyspace events are received: messages may be late by up to courier.poll; check the \
                      server's notify-keyspace-events"
                 );
-                meter.alarm("deaf");
+                meter.alert("no_wakeup_events");
             }
         }
         heard_before = hears;

@@ -1,16 +1,19 @@
 //! Metrics of the process, in the Prometheus text format.
 //!
-//! Code records through the macros of the `metrics` crate; this module installs and renders the recorder. Histograms have fixed
-//! buckets, given by the caller for each name, so that replicas can be added up.
+//! Code records through the macros of the `metrics` crate; this module installs and renders the recorder, and gives it the
+//! help text and unit of each metric of the catalogue. Histograms have fixed buckets, given by the caller for each name, so
+//! that replicas can be added up.
 
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use metrics::SetRecorderError;
+use metrics::{Recorder, SetRecorderError, Unit};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+pub use posthaste_catalogue::metrics as catalogue;
+use posthaste_catalogue::metrics::{MetricKind, MetricUnit};
 
 /// The name of a histogram and the upper bounds of its buckets, ascending, without the last, infinite one.
 pub type Buckets<'a> = (&'a str, &'a [f64]);
@@ -83,6 +86,7 @@ impl Metrics {
             builder = builder.set_buckets_for_metric(matcher, bounds).map_err(MetricsError::Build)?;
         }
         let recorder = builder.build_recorder();
+        describe(&recorder);
         let metrics = Self { handle: recorder.handle() };
         Ok((recorder, metrics))
     }
@@ -103,6 +107,23 @@ impl Metrics {
         loop {
             ticks.tick().await;
             self.handle.run_upkeep();
+        }
+    }
+}
+
+/// Gives a recorder the help text and unit of each metric.
+fn describe(recorder: &impl Recorder) {
+    for metric in catalogue::all() {
+        let (name, help) = (metric.name.into(), metric.help_text().into());
+        let unit = match metric.unit {
+            MetricUnit::Count => Some(Unit::Count),
+            MetricUnit::Seconds => Some(Unit::Seconds),
+            MetricUnit::Flag => None,
+        };
+        match metric.kind {
+            MetricKind::Counter => recorder.describe_counter(name, unit, help),
+            MetricKind::Gauge => recorder.describe_gauge(name, unit, help),
+            MetricKind::Histogram => recorder.describe_histogram(name, unit, help),
         }
     }
 }
@@ -169,6 +190,67 @@ mod tests {
         assert_eq!(value(&text, "lateness_seconds_bucket{le=\"+Inf\"}"), Some(3.0), "{text}");
         assert_eq!(value(&text, "other_seconds_bucket{le=\"0.003\"}"), Some(1.0), "{text}");
         assert_eq!(value(&text, "claims_total{channel=\"sms\"}"), Some(2.0), "{text}");
+    }
+
+    /// Kind, name, unit and help of a metric.
+    type Description = (&'static str, String, Option<Unit>, String);
+
+    /// Keeps what it is given.
+    #[derive(Default)]
+    struct Described(Mutex<Vec<Description>>);
+
+    impl Described {
+        fn keep(&self, kind: &'static str, name: &metrics::KeyName, unit: Option<Unit>, help: &str) {
+            self.0.lock().unwrap().push((kind, name.as_str().to_owned(), unit, help.to_owned()));
+        }
+    }
+
+    impl Recorder for Described {
+        fn describe_counter(&self, name: metrics::KeyName, unit: Option<Unit>, help: metrics::SharedString) {
+            self.keep("counter", &name, unit, &help);
+        }
+        fn describe_gauge(&self, name: metrics::KeyName, unit: Option<Unit>, help: metrics::SharedString) {
+            self.keep("gauge", &name, unit, &help);
+        }
+        fn describe_histogram(
+            &self,
+            name: metrics::KeyName,
+            unit: Option<Unit>,
+            help: metrics::SharedString,
+        ) {
+            self.keep("histogram", &name, unit, &help);
+        }
+        fn register_counter(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+            metrics::Counter::noop()
+        }
+        fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+            metrics::Gauge::noop()
+        }
+        fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+            metrics::Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn every_metric_of_the_catalogue_is_described_with_its_kind_and_unit() {
+        let described = Described::default();
+        describe(&described);
+        let described = described.0.into_inner().unwrap();
+        assert_eq!(described.len(), catalogue::all().count());
+        for (metric, (kind, name, unit, help)) in catalogue::all().zip(described) {
+            assert_eq!((metric.name, metric.kind.as_str()), (name.as_str(), kind));
+            assert_eq!(metric.unit == MetricUnit::Seconds, unit == Some(Unit::Seconds), "{name}");
+            assert!(help.starts_with(metric.help) && help.ends_with(metric.act_when), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn a_metric_is_rendered_with_its_help_text() {
+        let (recorder, metrics) = Metrics::recorder(&[]).expect("no buckets");
+        let known = catalogue::all().find(|metric| metric.kind == MetricKind::Gauge).expect("a gauge");
+        metrics::with_local_recorder(&recorder, || metrics::gauge!(known.name).set(1.0));
+        let help = format!("# HELP {} {}\n", known.name, known.help_text());
+        assert!(metrics.render().contains(&help), "{help}{}", metrics.render());
     }
 
     #[test]

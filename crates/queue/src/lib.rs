@@ -1,15 +1,6 @@
 //! The queue service: accepts orders over HTTP and serves their history.
 //!
 //! Any number of replicas may run: all shared state is in the store. The service does not depend on which couriers run.
-//!
-//! | metric | meaning |
-//! |---|---|
-//! | `posthaste_queue_requests_total{route,method,status}` | requests answered |
-//! | `posthaste_queue_request_seconds{route,method}` | time until the response head was sent |
-//! | `posthaste_queue_rate_limited_total` | requests refused because their key exceeded its rate limit |
-//! | `posthaste_queue_open_trackers` | open long polls and event streams |
-//! | `posthaste_queue_accepted_orders_total` | orders accepted, not counting repeats |
-//! | `posthaste_queue_accepted_recipients_total` | deliveries of accepted orders |
 
 pub mod api;
 pub mod auth;

@@ -21,7 +21,7 @@ use crate::{api, readiness};
 
 /// Response times: from 0.5 ms to a minute, which long polls take.
 pub const BUCKETS: &[Buckets<'static>] = &[(
-    "posthaste_queue_request_seconds",
+    "posthaste_http_request_duration_seconds",
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0],
 )];
 
@@ -36,7 +36,6 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
     let settings = args.load(std::env::vars_os())?.settings;
     telemetry::install(&settings.log)?;
     let metrics = Metrics::install(BUCKETS)?;
-    describe();
     allow_connections(settings.http.connections);
     let stop = Shutdown::on_signals(&settings.stop).map_err(ExitFailure::software)?;
 
@@ -89,30 +88,6 @@ pub fn limits(http: &Http) -> ListenerLimits {
         connection_life: None,
         linger: http.linger.get(),
     }
-}
-
-/// Registers the HELP text of each metric.
-fn describe() {
-    use ::metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("posthaste_queue_requests_total", "Requests answered.");
-    describe_histogram!("posthaste_queue_request_seconds", "Time until the response head was sent.");
-    describe_counter!(
-        "posthaste_queue_rate_limited_total",
-        "Requests refused because their key exceeded its rate limit."
-    );
-    describe_gauge!("posthaste_queue_open_trackers", "Open long polls and event streams.");
-    describe_counter!("posthaste_queue_accepted_orders_total", "Orders accepted, not counting repeats.");
-    describe_counter!("posthaste_queue_accepted_recipients_total", "Deliveries of accepted orders.");
-    describe_gauge!("posthaste_queue_sms_segments_today", "SMS segments accepted today.");
-    describe_counter!(
-        "posthaste_queue_sms_warnings_total",
-        "Days on which 80 % of the SMS segments were used."
-    );
-    describe_counter!("posthaste_queue_sms_refused_total", "Orders refused by sms_limits, by limit.");
-    describe_counter!(
-        "posthaste_unreadable_records_total",
-        "Requests for an order whose record is damaged or was written by a newer version."
-    );
 }
 
 /// Files the process has open besides client connections.

@@ -258,7 +258,8 @@ impl Inner {
             load(worker, S::contract().text.body.as_bytes()).await?;
             value = evalsha(worker, script.invoke(&request, epoch)).await?;
         }
-        metrics::histogram!("posthaste_store_call_seconds", "script" => name).record(started.elapsed());
+        metrics::histogram!("posthaste_redis_script_duration_seconds", "script" => name)
+            .record(started.elapsed());
         self.troubles.took(&worker.address, started.elapsed());
         match S::read(&request, value) {
             Ok(answer) => Ok(answer),
@@ -302,7 +303,7 @@ fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failur
         Refusal::Malformed(malformed) => InvalidReply::Malformed(malformed),
     };
     tracing::error!(script = name, node = %worker.address, error = %fault, "invalid reply");
-    metrics::counter!("posthaste_store_faults_total", "script" => name).increment(1);
+    metrics::counter!("posthaste_redis_invalid_replies_total", "script" => name).increment(1);
     Failure::Call(CallError::InvalidReply(fault))
 }
 

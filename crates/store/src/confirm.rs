@@ -56,7 +56,7 @@ impl Confirmer {
                 let Some(key) = waiting.last().map(|(_, key, _)| key.clone()) else { continue };
                 let run_id = confirm(&worker, key, timeout, how).await;
                 if run_id.is_none() {
-                    metrics::counter!("posthaste_store_unconfirmed_total").increment(1);
+                    metrics::counter!("posthaste_redis_unconfirmed_writes_total").increment(1);
                 }
                 for (.., waiter) in waiting.drain(..) {
                     // A receiver that is gone has given up waiting.

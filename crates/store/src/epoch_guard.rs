@@ -180,9 +180,9 @@ impl EpochGuard {
         let mut known = self.why.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_none() {
             tracing::error!(%why, "all calls are refused from now on");
-            metrics::counter!("posthaste_store_stops_total").increment(1);
+            metrics::counter!("posthaste_redis_halts_total").increment(1);
             if halt {
-                metrics::gauge!("posthaste_store_halted").set(1.0);
+                metrics::gauge!("posthaste_redis_halted").set(1.0);
                 self.halted.send_replace(true);
                 self.noticed.notify_one();
             }
@@ -198,7 +198,7 @@ impl EpochGuard {
         let Some(FatalReason::Halted(known)) = &mut *why else { return };
         if **known != halt {
             if let Some(span) = halt.span() {
-                metrics::gauge!("posthaste_store_went_back_seconds").set(span.as_secs_f64());
+                metrics::gauge!("posthaste_redis_rollback_seconds").set(span.as_secs_f64());
             }
             tracing::error!(why = %halt, "sending is stopped");
             **known = halt;
@@ -211,8 +211,8 @@ impl EpochGuard {
         if matches!(*why, Some(FatalReason::Halted(_))) {
             *why = None;
             self.stopped.store(false, Ordering::Release);
-            metrics::gauge!("posthaste_store_halted").set(0.0);
-            metrics::gauge!("posthaste_store_went_back_seconds").set(0.0);
+            metrics::gauge!("posthaste_redis_halted").set(0.0);
+            metrics::gauge!("posthaste_redis_rollback_seconds").set(0.0);
             self.halted.send_replace(false);
         }
     }
@@ -347,10 +347,10 @@ impl EpochGuard {
         };
         let found = loss.found.unwrap_or(loss.known);
         if owed > found {
-            metrics::counter!("posthaste_store_rollbacks_total", "outcome" => "halted").increment(1);
+            metrics::counter!("posthaste_redis_rollbacks_total", "result" => "halted").increment(1);
             return Err(self.halt(partition, Some(HaltCause::WentBack), Some(loss)));
         }
-        metrics::counter!("posthaste_store_rollbacks_total", "outcome" => "continued").increment(1);
+        metrics::counter!("posthaste_redis_rollbacks_total", "result" => "continued").increment(1);
         let trail = partition.trail.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(run) = trail.run_that_lost(loss.known) {
             partition.keep_continued((run.id.clone(), loss.span().unwrap_or_default()));

@@ -17,23 +17,6 @@
 //!
 //! Rules for every call: one attempt (the caller decides whether to repeat it), a request id that the reply must
 //! repeat, a time limit, and a check of the database's epoch and fence.
-//!
-//! | metric | meaning |
-//! |---|---|
-//! | `posthaste_store_call_seconds{script}` | how long answered calls took |
-//! | `posthaste_store_faults_total{script}` | invalid replies |
-//! | `posthaste_store_connection_losses_total` | how often the last connection was lost |
-//! | `posthaste_store_hearing_gaps_total` | wake-up events dropped because they arrived too fast |
-//! | `posthaste_store_watching_gaps_total` | change events of watched orders dropped for the same reason |
-//! | `posthaste_store_unconfirmed_total` | writes that disk or replica did not confirm in time |
-//! | `posthaste_store_node_up{node}` | 1 while a checked connection to this primary exists; 0 also once it is no longer one |
-//! | `posthaste_store_partitions_away` | in a cluster: partitions that can't be reached now |
-//! | `posthaste_store_halted` | 1 while sending is stopped because the database went back or was wiped |
-//! | `posthaste_store_went_back_seconds` | approximate span of the data loss |
-//! | `posthaste_store_rollbacks_total{outcome}` | roll-backs: `halted`, or `continued` because nothing confirmed was lost |
-//! | `posthaste_store_stops_total` | how often another database was found in place of the earlier one |
-//! | `posthaste_redis_state{state,node}` | 1 while a server is away, full, read-only, loading, slow, … |
-//! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of this state |
 
 mod accept;
 mod address_key;

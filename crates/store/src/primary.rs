@@ -201,7 +201,7 @@ impl Primary {
 
     /// Sets the metric for the link.
     pub(crate) fn show(&self, up: bool) {
-        metrics::gauge!("posthaste_store_node_up", "node" => self.address.to_string())
+        metrics::gauge!("posthaste_redis_node_up", "node" => self.address.to_string())
             .set(f64::from(u8::from(up)));
     }
 

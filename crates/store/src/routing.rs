@@ -212,7 +212,8 @@ impl Inner {
     pub(crate) fn count_away(&self) {
         if self.routes.is_cluster() {
             let away = self.guard.all().iter().filter(|partition| !self.can_ask(partition)).count();
-            metrics::gauge!("posthaste_store_partitions_away").set(u32::try_from(away).unwrap_or(u32::MAX));
+            metrics::gauge!("posthaste_redis_partitions_unavailable")
+                .set(u32::try_from(away).unwrap_or(u32::MAX));
         }
     }
 

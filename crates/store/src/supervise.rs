@@ -215,7 +215,7 @@ impl Inner {
         if !primary.link.lost(false) {
             return;
         }
-        metrics::counter!("posthaste_store_connection_losses_total").increment(1);
+        metrics::counter!("posthaste_redis_disconnects_total").increment(1);
         primary.show(false);
         let others = self.routes.primaries().iter().any(|primary| primary.link.is_up());
         self.link.lost(others);

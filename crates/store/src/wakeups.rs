@@ -150,7 +150,7 @@ impl EventReceiver {
     }
 
     fn gap(&self) {
-        metrics::counter!("posthaste_store_hearing_gaps_total").increment(1);
+        metrics::counter!("posthaste_redis_event_gaps_total", "listener" => "wakeups").increment(1);
         self.heard.send_modify(|heard| heard.gaps += 1);
     }
 

@@ -6,7 +6,9 @@ mod docs;
 mod fuzz;
 mod glossary;
 mod lengths;
+mod metrics;
 mod names;
+mod pages;
 mod scripts;
 mod security;
 
@@ -62,6 +64,8 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(scripts::check(&files));
     findings.extend(fuzz::check(&root, &files));
     findings.extend(security::check(&root, &files));
+    findings.extend(metrics::check(&files, &workspace::documents(&root)?));
+    findings.extend(pages::check(&root));
 
     findings.sort();
     for finding in &findings {

@@ -36,6 +36,15 @@ pub(crate) fn target() -> Result<PathBuf> {
 
 /// All `.rs` and `.lua` files below the root, sorted by path, without hidden folders and target folders.
 pub(crate) fn files(root: &Path) -> Result<Vec<File>> {
+    ending_in(root, &[".rs", ".lua"])
+}
+
+/// All `.md` files, in the same way.
+pub(crate) fn documents(root: &Path) -> Result<Vec<File>> {
+    ending_in(root, &[".md"])
+}
+
+fn ending_in(root: &Path, endings: &[&str]) -> Result<Vec<File>> {
     let mut files = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -47,7 +56,7 @@ pub(crate) fn files(root: &Path) -> Result<Vec<File>> {
                 if !name.starts_with('.') && name != "target" {
                     folders.push(path);
                 }
-            } else if name.ends_with(".rs") || name.ends_with(".lua") {
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
                 let text = std::fs::read_to_string(&path);
                 let text = text.with_context(|| format!("reading {}", path.display()))?;
                 let path = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
@@ -75,5 +84,7 @@ mod tests {
         let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["a/b.rs", "lua/c.lua"]);
         assert!(files[1].is("lua") && !files[1].is("rs"));
+        let documents = documents(dir.path()).expect("documents");
+        assert_eq!(documents.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a/readme.md"]);
     }
 }

@@ -58,7 +58,7 @@ async fn it_works_until_it_is_asked_to_stop() {
         if first == "HTTP/1.1 200 OK" { Ok(()) } else { Err(all) }
     });
     let metrics = get(&admin, "/metrics").1;
-    assert!(metrics.contains("posthaste_wakes_total{channel=\"email\""), "{metrics}");
+    assert!(metrics.contains("posthaste_wakeups_total{channel=\"email\""), "{metrics}");
     courier.wait_line("the provider check", |line| line.contains("provider check passed")).expect("a look");
     courier.signal(Sig::Term).expect("a signal");
     assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
@@ -221,7 +221,7 @@ fn it_waits_for_its_database_and_says_so() {
         if first == "HTTP/1.1 200 OK" { Ok(()) } else { Err(all) }
     });
     let metrics = get(&admin, "/metrics").1;
-    assert!(!metrics.contains("what=\"gap\""), "the first subscription is no gap: {metrics}");
+    assert!(!metrics.contains("type=\"wakeup_gap\""), "the first subscription is no gap: {metrics}");
     // A failure of something the courier does not need does not make it unready.
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).expect("set");
     event("redis.memory_full");

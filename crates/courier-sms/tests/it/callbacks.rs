@@ -264,7 +264,7 @@ async fn forged_receipts_are_refused_and_nothing_is_stored() {
     assert_eq!(place.raw(unsigned.replace("POST", "GET").as_bytes()).await.0, 405);
     assert!(place.sink.receipts().is_empty());
     assert_eq!(place.post(&path, FORM, &good, body.as_bytes()).await.0, 204);
-    let refused = "posthaste_callbacks_refused_total{channel=\"sms\"} 11\n";
+    let refused = "posthaste_callbacks_rejected_total{channel=\"sms\"} 11\n";
     assert!(metrics.render().contains(refused), "{}", metrics.render());
     place.close().await;
 }

@@ -273,7 +273,7 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
         assert_eq!(place.post(&forged, FORM, "", b"status=1").await.0, 403, "{forged}");
     }
     assert_eq!(place.sink.receipts().len(), told + 2);
-    let refused = "posthaste_callbacks_refused_total{channel=\"sms\"} 4\n";
+    let refused = "posthaste_callbacks_rejected_total{channel=\"sms\"} 4\n";
     assert!(metrics.render().contains(refused), "{}", metrics.render());
     place.sink.set(SinkState::Unavailable);
     assert_eq!(place.post(&path, FORM, "", b"status=1").await.0, 503);

@@ -176,7 +176,10 @@ async fn alternating_bad_orders_are_logged_once_each() {
     }
     let (log, told) = (log.text(), metrics.render());
     assert_eq!(log.matches("Telegram refuses the message").count(), 2, "{log}");
-    assert!(told.contains("posthaste_alarms_total{channel=\"telegram\",what=\"content\"} 2"), "{told}");
+    assert!(
+        told.contains("posthaste_alerts_total{channel=\"telegram\",type=\"content_rejected\"} 2"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -279,7 +279,10 @@ async fn after_three_conflicts_a_bot_is_left_to_the_other_program() {
     asked_by(2, by(2) + 20).await;
     assert_eq!(by(1), 3);
     let told = metrics.render();
-    assert!(told.contains("posthaste_alarms_total{channel=\"telegram\",what=\"updates\"} 1"), "{told}");
+    assert!(
+        told.contains("posthaste_alerts_total{channel=\"telegram\",type=\"updates_paused\"} 1"),
+        "{told}"
+    );
     for chat in 1..=20 {
         assert_eq!(send(&served.telegram, envelope(&chat.to_string(), "x")).await, Outcome::Sent);
     }

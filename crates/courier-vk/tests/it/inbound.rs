@@ -223,7 +223,7 @@ async fn forged_and_broken_events_change_nothing() {
     ] {
         assert_eq!(place.tell(&event).await.0, status, "{event}");
     }
-    let refused = "posthaste_callbacks_refused_total{channel=\"vk\"} 4\n";
+    let refused = "posthaste_callbacks_rejected_total{channel=\"vk\"} 4\n";
     assert!(metrics.render().contains(refused), "{}", metrics.render());
     // Authenticated, but about nobody.
     for object in

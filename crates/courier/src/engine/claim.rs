@@ -248,7 +248,7 @@ impl Engine {
                 jump_ms = i64::try_from(jump).unwrap_or(i64::MAX),
                 "the server's clock jumped; claiming pauses for the length of a lease"
             );
-            self.meter.alarm("clock");
+            self.meter.alert("clock_jump");
         }
         let taken = match answer.reply {
             ClaimReply::Taken(taken) => {
@@ -274,7 +274,7 @@ impl Engine {
         let some = !taken.parcels.is_empty();
         if let Err(error) = &done.suppressed {
             tracing::warn!(channel = %self.channel, %error, "suppression lookup failed; leases released");
-            self.meter.alarm("suppression");
+            self.meter.alert("suppression_unavailable");
             self.after_failure(error);
         }
         if taken.newer > 0 {

@@ -145,7 +145,7 @@ impl Engine {
         let (loaded, suppressed) = match done.result {
             Ok((loaded, Some(suppressed))) if !self.takes_nothing() => (loaded, suppressed),
             Ok((_, None)) => {
-                self.meter.alarm("suppression");
+                self.meter.alert("suppression_unavailable");
                 return self.release_one(done.p, at, UNKNOWN_WHO);
             }
             Ok(_) => return self.release_one(done.p, at, Duration::ZERO),

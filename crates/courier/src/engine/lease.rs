@@ -153,7 +153,7 @@ impl Engine {
             %flaw,
             "unreadable parcel parked; see `posthaste parked list`"
         );
-        self.meter.alarm("parked");
+        self.meter.alert("record_parked");
         self.releasing += 1;
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
         let (meter, probe) = (Arc::clone(&self.meter), Arc::clone(&self.probe));

@@ -269,7 +269,7 @@ impl Engine {
             return;
         }
         tracing::error!(channel = %self.channel, %why, "sending stopped because of the database");
-        self.meter.alarm("database");
+        self.meter.alert("database_stopped");
         if matches!(why, FatalReason::Halted(_)) {
             // It is still the same database and accepts reports: send again what it may have lost.
             self.settles.repeat_recent(Instant::now());
@@ -289,7 +289,7 @@ impl Engine {
             }
             CallError::InvalidReply(fault) => {
                 tracing::error!(channel = %self.channel, error = %fault, "invalid reply from the database");
-                self.meter.alarm("fault");
+                self.meter.alert("invalid_reply");
                 true
             }
             _ => true,

@@ -253,7 +253,7 @@ impl Engine {
             let chance = self.chance();
             if self.pace.failure(now, chance) {
                 tracing::warn!(channel = %self.channel, "the provider keeps failing; sending pauses (breaker open)");
-                self.meter.alarm("breaker");
+                self.meter.alert("breaker_open");
             }
         }
     }

@@ -99,10 +99,10 @@ pub(super) async fn tell(
     }
     for _ in 0..TRIES {
         match store.suppress(channel, &told).await {
-            Ok(_) => return meter.add("posthaste_suppressions_total", told.len() as u64),
+            Ok(_) => return meter.suppressed(told.len() as u64),
             Err(error) => tracing::warn!(%channel, %error, "cannot store suppressions; retrying"),
         }
         sleep(REST).await;
     }
-    meter.alarm("suppression");
+    meter.alert("suppression_unavailable");
 }

@@ -22,8 +22,8 @@ pub(crate) fn value(metrics: &Metrics, series: &str) -> Option<f64> {
     line.parse().ok()
 }
 
-const CONCURRENCY: &str = "posthaste_concurrency{channel=\"email\"}";
-const BREAKER: &str = "posthaste_alarms_total{channel=\"email\",what=\"breaker\"}";
+const CONCURRENCY: &str = "posthaste_provider_concurrency_limit{channel=\"email\"}";
+const BREAKER: &str = "posthaste_alerts_total{channel=\"email\",type=\"breaker_open\"}";
 
 fn four_of_twelve() -> Capabilities {
     Capabilities { concurrency: 4, max_concurrency: 12, ..Capabilities::default() }

@@ -38,8 +38,8 @@ async fn a_claim_that_panics_is_repeated() {
     let courier = house.courier_watched(transport, brisk(), probe, None).await;
     house.ended(&order).await;
     assert_eq!(house.counters(&order).await[State::Sent], 3);
-    let alarms = "posthaste_alarms_total{channel=\"email\",what=\"panic\"}";
-    assert_eq!(value(&metrics, alarms), Some(3.0));
+    let alerts = "posthaste_alerts_total{channel=\"email\",type=\"panic\"}";
+    assert_eq!(value(&metrics, alerts), Some(3.0));
     courier.stopped().await;
 }
 
@@ -62,7 +62,7 @@ async fn a_park_call_that_panics_is_repeated() {
         if reply.text() == Some("deliveries") { Ok(()) } else { Err(format!("{reply:?}")) }
     })
     .await;
-    let alarms = "posthaste_alarms_total{channel=\"email\",what=\"panic\"}";
-    assert_eq!(value(&metrics, alarms), Some(1.0));
+    let alerts = "posthaste_alerts_total{channel=\"email\",type=\"panic\"}";
+    assert_eq!(value(&metrics, alerts), Some(1.0));
     courier.stopped().await;
 }

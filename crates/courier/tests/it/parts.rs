@@ -75,7 +75,7 @@ async fn parts_of_many_deliveries_go_on_side_by_side() {
     house.ended(&order).await;
     assert_eq!(script.seen().len(), 1_200);
     assert_eq!(house.counters(&order).await[State::Sent], 400);
-    let claimed = super::pace::value(&metrics, "posthaste_claimed_parcels_total{channel=\"email\"}");
+    let claimed = super::pace::value(&metrics, "posthaste_parcels_claimed_total{channel=\"email\"}");
     assert_eq!(claimed, Some(1.0), "the parcel stays with its courier until it is done");
     courier.stopped().await;
 }

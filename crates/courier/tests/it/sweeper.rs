@@ -125,7 +125,7 @@ async fn orders_past_their_retention_are_removed() {
         assert!(house.view(order).await.finished.is_some());
     }
     eventually_async("the metric is updated", async || {
-        match value(&metrics, "posthaste_retired_orders_total{channel=\"email\"}") {
+        match value(&metrics, "posthaste_orders_purged_total{channel=\"email\"}") {
             Some(2.0) => Ok(()),
             other => Err(format!("{other:?}")),
         }

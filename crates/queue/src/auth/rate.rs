@@ -44,7 +44,7 @@ impl RateLimitStatus {
             RateDecision::Wait(wait) => wait,
             RateDecision::Never => Duration::from_secs(1),
         };
-        metrics::counter!("posthaste_queue_rate_limited_total").increment(1);
+        metrics::counter!("posthaste_http_requests_rate_limited_total").increment(1);
         Some(Problem::new(Code::RateLimited, "rate limit exceeded").retry_after(wait))
     }
 

@@ -196,8 +196,8 @@ pub(crate) async fn conclude(
 pub(crate) fn count(accepted: &AcceptedOrder) {
     if !accepted.again {
         let deliveries: u64 = accepted.channels.iter().map(|one| u64::from(one.deliveries)).sum();
-        metrics::counter!("posthaste_queue_accepted_orders_total").increment(1);
-        metrics::counter!("posthaste_queue_accepted_recipients_total").increment(deliveries);
+        metrics::counter!("posthaste_orders_accepted_total").increment(1);
+        metrics::counter!("posthaste_deliveries_accepted_total").increment(deliveries);
     }
 }
 

@@ -195,7 +195,7 @@ async fn charge(
     if state.store.order_summary(order_id, None).await?.is_some() {
         return Ok(None);
     }
-    metrics::counter!("posthaste_queue_sms_refused_total", "limit" => limit).increment(1);
+    metrics::counter!("posthaste_sms_orders_rejected_total", "limit" => limit).increment(1);
     let key = key.as_str();
     tracing::warn!(
         limit,
@@ -244,9 +244,9 @@ pub(crate) async fn give_back(
 /// Warns once when the day's segments are nearly used up.
 #[expect(clippy::cast_precision_loss, reason = "a gauge; a day has no 2^52 segments")]
 fn tell(before: u64, now: u64, most: u64) {
-    metrics::gauge!("posthaste_queue_sms_segments_today").set(now as f64);
+    metrics::gauge!("posthaste_sms_segments_today").set(now as f64);
     if crosses(before, now, most) {
-        metrics::counter!("posthaste_queue_sms_warnings_total").increment(1);
+        metrics::counter!("posthaste_sms_limit_warnings_total").increment(1);
         tracing::warn!(
             segments = now,
             most,

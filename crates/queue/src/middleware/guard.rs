@@ -42,12 +42,18 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
         Problem::new(Code::InternalError, "internal error; the request may be repeated").into_response()
     });
     let (status, took) = (response.status().as_u16(), begun.elapsed());
-    log(&route, known(method.as_str()), &response, took);
-    let labels = [("route", route), ("method", known(method.as_str()).to_owned())];
-    metrics::histogram!("posthaste_queue_request_seconds", &labels).record(took.as_secs_f64());
-    let [route, method] = labels;
-    let labels = [route, method, ("status", status.to_string())];
-    metrics::counter!("posthaste_queue_requests_total", &labels).increment(1);
+    let method = known(method.as_str());
+    log(&route, method, &response, took);
+    metrics::histogram!(
+        "posthaste_http_request_duration_seconds",
+        "route" => route.clone(), "method" => method
+    )
+    .record(took.as_secs_f64());
+    metrics::counter!(
+        "posthaste_http_requests_total",
+        "route" => route, "method" => method, "status" => status.to_string()
+    )
+    .increment(1);
     protect(response)
 }
 

@@ -11,7 +11,6 @@ use crate::state::AppState;
 
 /// When to retry if all permits are taken.
 const RETRY: Duration = Duration::from_secs(5);
-const OPEN: &str = "posthaste_queue_open_trackers";
 
 /// Counts as an open tracker until it is dropped.
 #[derive(Debug)]
@@ -30,13 +29,13 @@ impl TrackerPermit {
             Problem::new(Code::Overloaded, "too many trackers are open; retry later").retry_after(RETRY)
         })?;
         let share = caller.share.tracker()?;
-        metrics::gauge!(OPEN).increment(1);
+        metrics::gauge!("posthaste_order_watchers").increment(1);
         Ok(Self { _held: (permit, share) })
     }
 }
 
 impl Drop for TrackerPermit {
     fn drop(&mut self) {
-        metrics::gauge!(OPEN).decrement(1);
+        metrics::gauge!("posthaste_order_watchers").decrement(1);
     }
 }

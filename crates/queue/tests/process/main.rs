@@ -74,9 +74,9 @@ fn the_service_is_ready_when_it_can_store() {
         assert_eq!(ask("CANARY7F3A", "/v1/orders?canary7f3a").send(address).await.status, 405);
         let metrics = get("/metrics").send(admin).await.text();
         for line in [
-            "posthaste_queue_requests_total{route=\"/v1/orders\",method=\"GET\",status=\"200\"} 1",
-            "posthaste_queue_requests_total{route=\"none\",method=\"GET\",status=\"404\"} 1",
-            "posthaste_queue_request_seconds_count{route=\"/v1/orders\",method=\"GET\"} 1",
+            "posthaste_http_requests_total{route=\"/v1/orders\",method=\"GET\",status=\"200\"} 1",
+            "posthaste_http_requests_total{route=\"none\",method=\"GET\",status=\"404\"} 1",
+            "posthaste_http_request_duration_seconds_count{route=\"/v1/orders\",method=\"GET\"} 1",
         ] {
             assert!(metrics.contains(line), "{line} is not in\n{metrics}");
         }
@@ -172,7 +172,7 @@ fn thousands_of_trackers_cost_little() {
             streams.push(stream);
         }
         let cost = resident().await - before;
-        let open = number(&get("/metrics").send(admin).await.text(), "posthaste_queue_open_trackers");
+        let open = number(&get("/metrics").send(admin).await.text(), "posthaste_order_watchers");
         assert_eq!(open, TRACKERS as f64);
         assert!(cost < MOST_BYTES, "{TRACKERS} trackers cost {cost} bytes");
         let further = get("/v1/orders/u1.0/events").key(&key).send(address).await;

@@ -184,7 +184,7 @@ impl Watcher {
 
     /// Any key of a server may have changed.
     pub(super) fn gap(&self, home: &Arc<str>) {
-        metrics::counter!("posthaste_store_watching_gaps_total").increment(1);
+        metrics::counter!("posthaste_redis_event_gaps_total", "listener" => "order_changes").increment(1);
         for entry in self.lock().entries.values().filter(|entry| entry.home == *home) {
             entry.seen.send_modify(|seen| seen.looks += 1);
         }

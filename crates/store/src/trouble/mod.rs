@@ -3,11 +3,6 @@
 //! A prober ([`probe`]) checks every server once a second and whenever a call failed, so a state is known even while
 //! there are no calls. Calls only count themselves and report slowness; none of them writes a log line. A state that
 //! ends for less than three seconds counts as one that lasted.
-//!
-//! | metric | meaning |
-//! |---|---|
-//! | `posthaste_redis_state{state,node}` | 1 while the state lasts |
-//! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of it |
 
 mod kept;
 pub(crate) mod loading;
@@ -177,7 +172,7 @@ impl ServerTroubles {
             CallError::Fatal(_) | CallError::InvalidReply(_) => None,
         };
         let Some(state) = state else { return };
-        metrics::counter!("posthaste_redis_refused_calls_total", "state" => state.word()).increment(1);
+        metrics::counter!("posthaste_redis_calls_failed_total", "state" => state.word()).increment(1);
         self.lock().count(state);
         self.look_now();
     }

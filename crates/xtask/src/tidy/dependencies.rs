@@ -17,10 +17,11 @@ const CHANNEL: May = May::Use(&["model", "courier", "ops"]);
 
 /// Crates, without the name prefix.
 const TABLE: &[(&str, May)] = &[
+    ("catalogue", May::Use(&[])),
     ("model", May::Use(&[])),
     ("protocol", May::Use(&["model"])),
     ("store", May::Use(&["model", "protocol"])),
-    ("ops", May::Use(&[])),
+    ("ops", May::Use(&["catalogue"])),
     ("courier", May::Use(&["model", "store", "ops"])),
     ("courier-email", CHANNEL),
     ("courier-sms", CHANNEL),

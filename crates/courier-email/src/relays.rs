@@ -129,7 +129,12 @@ impl Relays {
             match self.over(relay, letter, deadline).await {
                 Tried::Said(outcome) => return outcome,
                 Tried::Next(why, then) => {
-                    tracing::warn!(%relay, why, "relay failed; trying the next one if there is one");
+                    tracing::warn!(
+                        event = "relay.failed",
+                        %relay,
+                        why,
+                        "relay failed; trying the next one if there is one"
+                    );
                     match then {
                         Then::Stop => _ = stop.get_or_insert_with(|| format!("{relay} {why}")),
                         Then::Away => away = true,
@@ -239,7 +244,13 @@ impl Relays {
         let verdict = self.replies.judge(trouble.stage, reply);
         if verdict.alarm {
             let stage = trouble.stage;
-            tracing::error!(%relay, %reply, ?stage, "relay rejected a command as invalid; probably a bug here");
+            tracing::error!(
+                event = "relay.command_rejected",
+                %relay,
+                %reply,
+                ?stage,
+                "relay rejected a command as invalid"
+            );
         }
         let reason = verdict.reason;
         let after = wait(reply, verdict.after, verdict.spread, letter);
@@ -260,7 +271,13 @@ impl Relays {
             ReplyAction::Relay => {
                 let wait = reply.wait().unwrap_or(self.rest_for);
                 if relay.asks_to_wait(letter.identity, Instant::now() + wait) {
-                    tracing::warn!(%relay, %reply, ?wait, "relay accepts no messages for now; pausing it");
+                    tracing::warn!(
+                        event = "relay.paused",
+                        %relay,
+                        %reply,
+                        seconds = wait.as_secs(),
+                        "relay accepts no messages for now; pausing it"
+                    );
                 }
                 let then = match trouble.stage {
                     SmtpStage::Connect | SmtpStage::Auth | SmtpStage::Mail => Then::Away,

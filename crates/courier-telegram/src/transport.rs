@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Bot};
 use crate::chat::Chat;
 use crate::chat_limits::{ChatLimits, SendWindow};
+use crate::log;
 use crate::message;
 use crate::outgoing;
 use crate::response_rules::{BadTelegramRules, BotAnswer, ResponseAction, ResponseVerdict, TelegramRules};
@@ -172,11 +173,7 @@ impl TelegramTransport {
         sender.set_refused(Some(now + REFUSED_FOR));
         let left = self.bots.iter().any(|sender| sender.refused(now).is_none());
         if left {
-            tracing::error!(
-                bot = sender.bot.number(),
-                why,
-                "bot stopped, the others go on; give it a valid token"
-            );
+            log::bot_stopped(&sender.bot, why);
             posthaste_courier::alarm(&self.channel, "bot");
         }
         left
@@ -328,24 +325,17 @@ impl TelegramTransport {
         chats.give_back(to);
         drop(chats);
         sender.budget().throttled(sent, now, wait);
-        tracing::warn!(
-            bot = sender.bot.number(),
-            seconds = wait.as_secs(),
-            "Telegram rate limit; bot pauses"
-        );
+        log::bot_paused(&sender.bot, wait);
         self.paused(wait, now)
     }
 
     /// Logs a fault of the message or the program, once per order.
     fn tell(&self, envelope: &Envelope, verdict: ResponseVerdict, code: u16) {
         if verdict.alarm && self.told.is_new(&envelope.order_id) {
-            tracing::error!(order = %envelope.order_id, code, "Telegram refuses the message as invalid; check its content");
+            log::message_rejected(&envelope.order_id, code);
         }
         if verdict.content && self.told.refused(&envelope.order_id) {
-            tracing::error!(
-                order = %envelope.order_id,
-                "Telegram keeps refusing the order's content; its other messages fail without being sent"
-            );
+            log::content_refused(&envelope.order_id);
         }
     }
 }
@@ -377,7 +367,7 @@ impl Transport for TelegramTransport {
                     well = true;
                 }
                 Err(why) => {
-                    tracing::error!(bot = sender.bot.number(), why, "bot can't be used");
+                    log::bot_unusable(&sender.bot, &why);
                     refused.get_or_insert(why);
                 }
             }

@@ -16,6 +16,7 @@ pub mod pace;
 mod panic_guard;
 pub mod probe;
 pub mod process;
+mod provider_check;
 pub mod rate_limiter;
 mod ready;
 pub mod rejected_callbacks;

@@ -18,10 +18,15 @@ pub(crate) async fn announce(file: Option<&Path>, claims: &Progress, admin: &Adm
         posthaste_ops::address::ListenAddress::Tcp(address) => format!("http://{address}"),
         unix => unix.to_string(),
     };
-    tracing::info!(admin = address, "ready");
+    tracing::info!(event = "process.ready", admin = address, "ready");
     let Some(file) = file else { return };
     if let Err(error) = write_whole(file, &serde_json::json!({ "admin": address }).to_string()) {
-        tracing::error!(%error, file = %file.display(), "cannot write the ready file");
+        tracing::error!(
+            event = "process.ready_file_failed",
+            %error,
+            file = %file.display(),
+            "cannot write the ready file"
+        );
     }
 }
 

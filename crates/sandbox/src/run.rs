@@ -113,7 +113,10 @@ pub async fn run(args: Args) -> Result<(), SandboxRunError> {
         sandbox.gateway().address(),
     ];
     if places.iter().any(|place| !place.ip().is_loopback()) {
-        tracing::warn!("the sandbox is listening beyond this computer; anyone who can reach it can use it");
+        tracing::warn!(
+            event = "sandbox.exposed",
+            "the sandbox is listening beyond this computer; anyone who can reach it can use it"
+        );
     }
     if let Some(path) = &args.ready_file {
         let write = write_ready(path, &sandbox);
@@ -122,13 +125,28 @@ pub async fn run(args: Args) -> Result<(), SandboxRunError> {
     let [smtp, smtps, ..] = places;
     let [http, telegram, vk, twilio, gateway] =
         [2, 3, 4, 5, 6].map(|at: usize| format!("http://{}", places[at]));
-    tracing::info!(%smtp, %smtps, %http, %telegram, %vk, %twilio, %gateway, "sandbox open");
+    tracing::info!(
+        event = "sandbox.opened",
+        %smtp,
+        %smtps,
+        %http,
+        %telegram,
+        %vk,
+        %twilio,
+        %gateway,
+        "sandbox open"
+    );
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     let totals = sandbox.counts().totals;
-    tracing::info!(messages = totals.messages, attempts = totals.attempts, "sandbox closing");
+    tracing::info!(
+        event = "sandbox.closing",
+        messages = totals.messages,
+        attempts = totals.attempts,
+        "sandbox closing"
+    );
     sandbox.stop().await;
     Ok(())
 }

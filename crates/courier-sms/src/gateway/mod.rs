@@ -163,7 +163,13 @@ impl GatewayProvider {
         let verdict = self.answers.judge(said);
         if verdict.alarm && message.is_news() {
             let (order, code) = (&message.envelope.order_id, named(said));
-            tracing::error!(%order, code, "the gateway rejected a message; operator action required");
+            tracing::error!(
+                event = "message.rejected",
+                provider = "gateway",
+                %order,
+                code,
+                "the gateway rejected a message; operator action required"
+            );
         }
         verdict.outcome(WHO, said, &self.sender, message.to)
     }

@@ -115,7 +115,13 @@ impl Inner {
         let verdict = self.answers.judge(said);
         if verdict.alarm && message.is_news() {
             let (order, code) = (&message.envelope.order_id, named(said));
-            tracing::error!(%order, code, "Twilio rejected a message; operator action required");
+            tracing::error!(
+                event = "message.rejected",
+                provider = "twilio",
+                %order,
+                code,
+                "Twilio rejected a message; operator action required"
+            );
         }
         verdict.outcome(WHO, said, &self.sender, message.to)
     }

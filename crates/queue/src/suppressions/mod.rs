@@ -221,7 +221,12 @@ async fn add(
             "not all addresses are on the list; repeat the request",
         ));
     }
-    tracing::info!(channel = %asked.channel, added, "addresses suppressed");
+    tracing::info!(
+        event = "suppression.added",
+        channel = %asked.channel,
+        added,
+        "addresses suppressed"
+    );
     Ok(Json(Put { added, unchanged }))
 }
 
@@ -290,7 +295,7 @@ async fn lift(
         return Err(if none { Problem::of_write(error) } else { Problem::outcome_unknown() });
     }
     let lifted = done.iter().flatten().filter(|lifted| **lifted).count();
-    tracing::info!(%channel, lifted, "suppressions lifted");
+    tracing::info!(event = "suppression.lifted", %channel, lifted, "suppressions lifted");
     Ok(Json(Lifted { lifted, not_there: done.len() - lifted }))
 }
 
@@ -319,7 +324,7 @@ async fn lift_entry(
         id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "must be 32 characters of 0-9 a-f"))?;
     let lifted = state.store.lift_entry(&channel, id).await;
     if lifted.map_err(|error| Problem::of_write(&error))? {
-        tracing::info!(%channel, "suppression lifted");
+        tracing::info!(event = "suppression.lifted", %channel, lifted = 1, "suppression lifted");
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::new(Code::SuppressionNotFound, "this channel has no entry with this id"))

@@ -17,9 +17,10 @@ const CHANNEL: May = May::Use(&["model", "courier", "ops"]);
 
 /// Crates, without the name prefix.
 const TABLE: &[(&str, May)] = &[
+    ("catalogue", May::Use(&[])),
     ("model", May::Use(&[])),
     ("protocol", May::Use(&["model"])),
-    ("store", May::Use(&["model", "protocol"])),
+    ("store", May::Use(&["catalogue", "model", "protocol"])),
     ("ops", May::Use(&[])),
     ("courier", May::Use(&["model", "store", "ops"])),
     ("courier-email", CHANNEL),

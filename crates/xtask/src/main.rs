@@ -3,6 +3,7 @@
 mod advisories;
 mod counts;
 mod lua;
+mod pages;
 mod servers;
 mod shell;
 mod test;
@@ -17,6 +18,7 @@ const HELP: &str = "\
 tasks:
   tidy                     check the house rules
   lua                      assemble each script and run luacheck over it
+  pages                    write the pages of docs/ that are made from the code
   servers                  fetch Redis 8.0 and Valkey 8.1 into target/servers
   advisories               cargo-deny's advisories, from the database or a dated snapshot
   test                     build everything, run all tests, print the totals as `N passed, N failed`
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["tidy"] => tidy::run(),
         ["lua"] => lua::run(),
+        ["pages"] => pages::run(),
         ["servers"] => servers::run(),
         ["advisories"] => advisories::run(),
         ["test", rest @ ..] => test::run(rest),

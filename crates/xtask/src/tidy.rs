@@ -6,7 +6,9 @@ mod docs;
 mod fuzz;
 mod glossary;
 mod lengths;
+mod log_events;
 mod names;
+mod pages;
 mod scripts;
 mod security;
 
@@ -62,6 +64,8 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(scripts::check(&files));
     findings.extend(fuzz::check(&root, &files));
     findings.extend(security::check(&root, &files));
+    findings.extend(log_events::check(&files));
+    findings.extend(pages::check(&root));
 
     findings.sort();
     for finding in &findings {

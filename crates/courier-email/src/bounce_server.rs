@@ -301,7 +301,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                 Err(_) => Err(crate::bounce_handler::Again::TooLong),
             };
             if let Err(again) = &told {
-                tracing::warn!(error = %again, "a bounce could not be stored; the sending server must retry");
+                tracing::warn!(
+                    event = "feedback.not_stored",
+                    source = "bounce",
+                    error = %again,
+                    "a bounce could not be stored; the sending server must retry"
+                );
             }
             all_stored &= told.is_ok();
             if self.lmtp {

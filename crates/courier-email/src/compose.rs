@@ -102,7 +102,10 @@ impl Composer {
         }
         check_unsubscribe(&email)?;
         if from.email.domain() == "localhost.localdomain" {
-            tracing::warn!("email.from is not set, so relays will reject these messages; set it");
+            tracing::warn!(
+                event = "email.sender_missing",
+                "email.from is not set; relays will reject these messages"
+            );
         }
         Ok(Self {
             channel,

@@ -130,7 +130,12 @@ impl Relays {
             match self.over(relay, letter, deadline).await {
                 Tried::Said(outcome) => return outcome,
                 Tried::Next(why, then) => {
-                    tracing::warn!(%relay, why, "relay failed; trying the next one if there is one");
+                    tracing::warn!(
+                        event = "relay.failed",
+                        %relay,
+                        why,
+                        "relay failed; trying the next one if there is one"
+                    );
                     match then {
                         Then::Stop => _ = stop.get_or_insert_with(|| format!("{relay} {why}")),
                         Then::Away => away = true,
@@ -242,7 +247,13 @@ impl Relays {
         let mut found = self.replies.classify(&reply.response(trouble.stage));
         if found.alarm {
             let stage = trouble.stage;
-            tracing::error!(%relay, %reply, ?stage, "relay rejected a command as invalid; probably a bug here");
+            tracing::error!(
+                event = "relay.command_rejected",
+                %relay,
+                %reply,
+                ?stage,
+                "relay rejected a command as invalid"
+            );
         }
         // Spread by the message, so that every courier waits as long for it.
         let spread = u64::try_from(found.spread.as_millis()).unwrap_or(u64::MAX);
@@ -262,7 +273,13 @@ impl Relays {
             Err(ReplyAction::Relay) => {
                 let wait = found.after.unwrap_or(self.rest_for);
                 if relay.asks_to_wait(letter.identity, Instant::now() + wait) {
-                    tracing::warn!(%relay, %reply, ?wait, "relay accepts no messages for now; pausing it");
+                    tracing::warn!(
+                        event = "relay.paused",
+                        %relay,
+                        %reply,
+                        seconds = wait.as_secs(),
+                        "relay accepts no messages for now; pausing it"
+                    );
                 }
                 let then = match trouble.stage {
                     SmtpStage::Connect | SmtpStage::Auth | SmtpStage::Mail => Then::Away,

@@ -165,7 +165,11 @@ impl Session {
         };
         // If it is rejected without them as well, they were not the cause.
         if !matches!(&ended, Err(trouble) if trouble.is_about_parameters()) {
-            tracing::warn!(%relay, "relay offers DSN but rejects its parameters; bounces may be harder to parse");
+            tracing::warn!(
+                event = "relay.dsn_rejected",
+                %relay,
+                "relay offers DSN but rejects its parameters; bounces may be harder to parse"
+            );
             relay.ask_for_no_reports_until(Instant::now() + WITHOUT_REPORTS);
         }
         ended

@@ -160,10 +160,15 @@ impl Transport for EmailTransport {
             unsubscribe: clicks.as_ref().map(|listener| listener.address().clone()),
         });
         if let Some(address) = &open.bounces {
-            tracing::info!(%address, "listening for bounces");
+            tracing::info!(event = "port.opened", port = "bounces", %address, "listening for bounces");
         }
         if let Some(address) = &open.unsubscribe {
-            tracing::info!(%address, "listening for unsubscribe requests");
+            tracing::info!(
+                event = "port.opened",
+                port = "unsubscribe",
+                %address,
+                "listening for unsubscribe requests"
+            );
         }
         let taking_bounces = async {
             if let (Some(listener), Some(returns)) = (bounces, &self.returns) {

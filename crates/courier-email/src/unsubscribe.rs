@@ -187,7 +187,11 @@ impl Port {
                 ),
                 // The page confirms only when the address is on the suppression list.
                 Ok(Ok(ReceiptResult::Known) | Err(_)) | Err(_) => {
-                    tracing::warn!("unsubscribe request not stored; the person was asked to try again");
+                    tracing::warn!(
+                        event = "feedback.not_stored",
+                        source = "unsubscribe",
+                        "unsubscribe request not stored; the person was asked to try again"
+                    );
                     let says = "Your request could not be saved. Please try again in a minute.";
                     (StatusCode::SERVICE_UNAVAILABLE, "not_stored", says)
                 }

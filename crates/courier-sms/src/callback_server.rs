@@ -72,7 +72,12 @@ impl CallbackServer {
             let why = std::error::Error::source(&error).map(|source| format!(": {source}"));
             format!("sms.listen: {error}{}", why.unwrap_or_default())
         })?;
-        tracing::info!(address = %listener.address(), "listening for receipts and replies");
+        tracing::info!(
+            event = "port.opened",
+            port = "callbacks",
+            address = %listener.address(),
+            "listening for receipts and replies"
+        );
         let routes = match self.prefix() {
             "" => routes,
             prefix => routes.clone().nest(prefix, routes),

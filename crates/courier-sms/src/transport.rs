@@ -142,7 +142,12 @@ impl SmsTransport {
             }
             _ => {
                 *pause = Some(Pause { asked: now, until: now + wait });
-                tracing::warn!(seconds = wait.as_secs(), "provider rate limit reached; channel paused");
+                tracing::warn!(
+                    event = "channel.paused",
+                    channel = %self.channel,
+                    seconds = wait.as_secs(),
+                    "provider rate limit reached; channel paused"
+                );
                 Outcome::Throttled { scope: ThrottleScope::Channel, wait }
             }
         }

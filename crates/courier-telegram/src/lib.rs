@@ -30,6 +30,7 @@ mod chat;
 mod chat_limits;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod log;
 mod message;
 mod outgoing;
 pub mod response_rules;

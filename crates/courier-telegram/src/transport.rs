@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Bot};
 use crate::chat::Chat;
 use crate::chat_limits::{ChatLimits, SendWindow};
+use crate::log;
 use crate::message;
 use crate::outgoing;
 use crate::response_rules::{BotAnswer, TABLE, TelegramAction, TelegramRules};
@@ -171,11 +172,7 @@ impl TelegramTransport {
         sender.set_refused(Some(now + REFUSED_FOR));
         let left = self.bots.iter().any(|sender| sender.refused(now).is_none());
         if left {
-            tracing::error!(
-                bot = sender.bot.number(),
-                why,
-                "bot stopped, the others go on; give it a valid token"
-            );
+            log::bot_stopped(&sender.bot, why);
             posthaste_courier::alert(&self.channel, "bot_stopped");
         }
         left
@@ -290,13 +287,10 @@ impl TelegramTransport {
     /// Logs a fault of the message or the program, once per order.
     fn tell(&self, envelope: &Envelope, found: &Classification<'_, TelegramAction>, code: u16) {
         if found.alarm && self.told.is_new(&envelope.order_id) {
-            tracing::error!(order = %envelope.order_id, code, "Telegram refuses the message as invalid; check its content");
+            log::message_rejected(&envelope.order_id, code);
         }
         if found.content && self.told.refused(&envelope.order_id) {
-            tracing::error!(
-                order = %envelope.order_id,
-                "Telegram keeps refusing the order's content; its other messages fail without being sent"
-            );
+            log::content_refused(&envelope.order_id);
         }
     }
 }
@@ -328,7 +322,7 @@ impl Transport for TelegramTransport {
                     well = true;
                 }
                 Err(why) => {
-                    tracing::error!(bot = sender.bot.number(), why, "bot can't be used");
+                    log::bot_unusable(&sender.bot, &why);
                     refused.get_or_insert(why);
                 }
             }

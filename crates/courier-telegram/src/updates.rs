@@ -129,7 +129,7 @@ impl Updates {
                 Ok(()) => {
                     self.conflicts = 0;
                     if self.told.take().is_some() {
-                        tracing::info!(bot, "receiving updates again");
+                        tracing::info!(event = "updates.resumed", bot, "receiving updates again");
                     }
                 }
                 Err((trouble, wait)) => {
@@ -140,7 +140,12 @@ impl Updates {
                         continue;
                     }
                     if self.told.replace(trouble) != Some(trouble) {
-                        tracing::warn!(bot, why = trouble.words(), "can't receive updates; retrying");
+                        tracing::warn!(
+                            event = "updates.failed",
+                            bot,
+                            why = trouble.words(),
+                            "can't receive updates; retrying"
+                        );
                     }
                     sleep(wait.unwrap_or(self.waits.again)).await;
                 }
@@ -155,11 +160,11 @@ impl Updates {
         // After a rest a single conflict is enough to rest again, and nothing new to log.
         if self.conflicts == CONFLICTS {
             tracing::error!(
+                event = "updates.paused",
                 bot = self.bot.number(),
                 why = trouble.words(),
-                rest = ?self.waits.rest,
-                "updates paused, sending goes on: stop the other program or delete the webhook, or set telegram.updates = \
-                 false here"
+                seconds = self.waits.rest.as_secs(),
+                "updates paused, sending goes on; stop the other program or set telegram.updates = false"
             );
         }
         sleep(self.waits.rest).await;

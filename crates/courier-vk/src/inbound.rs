@@ -111,7 +111,12 @@ impl Inbound {
             let why = std::error::Error::source(&error).map(|source| format!(": {source}"));
             format!("vk.listen: {error}{}", why.unwrap_or_default())
         })?;
-        tracing::info!(address = %listener.address(), "listening for VK callbacks");
+        tracing::info!(
+            event = "port.opened",
+            port = "callbacks",
+            address = %listener.address(),
+            "listening for VK callbacks"
+        );
         let seen = Mutex::new(LruCache::new(REMEMBERED));
         let refusals = RejectedCallbacks::new(channel, REFUSED);
         let open = Arc::new(Open { place: self.clone(), refusals, feedback, seen });
@@ -158,7 +163,13 @@ async fn hear(State(open): State<Arc<Open>>, headers: HeaderMap, body: Bytes) ->
             OK.into_response()
         }
         Err(error) => {
-            tracing::warn!(%error, kind = %known(&event.kind), "VK event can't be stored; VK will send it again");
+            tracing::warn!(
+                event = "feedback.not_stored",
+                source = "vk",
+                %error,
+                kind = %known(&event.kind),
+                "VK event can't be stored; VK will send it again"
+            );
             StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
     }

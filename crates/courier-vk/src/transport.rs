@@ -82,7 +82,13 @@ impl VkTransport {
         let wait = budget.pause(now).unwrap_or(wait);
         drop(budget);
         if before.is_none() {
-            tracing::warn!(error = number, seconds = wait.as_secs(), "VK rate limit; the channel pauses");
+            tracing::warn!(
+                event = "channel.paused",
+                channel = %self.channel,
+                code = number,
+                seconds = wait.as_secs(),
+                "VK rate limit; the channel pauses"
+            );
         }
         wait
     }
@@ -90,7 +96,13 @@ impl VkTransport {
     /// Logs a fault of the message or the program, once per order.
     pub(crate) fn tell(&self, order: &OrderId, found: VkClassification<'_>, number: u32) {
         if found.alarm && self.told.is_new(order) {
-            tracing::error!(%order, error = number, "VK refuses the message as invalid; check its content");
+            tracing::error!(
+                event = "message.rejected",
+                provider = "vk",
+                %order,
+                code = number,
+                "VK refuses the message as invalid; check its content"
+            );
         }
     }
 }

@@ -95,7 +95,13 @@ impl Leases {
                 Err(CallError::Fatal(_)) => return,
                 Err(error) => {
                     if matches!(error, CallError::InvalidReply(_)) {
-                        tracing::error!(%channel, partition = p, %error, "cannot reclaim expired leases; will retry");
+                        tracing::error!(
+                            event = "lease.reclaim_failed",
+                            %channel,
+                            partition = p,
+                            %error,
+                            "cannot reclaim expired leases; will retry"
+                        );
                         self.meter.alert("housekeeping_failed");
                     } else {
                         tracing::debug!(%channel, partition = p, %error, "reclaiming expired leases failed; will retry");
@@ -133,6 +139,7 @@ impl Leases {
             self.meter.reclaimed(&swept);
             if swept.poison > 0 {
                 tracing::error!(
+                    event = "delivery.poisoned",
                     %channel,
                     parcels = swept.poison,
                     "three couriers died while sending the same message alone; it is given up as poison"

@@ -17,6 +17,7 @@ mod panic_guard;
 pub mod probe;
 pub mod process;
 pub mod program;
+mod provider_check;
 pub mod rate_limiter;
 mod ready;
 pub mod recording_sink;

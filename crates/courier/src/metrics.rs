@@ -110,10 +110,11 @@ impl Meter {
     pub(crate) fn newer(&self, channel: &Channel, records: u64, order: &str) {
         counter!("posthaste_newer_records_total", "channel" => self.channel.clone()).increment(records);
         tracing::warn!(
+            event = "record.newer_skipped",
             %channel,
             records,
             order,
-            "records of a later version were skipped and not begun; a newer version of this program must process them"
+            "records of a later version were skipped and not begun"
         );
     }
 

@@ -22,8 +22,9 @@ pub(crate) async fn noticed<T>(
 ) -> Result<T, CallError> {
     AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(
+            event = "courier.call_panicked",
             call = what,
-            "a call of the courier panicked; the courier goes on. This is a bug, please report it"
+            "a call of the courier panicked; the courier goes on"
         );
         meter.alert("panic");
         Err(CallError::InvalidReply(InvalidReply::Panicked(what)))
@@ -39,8 +40,9 @@ pub(crate) async fn kept_running<F: Future<Output = ()>>(
 ) {
     while AssertUnwindSafe(start()).catch_unwind().await.is_err() {
         tracing::error!(
+            event = "courier.task_panicked",
             task = what,
-            "a task of the courier panicked and is restarted. This is a bug, please report it"
+            "a task of the courier panicked and is restarted"
         );
         meter.alert("panic");
         tokio::select! {

@@ -35,6 +35,7 @@ mod exits;
 
 use exits::{ended_by_itself, refused};
 
+use crate::provider_check;
 use crate::ready::announce;
 use crate::run::{Courier, RunError};
 use crate::settings::Settings;
@@ -240,7 +241,7 @@ impl Process {
             connected = connecting => connected.map_err(refused)?.0,
             never = tell_health(&troubles, &reachable, "connecting to Redis") => match never {},
             () = stop.soft.cancelled() => {
-                tracing::info!("stopped while waiting for Redis");
+                tracing::info!(event = "process.wait_cancelled", "stopped while waiting for Redis");
                 return Ok(());
             }
         };
@@ -351,13 +352,7 @@ fn spawn(stop: &Shutdown, courier: Courier, transport: Arc<dyn Transport>, faile
     stop.spawn("check", async move {
         tokio::select! {
             () = soft.cancelled() => {}
-            found = transport.check() => match found {
-                Ok(()) => match transport.unchecked() {
-                    None => tracing::info!("provider check passed"),
-                    Some(why) => tracing::info!(why, "cannot check whether the provider accepts the credentials"),
-                },
-                Err(why) => tracing::warn!(why, "provider check failed"),
-            },
+            () = provider_check::report(&*transport) => {}
         }
     });
 }

@@ -14,9 +14,14 @@ pub(crate) async fn announce(file: Option<&Path>, claims: &Progress, admin: &Adm
         wait.tick().await;
     }
     let address = admin.address().url();
-    tracing::info!(admin = address, "ready");
+    tracing::info!(event = "process.ready", admin = address, "ready");
     let Some(file) = file else { return };
     if let Err(error) = ready_file::write(file, &serde_json::json!({ "admin": address })) {
-        tracing::error!(%error, file = %file.display(), "cannot write the ready file");
+        tracing::error!(
+            event = "process.ready_file_failed",
+            %error,
+            file = %file.display(),
+            "cannot write the ready file"
+        );
     }
 }

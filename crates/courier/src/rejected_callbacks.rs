@@ -36,7 +36,13 @@ impl RejectedCallbacks {
     pub fn add(&self, now: Instant) {
         counter!("posthaste_callbacks_rejected_total", "channel" => self.channel.clone()).increment(1);
         if let Some(times) = self.due(now) {
-            tracing::warn!(channel = self.channel, times, "{}", self.hint);
+            tracing::warn!(
+                event = "callback.rejected",
+                channel = self.channel,
+                times,
+                hint = self.hint,
+                "callbacks rejected"
+            );
         }
     }
 

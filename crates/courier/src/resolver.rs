@@ -151,10 +151,11 @@ impl Resolver {
                             continue;
                         }
                         tracing::error!(
+                            event = "record.parked",
                             channel = %self.channel,
                             order,
-                            %flaw,
-                            "cannot resolve an unknown outcome: unreadable record parked; see `posthaste parked list`"
+                            why = %flaw,
+                            "cannot resolve an unknown outcome: unreadable record parked"
                         );
                         self.meter.alert("record_parked");
                         let parked = [ToPark { parcel_id, fence: None, why: flaw_word(&flaw) }];
@@ -163,6 +164,7 @@ impl Resolver {
                     // It must not block the others; it is tried again later.
                     Err(CallError::InvalidReply(fault)) => {
                         tracing::error!(
+                            event = "database.invalid_reply",
                             channel = %self.channel,
                             error = %fault,
                             "cannot resolve an unknown outcome; will retry"
@@ -247,7 +249,12 @@ impl Resolver {
         let found =
             tokio::time::timeout(abilities.send_window, inquiry).await.unwrap_or(Ok(LookupResult::NotNow));
         let found = found.unwrap_or_else(|_| {
-            tracing::error!(channel = %self.channel, "an inquiry at the provider panicked; will retry");
+            tracing::error!(
+                event = "courier.call_panicked",
+                channel = %self.channel,
+                call = "look_up",
+                "an inquiry at the provider panicked; will retry"
+            );
             self.meter.alert("panic");
             LookupResult::NotNow
         });

@@ -69,7 +69,7 @@ impl Courier {
         let meter = Arc::new(Meter::new(&channel, self.progress.clone()));
         let feedback = Arc::new(StoreFeedback::new(self.store.clone(), channel.clone(), Arc::clone(&meter)));
         let mut serving = Serving::start(Arc::clone(&self.transport), feedback, &stop);
-        tracing::info!(%channel, "the courier is running");
+        tracing::info!(event = "courier.started", %channel, "the courier is running");
         let mut halts = 0;
         let result = loop {
             let result = self.work(&meter, halts, &stop).await;
@@ -81,10 +81,14 @@ impl Courier {
                 break Ok(());
             }
             halts += 1;
-            tracing::info!(%channel, "the database was recovered; the courier is running again");
+            tracing::info!(
+                event = "courier.resumed",
+                %channel,
+                "the database was recovered; the courier is running again"
+            );
         };
         let served = serving.end().await;
-        tracing::info!(%channel, "the courier has stopped");
+        tracing::info!(event = "courier.stopped", %channel, "the courier has stopped");
         result?;
         served.map_err(RunError::Serve)
     }
@@ -176,7 +180,12 @@ impl Serving {
         Self(tokio::spawn(async move {
             let served = transport.serve(feedback, soft.child_token()).await;
             if let Err(why) = &served {
-                tracing::error!(channel = %transport.channel(), why, "the channel cannot receive feedback; stopping");
+                tracing::error!(
+                    event = "courier.feedback_failed",
+                    channel = %transport.channel(),
+                    why,
+                    "the channel cannot receive feedback; stopping"
+                );
                 soft.cancel();
             }
             served

@@ -121,6 +121,7 @@ impl Sweeper {
         match result {
             Err(CallError::InvalidReply(fault)) => {
                 tracing::error!(
+                    event = "database.invalid_reply",
                     partition = p,
                     step,
                     error = %fault,
@@ -258,7 +259,10 @@ impl Sweeper {
             match self.store.unstage(p, None).await?.reply {
                 Unstaged::Done(None) => break,
                 Unstaged::Done(Some(_)) => {
-                    tracing::info!("removed an abandoned upload: its order was never completed")
+                    tracing::info!(
+                        event = "upload.removed",
+                        "removed an abandoned upload: its order was never completed"
+                    )
                 }
                 Unstaged::More(_) => {}
             }
@@ -301,11 +305,7 @@ impl Sweeper {
                 if *lines > 0 {
                     *lines -= 1;
                     let (order, why) = (entry.name.order_id().wire_id(), &entry.why);
-                    tracing::error!(
-                        order,
-                        why,
-                        "unreadable record parked; see `posthaste parked show {order}`"
-                    );
+                    tracing::error!(event = "record.parked", order, why, "unreadable record parked");
                     self.meter.alert("record_parked");
                 }
             }
@@ -373,7 +373,12 @@ impl Sweeper {
             return Ok(None);
         };
         if mended > 0 {
-            tracing::error!(%channel, mended, "parcels were missing from their index and have been put back");
+            tracing::error!(
+                event = "index.repaired",
+                %channel,
+                parcels = mended,
+                "parcels were missing from their index and have been put back"
+            );
             self.meter.repaired(u64::from(mended));
         }
         Ok(next)

@@ -28,11 +28,11 @@ pub(crate) async fn check(store: Store, meter: Arc<Meter>, every: Duration, stop
         meter.hearing(hears);
         if hears != heard_before {
             if hears {
-                tracing::info!("Redis keyspace events are received again");
+                tracing::info!(event = "wakeups.restored", "Redis keyspace events are received again");
             } else {
                 tracing::warn!(
-                    "no Redis keyspace events are received: messages may be late by up to courier.poll; check the \
-                     server's notify-keyspace-events"
+                    event = "wakeups.missing",
+                    "no Redis keyspace events are received: messages may be late by up to courier.poll"
                 );
                 meter.alert("no_wakeup_events");
             }

@@ -82,7 +82,7 @@ impl AdminPort {
     ) -> Result<Self, ListenError> {
         let listener = Listener::bind(&settings.address).await?;
         let address = listener.address().clone();
-        tracing::info!(%address, "admin port open");
+        tracing::info!(event = "port.opened", port = "admin", %address, "admin port open");
         let close = CancellationToken::new();
         let metrics = subject.metrics.clone();
         let serve = listener.serve(router(subject), limits, close.clone());

@@ -157,7 +157,12 @@ impl Listener {
                     }
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => {
-                        tracing::warn!(address = %self.address, %error, "cannot accept connections");
+                        tracing::warn!(
+                            event = "port.accept_failed",
+                            address = %self.address,
+                            %error,
+                            "cannot accept connections"
+                        );
                         tokio::time::sleep(REST).await;
                     }
                 },

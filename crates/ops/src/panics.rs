@@ -27,7 +27,7 @@ fn tell(info: &PanicHookInfo<'_>) {
     // Captured only if RUST_BACKTRACE requests it; contains function names, no values.
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-    tracing::error!(location, text, backtrace, "panicked");
+    tracing::error!(event = "process.panicked", location, text, backtrace, "panicked");
 }
 
 fn text(payload: &(dyn Any + Send)) -> &'static str {

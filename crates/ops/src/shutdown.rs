@@ -105,7 +105,7 @@ impl Shutdown {
                     else => return,
                 };
                 let stage = if asked.soft.is_cancelled() { "hard" } else { "soft" };
-                tracing::info!(signal = name, stage, "asked to stop");
+                tracing::info!(event = "process.stop_requested", signal = name, stage, "asked to stop");
                 asked.request();
             }
         });
@@ -150,7 +150,12 @@ impl Shutdown {
             () = tokio::time::sleep(self.drain_for) => Cause::DrainTimeOver,
         };
         self.hard.cancel();
-        tracing::warn!(?cause, tasks = self.tasks.len(), "hard stop: work in flight is cut off");
+        tracing::warn!(
+            event = "process.work_cut_off",
+            ?cause,
+            tasks = self.tasks.len(),
+            "hard stop: work in flight is cut off"
+        );
         tokio::select! {
             () = self.tasks.wait() => {}
             () = tokio::time::sleep(self.hand_back_for) => {}

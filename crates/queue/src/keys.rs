@@ -147,7 +147,11 @@ async fn create(
             Problem::new(Code::OutcomeUnknown, detail).with("key_id", id.to_string()).retry_after(STORE_RETRY)
         }
         MintError::Random(error) => {
-            tracing::error!(%error, "could not create a key: the system returned no random numbers");
+            tracing::error!(
+                event = "key.not_created",
+                %error,
+                "could not create a key: the system returned no random numbers"
+            );
             Problem::new(Code::InternalError, "the system returned no random numbers")
         }
         MintError::NameTaken => Problem::new(Code::KeyNameTaken, error.to_string()),
@@ -158,7 +162,12 @@ async fn create(
         MintError::Mailbox => violation("/mailboxes", error.to_string()),
         MintError::DisplayName => violation("/display_names", error.to_string()),
     })?;
-    tracing::info!(key = %minted.bearer.id, scopes = %wanted.scopes, "key created");
+    tracing::info!(
+        event = "key.created",
+        key = %minted.bearer.id,
+        scopes = %wanted.scopes,
+        "key created"
+    );
     let view = KeyView {
         id: minted.bearer.id.to_string(),
         name: wanted.name,
@@ -244,7 +253,7 @@ async fn revoke(
     let revoked = state.store.revoke_key(&id).await.map_err(|error| Problem::of_write(&error))?;
     state.known.forget(&id);
     state.key_watch.end(&id);
-    tracing::info!(key = %id, "key revoked");
+    tracing::info!(event = "key.revoked", key = %id, "key revoked");
     match revoked {
         KeyRevoked::Revoked(_) | KeyRevoked::Before(_) => Ok(StatusCode::NO_CONTENT),
         KeyRevoked::Gone => Err(Problem::new(Code::KeyNotFound, "no key has this id")),

@@ -199,7 +199,12 @@ async fn release(
     if released == 0 {
         return Err(none_parked());
     }
-    tracing::info!(order = order_id.wire_id(), released, "operator released parked records");
+    tracing::info!(
+        event = "record.released",
+        order = order_id.wire_id(),
+        released,
+        "operator released parked records"
+    );
     Ok(Json(Released { released_count: released }))
 }
 
@@ -235,7 +240,13 @@ async fn fail(
         }
     };
     let (deliveries, removed) = (failed.delivery_count, failed.removed);
-    tracing::info!(order = order_id.wire_id(), deliveries, removed, "operator failed parked records");
+    tracing::info!(
+        event = "record.failed",
+        order = order_id.wire_id(),
+        deliveries,
+        removed,
+        "operator failed parked records"
+    );
     Ok(Json(failed))
 }
 

@@ -49,11 +49,16 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
         connected = connecting => connected.map_err(refusal)?,
         never = readiness::while_connecting(&troubles, &condition) => match never {},
         () = stop.soft.cancelled() => {
-            tracing::info!("stopped while waiting for Redis");
+            tracing::info!(event = "process.wait_cancelled", "stopped while waiting for Redis");
             return Ok(());
         }
     };
-    tracing::info!(durability = ?store.durability(), "connected: {}", report.to_string().trim_end());
+    tracing::info!(
+        event = "database.connected",
+        durability = ?store.durability(),
+        preflight = report.worst().word(),
+        "connected to the database"
+    );
     stop.spawn("readiness", readiness::watch(store.clone(), condition, stop.soft.clone()));
 
     let http = settings.http.clone();
@@ -63,7 +68,7 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
     let address = listener.address().clone();
     stop.spawn("http", listener.serve(api::router(state), limits(&http), stop.soft.clone()));
     let (http, admin_url) = (address.url(), admin.address().url());
-    tracing::info!(http, admin = admin_url, "ready");
+    tracing::info!(event = "process.ready", http, admin = admin_url, "ready");
     if let Some(path) = args.ready_file {
         let ready = json!({ "http": http, "admin": admin_url });
         let written = tokio::task::spawn_blocking(move || ready_file::write(&path, &ready)).await;
@@ -104,9 +109,10 @@ fn allow_connections(connections: usize) {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     if raised.is_err() || wanted < needed {
         tracing::warn!(
+            event = "process.too_few_files",
             needed,
             allowed = wanted,
-            "too few open files allowed for http.connections; raise ulimit -n"
+            "too few open files allowed for http.connections"
         );
     }
 }

@@ -112,7 +112,10 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
         sandbox.webhook().address(),
     ];
     if places.iter().any(|place| !place.ip().is_loopback()) {
-        tracing::warn!("the sandbox is listening beyond this computer; anyone who can reach it can use it");
+        tracing::warn!(
+            event = "sandbox.exposed",
+            "the sandbox is listening beyond this computer; anyone who can reach it can use it"
+        );
     }
     if let Some(path) = &args.ready_file {
         let written = ready_file::write(path, &Ready::of(&sandbox));
@@ -123,12 +126,28 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
     let [smtp, smtps, ..] = places;
     let [http, telegram, vk, twilio, gateway, webhook] =
         [2, 3, 4, 5, 6, 7].map(|at: usize| format!("http://{}", places[at]));
-    tracing::info!(%smtp, %smtps, %http, %telegram, %vk, %twilio, %gateway, %webhook, "sandbox open");
+    tracing::info!(
+        event = "sandbox.opened",
+        %smtp,
+        %smtps,
+        %http,
+        %telegram,
+        %vk,
+        %twilio,
+        %gateway,
+        %webhook,
+        "sandbox open"
+    );
     let soft = stop.soft.clone();
     stop.spawn("sandbox", async move {
         soft.cancelled().await;
         let totals = sandbox.counts().totals;
-        tracing::info!(messages = totals.messages, attempts = totals.attempts, "sandbox closing");
+        tracing::info!(
+            event = "sandbox.closing",
+            messages = totals.messages,
+            attempts = totals.attempts,
+            "sandbox closing"
+        );
         sandbox.stop().await;
     });
     match Exit::from(stop.ended().await) {

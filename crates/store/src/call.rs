@@ -302,7 +302,13 @@ fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failur
         }
         Refusal::Malformed(malformed) => InvalidReply::Malformed(malformed),
     };
-    tracing::error!(script = name, node = %worker.address, error = %fault, "invalid reply");
+    tracing::error!(
+        event = "database.invalid_reply",
+        script = name,
+        node = %worker.address,
+        error = %fault,
+        "invalid reply from the database"
+    );
     metrics::counter!("posthaste_redis_invalid_replies_total", "script" => name).increment(1);
     Failure::Call(CallError::InvalidReply(fault))
 }

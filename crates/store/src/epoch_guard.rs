@@ -179,7 +179,7 @@ impl EpochGuard {
         let halt = matches!(why, FatalReason::Halted(_));
         let mut known = self.why.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_none() {
-            tracing::error!(%why, "all calls are refused from now on");
+            tracing::error!(event = "database.unusable", %why, "all calls are refused from now on");
             metrics::counter!("posthaste_redis_halts_total").increment(1);
             if halt {
                 metrics::gauge!("posthaste_redis_halted").set(1.0);
@@ -200,7 +200,7 @@ impl EpochGuard {
             if let Some(span) = halt.span() {
                 metrics::gauge!("posthaste_redis_rollback_seconds").set(span.as_secs_f64());
             }
-            tracing::error!(why = %halt, "sending is stopped");
+            tracing::error!(event = "database.halted", why = %halt, "sending is stopped");
             **known = halt;
         }
     }
@@ -221,7 +221,7 @@ impl EpochGuard {
     pub(crate) fn replaced(&self, partition: &Partition, found: String) {
         let mut why = self.why.lock().unwrap_or_else(PoisonError::into_inner);
         let epoch = FatalReason::Epoch { partition: partition.number, found };
-        tracing::error!(why = %epoch, "all calls are refused from now on");
+        tracing::error!(event = "database.unusable", why = %epoch, "all calls are refused from now on");
         *why = Some(epoch);
         self.halted.send_replace(false);
     }
@@ -358,9 +358,11 @@ impl EpochGuard {
         drop(trail);
         let seconds = loss.span().map_or(1, |span| span.as_millis().div_ceil(1_000).max(1));
         tracing::warn!(
+            event = "database.went_back",
             partition = partition.number,
             changes = loss.known - found,
-            "the database went back by about {seconds} s; nothing confirmed was lost, so work goes on"
+            seconds,
+            "the database went back; nothing confirmed was lost, so work goes on"
         );
         Ok(())
     }

@@ -74,10 +74,10 @@ impl Inner {
             Registered::Ok { schema } => {
                 if schema > SCHEMA && number == 0 {
                     tracing::warn!(
+                        event = "database.newer_version",
                         ours = SCHEMA,
                         theirs = schema,
-                        "a newer version of Posthaste has run on this database; this version skips records that \
-                         only the newer one can read"
+                        "a newer version of Posthaste has run on this database; this one skips its newer records"
                     );
                 }
                 self.guard.saw_epoch(partition, &answer.epoch)

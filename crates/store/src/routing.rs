@@ -124,7 +124,11 @@ impl Inner {
         let (address, place) = (place.to_string(), (Some(place.clone()), hostname.map(str::to_owned)));
         let (primary, clients) = Primary::new(config, &address, place, &self.settings, &self.stop);
         if self.routes.add(&primary) {
-            tracing::info!(node = %address, "new primary of the cluster");
+            tracing::info!(
+                event = "cluster.primary_added",
+                node = %address,
+                "new primary of the cluster"
+            );
             // So that the metric exists even if it never answers.
             primary.show(false);
             primary.watch(self, clients);
@@ -143,7 +147,11 @@ impl Inner {
         }
         self.routes.take(map, asked);
         for primary in &change.gone {
-            tracing::info!(node = %primary.address, "this server is no longer a primary of the cluster");
+            tracing::info!(
+                event = "cluster.primary_removed",
+                node = %primary.address,
+                "this server is no longer a primary of the cluster"
+            );
             primary.stop.cancel();
             if let Some(receiver) = self.event_receiver.get() {
                 receiver.forget(&primary.address);

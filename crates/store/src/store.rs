@@ -197,7 +197,8 @@ impl Store {
                         event = "redis.partitions_missing",
                         partitions = store.partitions_away().len(),
                         of = store.partitions(),
-                        "starting without {missing}; their orders wait until these can be reached, all others are served"
+                        missing,
+                        "starting without some partitions; their orders wait until these can be reached, all others are served"
                     );
                 }
             }

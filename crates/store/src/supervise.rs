@@ -59,7 +59,13 @@ pub(crate) async fn watch(
             () = stop.cancelled() => break,
             ended = &mut task => {
                 let reason = ended.map(|end| end.err().map(|e| e.kind().clone()));
-                tracing::warn!(node = %worker.address, ?reason, "a Redis client ended; restarting it");
+                tracing::warn!(
+                    event = "redis.client_restarted",
+                    client = "calls",
+                    node = %worker.address,
+                    ?reason,
+                    "a Redis client ended; restarting it"
+                );
                 down();
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -195,7 +201,12 @@ impl Inner {
         }
         let link = primary.link.watch().borrow().clone();
         if !link.up || link.run_id != found.run_id {
-            tracing::info!(node = %worker.address, run_id = found.run_id, "connected to the server");
+            tracing::info!(
+                event = "redis.connected",
+                node = %worker.address,
+                run_id = found.run_id,
+                "connected to the server"
+            );
         }
         self.found(primary, found.run_id);
         self.troubles.look_now();

@@ -227,7 +227,13 @@ async fn listen(receiver: Arc<EventReceiver>, server: Arc<str>, client: Client, 
                     () = stop.cancelled() => {}
                     end = task => {
                         let reason = end.map(|e| e.err().map(|e| e.kind().clone()));
-                        tracing::warn!(node = %server, ?reason, "the client for wake-up events ended; restarting it");
+                        tracing::warn!(
+                            event = "redis.client_restarted",
+                            client = "wakeups",
+                            node = %server,
+                            ?reason,
+                            "the client for wake-up events ended; restarting it"
+                        );
                     }
                     () = told.pass_on(&receiver, &client, &channel) => {}
                 }

@@ -139,9 +139,13 @@ impl Inner {
             }
             let worker = self.worker_of(self.partition(PARTITION)?).await?;
             if let Err(error) = self.agree_on_key(&worker).await {
-                tracing::error!(%error, "cannot agree on the address key of the suppression lists after a recovery");
+                tracing::error!(
+                    event = "database.address_key_failed",
+                    %error,
+                    "cannot agree on the address key of the suppression lists after a recovery"
+                );
             }
-            tracing::warn!("the database was recovered; work goes on");
+            tracing::warn!(event = "database.recovered", "the database was recovered; work goes on");
             self.guard.go_on();
         } else if let Some(halt) = whole {
             self.guard.learn(halt);

@@ -1,5 +1,6 @@
 //! Pages of the documentation that are made from the code: `pages` writes them, `tidy` compares them.
 
+mod events;
 mod metrics;
 
 use std::path::Path;
@@ -18,7 +19,10 @@ pub(crate) struct Page {
 }
 
 /// All pages.
-pub(crate) const PAGES: &[Page] = &[Page { path: "docs/metrics.md", text: metrics::text }];
+pub(crate) const PAGES: &[Page] = &[
+    Page { path: "docs/events.md", text: events::text },
+    Page { path: "docs/metrics.md", text: metrics::text },
+];
 
 /// Writes all pages.
 pub(crate) fn run() -> Result<()> {

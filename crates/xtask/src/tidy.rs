@@ -6,6 +6,7 @@ mod docs;
 mod fuzz;
 mod glossary;
 mod lengths;
+mod log_events;
 mod metrics;
 mod names;
 mod pages;
@@ -64,6 +65,7 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(scripts::check(&files));
     findings.extend(fuzz::check(&root, &files));
     findings.extend(security::check(&root, &files));
+    findings.extend(log_events::check(&files));
     findings.extend(metrics::check(&files, &workspace::documents(&root)?));
     findings.extend(pages::check(&root));
 

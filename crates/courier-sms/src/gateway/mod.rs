@@ -162,7 +162,13 @@ impl GatewayProvider {
         let found = self.answers.classify(&response);
         if found.alarm && message.is_news() {
             let (order, code) = (&message.envelope.order_id, response.label());
-            tracing::error!(%order, code, "the gateway rejected a message; operator action required");
+            tracing::error!(
+                event = "message.rejected",
+                provider = "gateway",
+                %order,
+                code,
+                "the gateway rejected a message; operator action required"
+            );
         }
         response_rules::outcome(&found, WHO, &response, &self.sender, message.to)
     }

@@ -168,7 +168,11 @@ async fn status(
             StatusCode::NO_CONTENT
         }
         Ok(Err(_)) | Err(_) => {
-            tracing::warn!("a receipt could not be stored; the gateway must send it again");
+            tracing::warn!(
+                event = "feedback.not_stored",
+                source = "gateway",
+                "a receipt could not be stored; the gateway must send it again"
+            );
             StatusCode::SERVICE_UNAVAILABLE
         }
     }

@@ -101,11 +101,20 @@ pub(super) async fn stored<T>(told: impl Future<Output = Result<T, NotStored>>) 
     match timeout(STORE_WITHIN, told).await {
         Ok(Ok(noted)) => Ok(noted),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "a callback could not be stored; Twilio must send it again");
+            tracing::warn!(
+                event = "feedback.not_stored",
+                source = "twilio",
+                %error,
+                "a callback could not be stored; Twilio must send it again"
+            );
             Err(Refused(StatusCode::SERVICE_UNAVAILABLE))
         }
         Err(_) => {
-            tracing::warn!("a callback was not stored in time; Twilio must send it again");
+            tracing::warn!(
+                event = "feedback.not_stored",
+                source = "twilio",
+                "a callback was not stored in time; Twilio must send it again"
+            );
             Err(Refused(StatusCode::SERVICE_UNAVAILABLE))
         }
     }
@@ -134,7 +143,13 @@ async fn status(
     if word.alarm {
         let order = &attempt.order_id;
         let reason = word.reason.code();
-        tracing::error!(%order, reason, "Twilio could not deliver a message; operator action required");
+        tracing::error!(
+            event = "message.undelivered",
+            provider = "twilio",
+            %order,
+            reason,
+            "Twilio could not deliver a message; operator action required"
+        );
     }
     let sid = told.get("MessageSid");
     if is_message(sid) && twilio.seen.whose(sid).as_ref() != Some(&attempt.order_id) {

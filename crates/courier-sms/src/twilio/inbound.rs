@@ -123,7 +123,11 @@ impl Inner {
             (Asked::At(moment), _) => NoticeMoment::Provider(moment),
             // An opt-out counts without a time; an opt-in is repeated until its time is known.
             (Asked::NotNow, Wish::In) => {
-                tracing::warn!("Twilio did not return the time of an opt-in; Twilio must send it again");
+                tracing::warn!(
+                    event = "opt_in.time_unknown",
+                    provider = "twilio",
+                    "Twilio did not return the time of an opt-in; Twilio must send it again"
+                );
                 return Err(Refused::away());
             }
             (Asked::NotNow | Asked::Never, _) => NoticeMoment::Unknown,
@@ -132,11 +136,11 @@ impl Inner {
         match wish {
             Wish::Out => {
                 let noted = stored(feedback.suppress(&address, &list, Reason::OptedOut, &notice)).await?;
-                tracing::info!(?noted, "recipient opted out by reply");
+                tracing::info!(event = "recipient.opted_out", ?noted, "recipient opted out by reply");
             }
             Wish::In => {
                 let lifted = stored(feedback.opt_in(&address, &list, &[Reason::OptedOut], &notice)).await?;
-                tracing::info!(lifted, "recipient opted in by reply");
+                tracing::info!(event = "recipient.opted_in", lifted, "recipient opted in by reply");
             }
         }
         Ok(())
@@ -156,9 +160,10 @@ impl Inner {
             // Not visible to these credentials, or deleted.
             HttpResult::Answered(answer) if (400..500).contains(&answer.status) && answer.status != 429 => {
                 tracing::warn!(
+                    event = "opt_in.reply_hidden",
+                    provider = "twilio",
                     status = answer.status,
-                    "Twilio does not show a reply to these credentials, so an opt-in can't lift a suppression; allow \
-                     the API key to read messages, or use the account's own token"
+                    "Twilio does not show a reply to these credentials, so an opt-in can't lift a suppression"
                 );
                 Asked::Never
             }

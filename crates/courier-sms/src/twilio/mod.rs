@@ -211,7 +211,12 @@ impl Provider for TwilioProvider {
 
     fn open(&self, feedback: Arc<dyn FeedbackSink>) -> Router {
         for line in self.to_set_up() {
-            tracing::info!("{line}");
+            tracing::info!(
+                event = "provider.setup_needed",
+                provider = "twilio",
+                step = line,
+                "set this up at the provider"
+            );
         }
         // Called once; if called again, the first feedback sink is kept.
         let _ = self.0.feedback.set(feedback);

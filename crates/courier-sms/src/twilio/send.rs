@@ -116,7 +116,13 @@ impl Inner {
         let found = self.answers.classify(&response);
         if found.alarm && message.is_news() {
             let (order, code) = (&message.envelope.order_id, response.label());
-            tracing::error!(%order, code, "Twilio rejected a message; operator action required");
+            tracing::error!(
+                event = "message.rejected",
+                provider = "twilio",
+                %order,
+                code,
+                "Twilio rejected a message; operator action required"
+            );
         }
         outcome(&found, WHO, &response, &self.sender, message.to)
     }

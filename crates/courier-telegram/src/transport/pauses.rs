@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{SPREAD, TelegramTransport};
 use crate::chat::Chat;
+use crate::log;
 use crate::sender::BotSender;
 
 impl TelegramTransport {
@@ -38,11 +39,7 @@ impl TelegramTransport {
         chats.give_back(to);
         drop(chats);
         sender.budget().throttled(sent, now, wait);
-        tracing::warn!(
-            bot = sender.bot.number(),
-            seconds = wait.as_secs(),
-            "Telegram rate limit; bot pauses"
-        );
+        log::bot_paused(&sender.bot, wait);
         self.paused(wait, now)
     }
 }

@@ -244,6 +244,7 @@ impl Engine {
         self.partitions[at].asked = None;
         if let Some(jump) = self.clock.saw(answer.now, done.asked, now) {
             tracing::error!(
+                event = "database.clock_jumped",
                 channel = %self.channel,
                 jump_ms = i64::try_from(jump).unwrap_or(i64::MAX),
                 "the server's clock jumped; claiming pauses for the length of a lease"
@@ -273,7 +274,12 @@ impl Engine {
         let window = done.first_asked + self.abilities.send_window;
         let some = !taken.parcels.is_empty();
         if let Err(error) = &done.suppressed {
-            tracing::warn!(channel = %self.channel, %error, "suppression lookup failed; leases released");
+            tracing::warn!(
+                event = "suppression.lookup_failed",
+                channel = %self.channel,
+                %error,
+                "suppression lookup failed; leases released"
+            );
             self.meter.alert("suppression_unavailable");
             self.after_failure(error);
         }

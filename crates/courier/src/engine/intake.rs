@@ -199,7 +199,12 @@ async fn load(
         Ok(found) => Some(suppression_check::of_deliveries(found.into_iter())),
         Err(CallError::Fatal(why)) => return Err(CallError::Fatal(why)),
         Err(error) => {
-            tracing::warn!(%channel, %error, "suppression lookup failed; lease released");
+            tracing::warn!(
+                event = "suppression.lookup_failed",
+                %channel,
+                %error,
+                "suppression lookup failed; lease released"
+            );
             None
         }
     };

@@ -95,7 +95,11 @@ impl Engine {
                 Renewed::Over | Renewed::Stale => {
                     // The last settle of the parcel, if in progress, has already ended the lease.
                     if !parcel.settling {
-                        tracing::warn!(channel = %self.channel, "lease lost; the rest of its parcel is left to other couriers");
+                        tracing::warn!(
+                            event = "lease.lost",
+                            channel = %self.channel,
+                            "lease lost; the rest of its parcel is left to other couriers"
+                        );
                     }
                     parcel.lost = true;
                     parcel.close();
@@ -148,10 +152,11 @@ impl Engine {
             return self.start_release(p, vec![parcel], NEWER);
         }
         tracing::error!(
+            event = "record.parked",
             channel = %self.channel,
             order,
-            %flaw,
-            "unreadable parcel parked; see `posthaste parked list`"
+            why = %flaw,
+            "unreadable parcel parked"
         );
         self.meter.alert("record_parked");
         self.releasing += 1;
@@ -193,6 +198,7 @@ impl Engine {
     pub(super) fn cut_off(&mut self) {
         self.drain();
         tracing::warn!(
+            event = "courier.calls_cut_off",
             channel = %self.channel,
             calls = self.calls,
             "calls on the wire are cut off; the outcome of their messages is unknown"
@@ -207,7 +213,12 @@ impl Engine {
     pub(super) fn drain(&mut self) {
         if !self.draining {
             self.draining = true;
-            tracing::info!(channel = %self.channel, held = self.held.deliveries(), "draining");
+            tracing::info!(
+                event = "courier.draining",
+                channel = %self.channel,
+                held = self.held.deliveries(),
+                "draining"
+            );
             self.hand_back_waiting(Duration::ZERO);
         }
     }

@@ -268,7 +268,12 @@ impl Engine {
         if self.failed.is_some() {
             return;
         }
-        tracing::error!(channel = %self.channel, %why, "sending stopped because of the database");
+        tracing::error!(
+            event = "courier.sending_stopped",
+            channel = %self.channel,
+            %why,
+            "sending stopped because of the database"
+        );
         self.meter.alert("database_stopped");
         if matches!(why, FatalReason::Halted(_)) {
             // It is still the same database and accepts reports: send again what it may have lost.
@@ -288,7 +293,12 @@ impl Engine {
                 matches!(why, FatalReason::Halted(_))
             }
             CallError::InvalidReply(fault) => {
-                tracing::error!(channel = %self.channel, error = %fault, "invalid reply from the database");
+                tracing::error!(
+                    event = "database.invalid_reply",
+                    channel = %self.channel,
+                    error = %fault,
+                    "invalid reply from the database"
+                );
                 self.meter.alert("invalid_reply");
                 true
             }
@@ -354,18 +364,26 @@ impl Engine {
     fn on_checked(&mut self, result: Result<(), String>) {
         match result {
             Ok(()) => {
-                let says = match self.transport.unchecked() {
-                    None => "the channel works again",
-                    Some(_) => "resuming the channel; only the next send shows whether it works",
-                };
-                tracing::info!(channel = %self.channel, "{says}");
+                // Unchecked: only the next send shows whether it works.
+                let checked = self.transport.unchecked().is_none();
+                tracing::info!(
+                    event = "channel.resumed",
+                    channel = %self.channel,
+                    checked,
+                    "the channel is resumed"
+                );
                 self.pace.resume();
                 self.meter.stopped(false);
                 for partition in &mut self.partitions {
                     partition.wake_now();
                 }
             }
-            Err(why) => tracing::warn!(channel = %self.channel, why, "the channel is still stopped"),
+            Err(why) => tracing::warn!(
+                event = "channel.still_stopped",
+                channel = %self.channel,
+                why,
+                "the channel is still stopped"
+            ),
         }
     }
 

@@ -233,7 +233,7 @@ impl Engine {
                     return;
                 }
                 Outcome::Stop(why) => {
-                    tracing::error!(channel = %self.channel, why, "channel stopped; operator action required");
+                    tracing::error!(event = "channel.stopped", channel = %self.channel, why, "channel stopped");
                     self.meter.stopped(true);
                     self.pace.stop(why.clone());
                     self.hand_back_waiting(Duration::ZERO);
@@ -252,7 +252,7 @@ impl Engine {
         } else if bad {
             let chance = self.chance();
             if self.pace.failure(now, chance) {
-                tracing::warn!(channel = %self.channel, "the provider keeps failing; sending pauses (breaker open)");
+                tracing::warn!(event = "channel.breaker_opened", channel = %self.channel, "the provider keeps failing");
                 self.meter.alert("breaker_open");
             }
         }

@@ -100,7 +100,12 @@ pub(super) async fn tell(
     for _ in 0..TRIES {
         match store.suppress(channel, &told).await {
             Ok(_) => return meter.suppressed(told.len() as u64),
-            Err(error) => tracing::warn!(%channel, %error, "cannot store suppressions; retrying"),
+            Err(error) => tracing::warn!(
+                event = "suppression.not_stored",
+                %channel,
+                %error,
+                "cannot store suppressions; retrying"
+            ),
         }
         sleep(REST).await;
     }

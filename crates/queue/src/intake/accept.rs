@@ -238,7 +238,11 @@ async fn give_back(state: &AppState, draft: &ValidatedOrder, cleared: &Cleared, 
 async fn give_share_back(state: &AppState, draft: &ValidatedOrder, cleared: &Cleared, proof: &NothingStored) {
     let Some(share) = &cleared.share else { return };
     if let Err(error) = sms_limits::give_back(state, draft, &cleared.tie.order_id, share, proof).await {
-        tracing::warn!(%error, "could not return the SMS segments of a refused order; they count until the day ends");
+        tracing::warn!(
+            event = "sms_limits.not_returned",
+            %error,
+            "could not return the SMS segments of a refused order; they count until the day ends"
+        );
     }
 }
 
@@ -273,7 +277,11 @@ pub(crate) fn problem(error: &AcceptError, tie: &IdempotencyBinding) -> Problem 
         AcceptError::Refused(error) => error.into(),
         AcceptError::Unknown(error) => {
             if let CallError::InvalidReply(_) | CallError::Fatal(_) = error {
-                tracing::error!(%error, "the store sent an invalid reply; the order may be stored");
+                tracing::error!(
+                    event = "database.invalid_reply",
+                    %error,
+                    "invalid reply from the database; the order may be stored"
+                );
             }
             outcome_unknown(&tie.order_id)
         }

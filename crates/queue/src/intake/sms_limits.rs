@@ -149,6 +149,7 @@ pub(crate) async fn count(
         charge(state, QuotaStep::Take, (key, order_id), content, paid, QuotaLimits::default()).await;
     if counted.is_err() {
         tracing::warn!(
+            event = "sms_limits.not_counted",
             "could not count the messages of a retry order in sms_limits: the store did not answer"
         );
     }
@@ -198,6 +199,7 @@ async fn charge(
     metrics::counter!("posthaste_sms_orders_rejected_total", "limit" => limit).increment(1);
     let key = key.as_str();
     tracing::warn!(
+        event = "sms_limits.order_refused",
         limit,
         most,
         key,
@@ -248,10 +250,11 @@ fn tell(before: u64, now: u64, most: u64) {
     if crosses(before, now, most) {
         metrics::counter!("posthaste_sms_limit_warnings_total").increment(1);
         tracing::warn!(
+            event = "sms_limits.nearly_used",
             segments = now,
             most,
-            "{WARN_PERCENT} % of today's SMS segments are used; orders above sms_limits.segments_a_day are refused until \
-             tomorrow"
+            percent = WARN_PERCENT,
+            "today's SMS segments are nearly used up"
         );
     }
 }

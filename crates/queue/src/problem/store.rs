@@ -40,7 +40,11 @@ impl From<&CallError> for Problem {
                 Self::unreadable(error.unreadable().unwrap_or(UnreadableRecord::Damaged))
             }
             CallError::InvalidReply(fault) => {
-                tracing::error!(%fault, "the store sent an invalid reply");
+                tracing::error!(
+                    event = "database.invalid_reply",
+                    error = %fault,
+                    "invalid reply from the database"
+                );
                 Self::new(Code::InternalError, "the store sent an invalid reply; report this to the operator")
             }
         }

@@ -209,7 +209,11 @@ fn stream_all(
                         // The status line is already sent: the broken transfer shows the client that data is missing.
                         Ok(None) => return Some((Err(Broken), None)),
                         Err(error) => {
-                            tracing::warn!(%error, "could not finish an NDJSON response; the connection was closed");
+                            tracing::warn!(
+                                event = "response.cut_off",
+                                %error,
+                                "could not finish an NDJSON response; the connection was closed"
+                            );
                             return Some((Err(Broken), None));
                         }
                     }

@@ -225,7 +225,12 @@ async fn add(
             "not all addresses are on the list; repeat the request",
         ));
     }
-    tracing::info!(channel = %asked.channel, added, "addresses suppressed");
+    tracing::info!(
+        event = "suppression.added",
+        channel = %asked.channel,
+        added,
+        "addresses suppressed"
+    );
     Ok(Json(Put { added_count: added, unchanged_count: unchanged }))
 }
 
@@ -294,7 +299,7 @@ async fn delete(
         return Err(if none { Problem::of_write(error) } else { Problem::outcome_unknown() });
     }
     let deleted = done.iter().flatten().filter(|deleted| **deleted).count();
-    tracing::info!(%channel, deleted, "suppressions deleted");
+    tracing::info!(event = "suppression.deleted", %channel, deleted, "suppressions deleted");
     Ok(Json(Deleted { deleted_count: deleted, not_found_count: done.len() - deleted }))
 }
 
@@ -323,7 +328,7 @@ async fn delete_entry(
         id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "must be 32 characters of 0-9 a-f"))?;
     let deleted = state.store.lift_entry(&channel, id).await;
     if deleted.map_err(|error| Problem::of_write(&error))? {
-        tracing::info!(%channel, "suppression deleted");
+        tracing::info!(event = "suppression.deleted", %channel, deleted = 1, "suppression deleted");
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::new(Code::SuppressionNotFound, "this channel has no entry with this id"))

@@ -176,7 +176,7 @@ impl Session<'_> {
             Ok(id) => Some(id),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "could not write an attempt to the record file");
+                tracing::warn!(event = "sandbox.record_failed", error, "cannot write to the record file");
                 None
             }
         }

@@ -306,10 +306,8 @@ impl Session<'_> {
     /// As [`Self::conclude`], for an attempt without a message.
     pub(super) fn conclude_early(&mut self, outcome: AttemptOutcome) {
         if let Err(error) = self.conclude(outcome, Bytes::new(), 0) {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "could not write an attempt to the record file"
-            );
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(event = "sandbox.record_failed", error, "cannot write to the record file");
         }
     }
 

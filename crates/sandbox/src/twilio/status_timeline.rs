@@ -119,8 +119,9 @@ async fn tell(inside: &Inside, kept: &Kept, how: Option<Callbacks>, attempt: Opt
             LaterStatus { status: kept.status.to_owned(), at: kept.updated.0, code: kept.error, callback };
         if let Err(error) = record.add_later(attempt, later) {
             tracing::warn!(
+                event = "sandbox.record_failed",
                 error = &error as &dyn std::error::Error,
-                "could not write a status to the record file"
+                "cannot write to the record file"
             );
         }
     }

@@ -171,11 +171,11 @@ impl Known {
             *told = now;
             let (seconds, slots) = (now.saturating_duration_since(*since).as_secs(), map.moving.len());
             tracing::warn!(
+                event = "cluster.slots_moving",
                 seconds,
                 slots,
                 first = map.moving.first(),
-                "cluster slots are being moved; their orders wait until the move is finished. If nobody is \
-                 moving them, run redis-cli --cluster fix"
+                "cluster slots are being moved; their orders wait until the move is finished"
             );
         }
     }

@@ -111,7 +111,13 @@ pub(crate) async fn listen(watcher: Arc<Watcher>, home: Arc<str>, client: Client
                     () = stop.cancelled() => {}
                     end = task => {
                         let reason = end.map(|e| e.err().map(|e| e.kind().clone()));
-                        tracing::warn!(node = %home, ?reason, "the client for watching orders ended; restarting it");
+                        tracing::warn!(
+                            event = "redis.client_restarted",
+                            client = "order_watch",
+                            node = %home,
+                            ?reason,
+                            "the client for watching orders ended; restarting it"
+                        );
                     }
                     () = told.pass_on(&watcher, &client) => {}
                 }

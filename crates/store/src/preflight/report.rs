@@ -68,9 +68,24 @@ impl PreflightReport {
         for line in &self.lines {
             match line.level {
                 Severity::Ok => tracing::debug!(topic = line.topic, "{}", line.text),
-                Severity::Unseen => tracing::info!(topic = line.topic, "not verified: {}", line.text),
-                Severity::Warn => tracing::warn!(topic = line.topic, "{}", line.text),
-                Severity::Refuse => tracing::error!(topic = line.topic, "{}", line.text),
+                Severity::Unseen => tracing::info!(
+                    event = "preflight.unverified",
+                    topic = line.topic,
+                    finding = line.text,
+                    "preflight: not verified"
+                ),
+                Severity::Warn => tracing::warn!(
+                    event = "preflight.warned",
+                    topic = line.topic,
+                    finding = line.text,
+                    "preflight: works, but could be safer"
+                ),
+                Severity::Refuse => tracing::error!(
+                    event = "preflight.refused",
+                    topic = line.topic,
+                    finding = line.text,
+                    "preflight: this server would lose messages"
+                ),
             }
         }
     }

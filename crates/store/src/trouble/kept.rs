@@ -178,11 +178,12 @@ impl Kept {
 
 pub(super) fn tell((phase, trouble, span): Line) {
     let (event, state, node) = (trouble.state.event(), trouble.state.word(), &*trouble.node);
-    let since = moment(trouble.began);
+    let (is, means, remedy) = (trouble.state.is(), trouble.state.means(), trouble.state.remedy());
+    let (since, detail) = (moment(trouble.began), trouble.detail.as_deref());
     let (seconds, refused_calls) = (span.as_secs(), trouble.refused);
     match phase {
         Phase::Began => {
-            tracing::warn!(event, phase = "began", state, node, since, "{}", trouble.text());
+            tracing::warn!(event, phase = "began", state, node, since, detail, means, remedy, "Redis {is}")
         }
         Phase::Continues => tracing::warn!(
             event,
@@ -192,10 +193,10 @@ pub(super) fn tell((phase, trouble, span): Line) {
             since,
             seconds,
             refused_calls,
-            "{}. It has lasted {seconds} s so far; {refused_calls} calls failed. {} {}",
-            trouble.happened(),
-            trouble.state.means(),
-            trouble.state.remedy(),
+            detail,
+            means,
+            remedy,
+            "Redis still {is}"
         ),
         Phase::Ended => tracing::info!(
             event,
@@ -205,8 +206,8 @@ pub(super) fn tell((phase, trouble, span): Line) {
             since,
             seconds,
             refused_calls,
-            "Redis at {node} {}, after {seconds} s; {refused_calls} calls failed in that time",
-            trouble.state.over(),
+            "Redis {}",
+            trouble.state.over()
         ),
     }
 }

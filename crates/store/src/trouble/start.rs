@@ -65,7 +65,7 @@ impl Store {
                         tracing::info!(
                             event = "redis.wait_ended",
                             node = &*place,
-                            "Redis at {place} is ready: starting"
+                            "Redis is ready: starting"
                         );
                     }
                     return Ok(connected);
@@ -85,11 +85,11 @@ impl Store {
             }
             if !told {
                 told = true;
-                let most = patience.as_secs();
                 tracing::info!(
                     event = "redis.waiting_at_start",
                     node = &*node,
-                    "waiting up to {most} s for Redis at {node} (redis.wait_at_start)"
+                    seconds = patience.as_secs(),
+                    "waiting for Redis"
                 );
             }
             troubles.tick();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use posthaste_catalogue::log_events::{LogEvent, redis};
+
 use crate::error::Retryable;
 
 /// What a server is needed for.
@@ -49,17 +51,13 @@ pub enum RedisState {
 /// The texts of a state.
 struct Words {
     word: &'static str,
-    event: &'static str,
+    /// The log event, with what the state means and what to do.
+    event: &'static LogEvent,
     /// Follows "Redis at 127.0.0.1:6379 …".
     is: &'static str,
     /// The same for its end.
     over: &'static str,
-    means: &'static str,
-    remedy: &'static str,
 }
-
-const NOTHING: &str = "Until then nothing is accepted or sent; stored orders are kept.";
-const NO_NEW: &str = "New orders are refused; stored orders are still sent.";
 
 impl RedisState {
     /// All of them, the most serious first.
@@ -80,125 +78,74 @@ impl RedisState {
         Self::Slow,
     ];
 
-    #[expect(clippy::too_many_lines, reason = "a table")]
     fn words(self) -> Words {
-        let words = |word, event, is, over, means, remedy| Words { word, event, is, over, means, remedy };
+        let words = |word, event, is, over| Words { word, event, is, over };
         match self {
-            Self::Away => words(
-                "away",
-                "redis.away",
-                "cannot be reached",
-                "answers again",
-                "Until it can be reached, orders on it are neither accepted nor sent; stored orders are kept.",
-                "Check that the server is running and that this host can reach it at this address.",
-            ),
+            Self::Away => words("away", &redis::AWAY, "cannot be reached", "answers again"),
             Self::AccessDenied => words(
                 "access_denied",
-                "redis.access_denied",
+                &redis::ACCESS_DENIED,
                 "refuses our credentials",
                 "accepts our credentials again",
-                NOTHING,
-                "Correct redis.username and redis.password (or password_file), or the server's ACL.",
             ),
             Self::Unsuitable => words(
                 "unsuitable",
-                "redis.unsuitable",
+                &redis::UNSUITABLE,
                 "has settings with which messages would be lost, so it is not used",
                 "has suitable settings again",
-                NOTHING,
-                "Correct these settings of the server; `posthaste doctor` lists all of them.",
             ),
-            Self::Loading => words(
-                "loading",
-                "redis.loading",
-                "is loading its data from disk",
-                "has finished loading",
-                NOTHING,
-                "Wait: sending resumes by itself.",
-            ),
-            Self::ReadOnly => words(
-                "read_only",
-                "redis.read_only",
-                "is a read-only replica",
-                "accepts writes again",
-                NOTHING,
-                "Point redis.url at the primary; a redis-sentinel:// or redis-cluster:// URL follows a failover by itself.",
-            ),
+            Self::Loading => {
+                words("loading", &redis::LOADING, "is loading its data from disk", "has finished loading")
+            }
+            Self::ReadOnly => {
+                words("read_only", &redis::READ_ONLY, "is a read-only replica", "accepts writes again")
+            }
             Self::PrimaryDown => words(
                 "master_down",
-                "redis.master_down",
+                &redis::MASTER_DOWN,
                 "is a replica that has lost its primary",
                 "has its primary again",
-                NOTHING,
-                "Bring the primary back, or promote a replica and point redis.url at it.",
             ),
             Self::ClusterDown => words(
                 "cluster_down",
-                "redis.cluster_down",
+                &redis::CLUSTER_DOWN,
                 "belongs to a cluster that is down",
                 "belongs to a working cluster again",
-                NOTHING,
-                "Check CLUSTER INFO and CLUSTER NODES: a slot without a primary stops all others unless \
-                 cluster-require-full-coverage is no.",
             ),
             Self::Busy => words(
                 "busy",
-                "redis.busy",
+                &redis::BUSY,
                 "is blocked by a script or function that has been running for long",
                 "is no longer blocked",
-                NOTHING,
-                "Find its owner (CLIENT LIST, SLOWLOG GET). SCRIPT KILL or FUNCTION KILL ends a script that has \
-                 written nothing.",
             ),
             Self::Disk => words(
                 "disk",
-                "redis.disk",
+                &redis::DISK,
                 "cannot write to its disk and refuses all writes (MISCONF)",
                 "writes to its disk again",
-                NOTHING,
-                "Free space on the disk of its data directory and check the directory's permissions; the \
-                 server's log names the file.",
             ),
             Self::NoReplicas => words(
                 "no_replicas",
-                "redis.no_replicas",
+                &redis::NO_REPLICAS,
                 "has too few replicas and refuses all writes (NOREPLICAS)",
                 "has enough replicas again",
-                NOTHING,
-                "Bring the replicas back, or lower min-replicas-to-write.",
             ),
             Self::Unconfirmed => words(
                 "unconfirmed",
-                "redis.unconfirmed",
+                &redis::UNCONFIRMED,
                 "does not confirm writes on disk or at a replica in time, as redis.durability requires",
                 "confirms writes again",
-                "Orders may be stored, but callers get an error with an unknown outcome; no delivery is begun.",
-                "Check that a replica is connected and keeps up (INFO replication), and that the disk does not stall.",
             ),
-            Self::MemoryFull => words(
-                "memory_full",
-                "redis.memory_full",
-                "has no memory left",
-                "has memory again",
-                NO_NEW,
-                "Raise maxmemory (CONFIG SET maxmemory, and in its configuration file), or shorten courier.retention_days.",
-            ),
+            Self::MemoryFull => {
+                words("memory_full", &redis::MEMORY_FULL, "has no memory left", "has memory again")
+            }
             Self::MemoryNearlyFull => words(
                 "memory_nearly_full",
-                "redis.memory_nearly_full",
+                &redis::MEMORY_NEARLY_FULL,
                 "has used more than 90% of its memory",
                 "has enough memory again",
-                NO_NEW,
-                "Raise maxmemory (CONFIG SET maxmemory, and in its configuration file), or shorten courier.retention_days.",
             ),
-            Self::Slow => words(
-                "slow",
-                "redis.slow",
-                "answers slowly",
-                "answers in time again",
-                "Orders are accepted and sent late.",
-                "Check SLOWLOG GET and LATENCY DOCTOR, the CPU, swap and disk of its host, and the network.",
-            ),
+            Self::Slow => words("slow", &redis::SLOW, "answers slowly", "answers in time again"),
         }
     }
 
@@ -211,7 +158,7 @@ impl RedisState {
     /// The stable name of the log lines about it, as in `redis.memory_full`.
     #[must_use]
     pub fn event(self) -> &'static str {
-        self.words().event
+        self.words().event.name
     }
 
     /// The state, as the rest of a sentence that begins with the server.
@@ -229,13 +176,13 @@ impl RedisState {
     /// What it means for orders, as a sentence.
     #[must_use]
     pub fn means(self) -> &'static str {
-        self.words().means
+        self.words().event.meaning
     }
 
     /// What to do, as a sentence.
     #[must_use]
     pub fn remedy(self) -> &'static str {
-        self.words().remedy
+        self.words().event.remedy
     }
 
     /// Whether this state prevents the work.

@@ -56,7 +56,11 @@ impl Store {
                 id.text("id").ok().and_then(|id| id.parse().ok()).ok_or_else(|| malformed("id of a key"))?;
             match self.key_of(node, id).await {
                 Err(CallError::InvalidReply(fault)) => {
-                    tracing::warn!(%fault, "cannot read the record of an API key; it is left out of the list");
+                    tracing::warn!(
+                        event = "key.unreadable",
+                        error = %fault,
+                        "cannot read the record of an API key; it is left out of the list"
+                    );
                     Ok(None)
                 }
                 other => other,

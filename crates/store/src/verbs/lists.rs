@@ -17,7 +17,13 @@ const DAYS_AT_ONCE: u64 = 1_000;
 /// Counts and logs a foreign entry in an index, which is skipped.
 pub(super) fn passed_over(partition: u16, index: &'static str, what: &'static str) {
     metrics::counter!("posthaste_redis_entries_skipped_total", "index" => index).increment(1);
-    tracing::warn!(partition, index, "{what}");
+    tracing::warn!(
+        event = "index.entry_skipped",
+        partition,
+        index,
+        why = what,
+        "skipped what an index cannot hold"
+    );
 }
 
 fn fault(malformed: Malformed) -> CallError {

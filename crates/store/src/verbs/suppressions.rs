@@ -118,7 +118,10 @@ fn reason(value: ReplyValue) -> Result<Option<Reason>, CallError> {
         Ok(SuppressionRecord { standing: SuppressionStatus::Active, reason, .. }) => Some(reason),
         Ok(_) => None,
         Err(_) => {
-            tracing::warn!("cannot read a suppression; its address is treated as suppressed");
+            tracing::warn!(
+                event = "suppression.unreadable",
+                "cannot read a suppression; its address is treated as suppressed"
+            );
             Some(Reason::Suppressed)
         }
     })
@@ -285,7 +288,10 @@ impl Store {
                 let record = SuppressionRecord::decode(&record.bytes("suppression").map_err(fault)?);
                 match (id, record) {
                     (Ok(id), Ok(record)) => entries.extend(SuppressionEntry::read(id, &record)),
-                    _ => tracing::warn!("cannot read a suppression; it is left out of the list"),
+                    _ => tracing::warn!(
+                        event = "suppression.unreadable",
+                        "cannot read a suppression; it is left out of the list"
+                    ),
                 }
             }
             if cursor == 0 || entries.len() >= limit {

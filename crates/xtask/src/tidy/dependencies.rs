@@ -20,7 +20,7 @@ const TABLE: &[(&str, May)] = &[
     ("catalogue", May::Use(&[])),
     ("model", May::Use(&[])),
     ("protocol", May::Use(&["model"])),
-    ("store", May::Use(&["model", "protocol"])),
+    ("store", May::Use(&["catalogue", "model", "protocol"])),
     ("ops", May::Use(&["catalogue"])),
     ("courier", May::Use(&["model", "store", "ops"])),
     ("courier-email", CHANNEL),

@@ -181,7 +181,8 @@ local function look(member)
     end
     for i = 0, parcel.deliveries - 1 do
       local delivery = delivery_at(parcel, i)
-      if begin_left > 0 and byte(delivery) == DELIVERY_VERSION + PENDING and wait_of(order, delivery) <= now and not is_suspect(delivery) then
+      if begin_left > 0 and byte(delivery) == DELIVERY_VERSION + PENDING and wait_of(order, delivery) <= now
+        and not is_suspect(delivery) then
         begin_delivery(parcel, i, delivery)
         begin_left = begin_left - 1
         begun_members[member] = parcel

@@ -28,7 +28,8 @@ local function outcomes_flaw(o, deliveries)
   if first >= 2 * DELIVERY_VERSION then
     return 'newer'
   end
-  return (first < DELIVERY_VERSION or first > DELIVERY_VERSION + UNRESOLVED or u16(o, 1) + u16(o, 3) + u16(o, 5) > deliveries) and 'bad' or nil
+  local counted = u16(o, 1) + u16(o, 3) + u16(o, 5)
+  return (first < DELIVERY_VERSION or first > DELIVERY_VERSION + UNRESOLVED or counted > deliveries) and 'bad' or nil
 end
 
 -- The parcel n of an order, read once per call; nil, a code and a reason when there is none or its record can't be

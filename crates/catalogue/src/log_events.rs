@@ -109,6 +109,7 @@ pub fn all() -> impl Iterator<Item = &'static LogEvent> {
 }
 
 const SERVICES: &[Program] = &[Program::Queue, Program::Courier];
+const PROCESSES: &[Program] = &[Program::Queue, Program::Courier, Program::Sandbox];
 const COURIERS: &[Program] = &[Program::Courier];
 
 const fn error(

@@ -1,6 +1,6 @@
 //! Events about processes and their ports, and those of the sandbox.
 
-use super::{COURIERS, LogEvent, Program, SERVICES, error, info, warn};
+use super::{COURIERS, LogEvent, PROCESSES, Program, SERVICES, error, info, warn};
 
 const QUEUE: &[Program] = &[Program::Queue];
 const SANDBOX: &[Program] = &[Program::Sandbox];
@@ -16,7 +16,7 @@ pub(super) const EVENTS: &[LogEvent] = &[
     ),
     info(SERVICES, "port.opened", "A port is open: `port` says which, `address` where."),
     error(
-        SERVICES,
+        PROCESSES,
         "process.panicked",
         "A part of the program panicked; `location` says where.",
         "A request or call fails, or the process stops in order and exits with a code of its own.",
@@ -31,7 +31,7 @@ pub(super) const EVENTS: &[LogEvent] = &[
         "Check the path given by --ready-file, its permissions, and the free space.",
     ),
     info(
-        SERVICES,
+        PROCESSES,
         "process.stop_requested",
         "A signal asked the process to stop; a second one (`stage` hard) cuts off what is in flight.",
     ),
@@ -48,7 +48,7 @@ pub(super) const EVENTS: &[LogEvent] = &[
         "The process was stopped while it waited for the database at startup.",
     ),
     warn(
-        SERVICES,
+        PROCESSES,
         "process.work_cut_off",
         "The process stopped before its work in flight was finished: the time was over, or a second signal came.",
         "Open requests end; messages on the wire become unknown.",

@@ -89,11 +89,6 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     }
 }
 
-/// The provider's code of an entry, if it has one.
-fn code(entry: &Suppression) -> String {
-    entry.provider_code.map(|code| code.to_string()).unwrap_or_default()
-}
-
 async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let output = context.output(Format::Table);

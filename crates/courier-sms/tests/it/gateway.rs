@@ -218,7 +218,7 @@ async fn receipts_stop_a_sender_as_the_table_says() {
             assert_eq!(place.post(&path, FORM, "", body.as_bytes()).await.0, 204);
         }
         let said =
-            "of the last 50 answers and receipts are refusals by policy, the last of the gateway (200)";
+            "of the last 50 responses and receipts are policy rejections, the last by the gateway (200)";
         assert_eq!(why.as_ref().is_some_and(|why| why.ends_with(said)), stops, "{body}: {why:?}");
         place.close().await;
     }

@@ -1,7 +1,7 @@
 //! A feedback sink that records what it is given.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,7 +39,7 @@ impl FakeFeedback {
     }
 
     pub(crate) fn hear(&self, notice: &ConsentNotice) {
-        self.notices.lock().unwrap().push((notice.name().unwrap_or_default().to_owned(), notice.said()));
+        lock(&self.notices).push((notice.name().unwrap_or_default().to_owned(), notice.said()));
     }
 
     fn write(
@@ -54,12 +54,12 @@ impl FakeFeedback {
             self.refused.store(true, Ordering::SeqCst);
             return Err(NotStored("closed".into()));
         }
-        self.lines.lock().unwrap().push(format!("{sign}{} {}", address.expose(), reason.word()));
+        lock(&self.lines).push(format!("{sign}{} {}", address.expose(), reason.word()));
         Ok(())
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        lock(&self.lines).clone()
     }
 
     pub(crate) async fn eventually(&self, expected: &[&str]) {
@@ -117,4 +117,8 @@ impl FeedbackSink for FakeFeedback {
     async fn recall(&self, _: &str) -> Result<Option<OrderId>, NotStored> {
         panic!("nothing to recall")
     }
+}
+
+fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -203,8 +203,10 @@ fn sentinels_promote_a_replica_that_heard_nothing_of_the_last_changes() {
     assert_eq!(servers.primary().expect("a primary"), 0);
     servers.lag().set_latency(Duration::from_millis(300));
     let set = |servers: &Sentinels, key: &str| servers.node(0).command(&["SET", key, "1"]).expect("a reply");
-    set(&servers, "kept");
-    let copies = servers.node(0).command(&["WAIT", "2", "60000"]).expect("a reply");
+    // WAIT speaks of what its own connection wrote.
+    let mut primary = servers.node(0).connect().expect("a connection");
+    primary.command(&["SET", "kept", "1"]).expect("a reply");
+    let copies = primary.command(&["WAIT", "2", "60000"]).expect("a reply");
     assert_eq!(copies, Reply::Int(2));
     servers.lag().black_hole();
     set(&servers, "lost");

@@ -176,14 +176,8 @@ async fn until_taken(site: &Site<Sentinels>, mailboxes: &[String]) {
 }
 
 /// All that was answered so far is at a replica.
-async fn until_replicated(site: &Site<Sentinels>) {
-    eventually_async("a replica has it", async || {
-        match site.server.node(0).command(&["WAIT", "1", "5000"]).map(|count| count.int()) {
-            Ok(Some(count)) if count > 0 => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
+fn until_replicated(site: &Site<Sentinels>) {
+    site.server.node(0).wait_for_replicas(1).expect("a replica has it");
 }
 
 /// Kills the primary; when the sentinels named another one.
@@ -261,7 +255,7 @@ async fn what_a_failover_lost_is_told_and_nothing_is_sent_until_somebody_decides
     // Begun only when the replica hears nothing any more: on it they wait to be sent.
     courier.freeze()?;
     let doubtful = client.give(20, None).await?;
-    until_replicated(&site).await;
+    until_replicated(&site);
     site.server.lag().black_hole();
     courier.thaw()?;
     let before: BTreeSet<String> = client.all().values().cloned().collect();

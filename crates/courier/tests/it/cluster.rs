@@ -219,7 +219,7 @@ async fn a_primary_that_dies_silences_its_own_partitions_alone() {
         }
     }
     // The replica has it all: what is lost by a failover is another matter.
-    assert_eq!(town.cluster.node(victim).command(&["WAIT", "1", "5000"]).unwrap().int(), Some(1));
+    town.cluster.node(victim).wait_for_replicas(1).unwrap();
     let stop = AtomicBool::new(false);
     let kill = async {
         let begun = Instant::now();

@@ -45,7 +45,7 @@ async fn what_is_elsewhere_is_served_while_a_primary_is_dead() {
     // With the first partition, where keys and suppression lists are.
     let victim = (0..3).find(|at| tool.node_of(0) == Some(cluster.address(*at))).expect("a primary");
     let gone: Vec<u16> = (0..PARTITIONS).filter(|p| tool.node_of(*p) == tool.node_of(0)).collect();
-    assert_eq!(cluster.node(victim).command(&["WAIT", "1", "5000"]).expect("a reply").int(), Some(1));
+    cluster.node(victim).wait_for_replicas(1).expect("its replica has it all");
     cluster.node_mut(victim).kill9().expect("it dies");
     let page = eventually_async("the page tells what is missing", async || {
         let page = orders_of(address, &key).await?;

@@ -169,6 +169,33 @@ impl PrivateServer {
         Ok(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
+    /// Waits until so many replicas have said that they have all that was written so far, by whichever connection. (`WAIT` speaks
+    /// of what its own connection wrote.) Replicas say so once a second.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::command`]; [`Error::TooLate`] when they don't say so.
+    pub fn wait_for_replicas(&self, count: usize) -> Result<()> {
+        let offset = |info: &BTreeMap<String, String>| {
+            info.get("master_repl_offset").and_then(|at| at.parse::<u64>().ok())
+        };
+        let written = offset(&self.info("replication")?);
+        let has_all = |replica: &str| {
+            let at = replica.split(',').find_map(|field| field.strip_prefix("offset="));
+            at.and_then(|at| at.parse().ok()) >= written && replica.contains("state=online")
+        };
+        super::until("the replicas have it all", || {
+            let info = self.info("replication")?;
+            let replicas = (0..).map_while(|at| info.get(&format!("slave{at}")));
+            let there = replicas.filter(|replica| has_all(replica)).count();
+            if there >= count {
+                Ok(())
+            } else {
+                Err(Error::Protocol(format!("{there} of {count} have it: {info:?}")))
+            }
+        })
+    }
+
     /// Processor seconds the server has used since it started, in user and system mode together.
     ///
     /// # Errors

@@ -182,6 +182,8 @@ async fn one_primary_that_dies_takes_only_its_own_partitions() {
     let victim = cluster.holder(slot(1)).unwrap();
     let (dead, well): (Vec<u16>, Vec<u16>) =
         (0..PARTITIONS).partition(|p| cluster.holder(slot(*p)).unwrap() == victim);
+    // What the replica lacks would be lost, and told.
+    cluster.node(victim).wait_for_replicas(1).unwrap();
     cluster.node_mut(victim).kill9().unwrap();
     let killed = Instant::now();
     let mut n = 0;

@@ -171,7 +171,7 @@ async fn a_store_starts_by_the_replica_of_the_first_partition() {
     let epoch = before.epoch();
     before.disconnect().await;
     let (first, _) = servers(&cluster);
-    assert_eq!(cluster.node(first).command(&["WAIT", "1", "5000"]).unwrap().int(), Some(1));
+    cluster.node(first).wait_for_replicas(1).unwrap();
     let well: Vec<u16> = (0..PARTITIONS).filter(|p| cluster.holder(slot(*p)).unwrap() != first).collect();
     cluster.node_mut(first).stop().unwrap();
     let (store, _) = Store::connect(settings_of(&cluster), Role::Courier(email())).await.unwrap();

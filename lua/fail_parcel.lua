@@ -85,11 +85,14 @@ else
       if other ~= n then
         counted, unreadable = find_parcel(order, other)
       end
-      if unreadable == 'newer' or (counted and rows_flaw(counted) == 'newer') then
+      if unreadable == 'newer' then
         return answer('newer')
       elseif counted then
         for i = 0, counted.rows - 1 do
           local state = byte(counted.o, 7 + 12 * i) - ROW_VERSION
+          if state >= ROW_VERSION then
+            return answer('newer')
+          end
           found[state] = (found[state] or 0) + 1
         end
       elseif other ~= n then

@@ -55,7 +55,7 @@ impl Town {
         let alone = ONE.lock().await;
         let start = move || Cluster::start(primaries, replicas, NODE_TIMEOUT);
         let cluster = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
-        // Where WAITAOF confirms, it is waited for no longer than a disk needs that is written at once.
+        // With everysec, WAITAOF would take a second each time, longer than these tests wait.
         cluster.write_always().unwrap();
         let store = connect(&cluster, Role::Tool, Durability::Fast).await;
         Self { cluster, store, orders: AtomicU64::new(0), _alone: alone }

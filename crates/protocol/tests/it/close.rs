@@ -1,5 +1,7 @@
 //! `close`: what nobody comes for.
 
+use std::panic::catch_unwind;
+
 use posthaste_model::{Lane, State, Verdict};
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::claim::Claim;
@@ -98,11 +100,15 @@ fn an_order_of_one_row_ends_like_any_other() {
         (Some([0, 0, 0, 0, 0, 0]), [18, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
         (Some([0, 0, 0, 0, 0, 1]), [25, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
         (Some([0, 0, 0, 0, 0, 0]), [16, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
+        (Some([0, 0, 0, 1, 0, 0]), [16, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
         (Some([0, 1, 0, 0, 0, 0]), [32, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
     ] {
-        // Kept, over, cancelled, cancelled and over; one that is final, one of another channel, and one named twice.
-        for what in ["kept", "over", "cancelled", "both", "final", "foreign", "twice"] {
-            let by = |way: &dyn Fn() -> Closed| {
+        // Kept, over, cancelled, cancelled and over; one that is final, of another channel, cut short, named twice, whose score
+        // nobody would come for, and one among the unresolved that is cancelled.
+        for what in
+            ["kept", "over", "cancelled", "both", "final", "foreign", "short", "twice", "far", "unresolved"]
+        {
+            let by = |way: &dyn Fn(Index) -> Closed| {
                 db.reset();
                 let orders = [Order::inline("u1:1"), Order::inline("u1:2")];
                 rung(&db, &orders);
@@ -111,43 +117,83 @@ fn an_order_of_one_row_ends_like_any_other() {
                     let record = [counts.as_slice(), &row].concat();
                     db.raw(&[b"HSET".as_slice(), history.as_bytes(), b"o", &record]);
                 }
-                if !matches!(what, "kept" | "cancelled") {
+                if !matches!(what, "kept" | "cancelled" | "far" | "unresolved") {
                     db.later(SPAN);
                 }
                 match what {
                     "cancelled" | "both" => drop(db.raw(&["HSET", &history, "x", "5"])),
+                    "unresolved" => {
+                        db.raw(&["HSET", &history, "x", "5"]);
+                        db.raw(&["ZADD", "unresolved:{0}:email", "5", "u1:1:0"]);
+                    }
+                    "short" => {
+                        let record = [[0, 1, 0, 0, 0, 0].as_slice(), &[16], &[0; 10]].concat();
+                        db.raw(&[b"HSET".as_slice(), history.as_bytes(), b"o", &record]);
+                    }
+                    "far" => drop(db.raw(&["ZADD", "ready:{0}:email:bulk", "9e15", "u1:1:0"])),
                     "final" => drop(db.raw(&["HSET", &history, "f", "5"])),
                     "foreign" => crate::damage::head(&db, &orders[0], |head| head[35] = b'x'),
                     "twice" => drop(db.raw(&["ZADD", "ready:{0}:email:bulk", "5", "u1:1:00"])),
                     _ => {}
                 }
-                let closed = way();
+                let closed = way(if what == "unresolved" { Index::Unresolved } else { BULK });
                 let end = |order: &Order| {
                     let history = db.keys.history(&order.suffix);
                     let o = db.raw(&["HGET", &history, "o"]).bytes().map(<[u8]>::to_vec);
                     // The moment it ended, in seconds since it was due, is the clock's.
-                    let o = o.map(|o| [&o[..11], &o[14..]].concat());
+                    let o = o.map(|o| if o.len() == 18 { [&o[..11], &o[14..]].concat() } else { o });
                     let is_final = db.raw(&["HGET", &history, "f"]).text().is_some();
                     (o, is_final, order.revision(&db))
                 };
                 let all = db.snapshot();
                 let names = |key| all.sorted(key).into_keys().collect::<Vec<_>>();
-                let left = [names("ready:{0}:email:bulk"), names("parked:{0}:email")];
+                let lists = ["ready:{0}:email:bulk", "unresolved:{0}:email", "parked:{0}:email"];
+                let left = lists.map(names);
+                let is_far = all.sorted("ready:{0}:email:bulk").values().any(|at| *at > 9_000_000_000_000);
                 let retiring: Vec<_> = all
                     .names()
                     .filter(|name| name.starts_with("retire:"))
                     .map(|name| all.get(name).cloned())
                     .collect();
-                (closed, orders.each_ref().map(end), left, retiring)
+                (closed, orders.each_ref().map(end), left, is_far, retiring)
             };
-            let call = || close(&db, &Order::inline("u1:1"), BULK, 0, 200);
-            let (short, long) = (by(&call), by(&|| long_way.under(call)));
+            let call = |index| close(&db, &Order::inline("u1:1"), index, 0, 200);
+            let (short, long) = (by(&call), by(&|index| long_way.under(|| call(index))));
             assert_eq!(short, long, "{counts:?} {row:?}, {what}");
             seen.push(short.0);
         }
     }
     // The table shows both: what ends, and what is left alone.
     assert!(seen.iter().any(|closed| closed.closed == 2) && seen.iter().any(|closed| closed.closed == 0));
+}
+
+#[test]
+fn a_guard_of_the_short_way_that_is_gone_is_noticed() {
+    let mutants = [
+        ("if what == 'ready' and sub(member, -2) == ':0' then", "if sub(member, -2) == ':0' then"),
+        ("if not r or orders[suffix] or r[5] or", "if not r or r[5] or"),
+        ("if not r or orders[suffix] or r[5] or", "if not r or orders[suffix] or"),
+        ("or not is_single(r[1], channel) then", "then"),
+        ("if not r[4] and now < not_after then", "if now < not_after then"),
+        ("if not r[4] and now < not_after then", "if false then"),
+        ("r[4] and CANCELLED or EXPIRED,", "EXPIRED,"),
+        ("r[4] and CANCELLED_NOW or EXPIRED_NOW", "EXPIRED_NOW"),
+        (
+            "if #o ~= 18 or s ~= ROW_VERSION + PENDING or flags >= REPEATED",
+            "if s ~= ROW_VERSION + PENDING or flags >= REPEATED",
+        ),
+        ("or s ~= ROW_VERSION + PENDING or flags >= REPEATED", "or flags >= REPEATED"),
+        ("PENDING or flags >= REPEATED or", "PENDING or"),
+        ("or flags >= REPEATED or sub(o, 1, 6) ~= '\\0\\1\\0\\0\\0\\0' then", "or flags >= REPEATED then"),
+        ("elseif single then\n    keep(member, score, not_after)", "elseif single then\n    kept = kept + 1"),
+        ("write_orders()\nwrite_singles()", "write_orders()"),
+    ];
+    let unnoticed: Vec<_> = mutants
+        .into_iter()
+        .map(|(guard, instead)| Mutant { script: Some("close"), guard, instead })
+        .filter(|mutant| mutant.under(|| catch_unwind(an_order_of_one_row_ends_like_any_other).is_ok()))
+        .collect();
+    assert!(unnoticed.is_empty(), "nobody notices: {unnoticed:#?}");
 }
 
 #[test]

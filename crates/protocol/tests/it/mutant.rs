@@ -26,15 +26,14 @@ impl Mutant {
     /// Runs a table on the mutant: whatever this thread calls meanwhile has it.
     pub(crate) fn under<T>(self, table: impl FnOnce() -> T) -> T {
         assert!(ALL.iter().any(|contract| self.is_in(contract.text)), "no script has it: {self:?}");
-        // The next table of this thread is not hunted by accident, also when this one panics.
-        struct Over;
+        // The next table of this thread is not hunted by accident, also when this one panics. One that is hunted may hunt itself.
+        struct Over(Option<Mutant>);
         impl Drop for Over {
             fn drop(&mut self) {
-                HUNTED.set(None);
+                HUNTED.set(self.0);
             }
         }
-        HUNTED.set(Some(self));
-        let _over = Over;
+        let _over = Over(HUNTED.replace(Some(self)));
         table()
     }
 }

@@ -46,8 +46,8 @@ fn a_guard_that_is_gone_is_noticed() {
         ),
         ("fail_parcel", "if flaw == 'newer' then\n  return answer('newer')\nelseif flaw and", "if flaw and"),
         ("fail_parcel", "flaw = rows_flaw(parcel)", ""),
-        ("fail_parcel", "if unreadable == 'newer' or (", "if ("),
-        ("fail_parcel", "or (counted and rows_flaw(counted) == 'newer') then", "then"),
+        ("fail_parcel", "if unreadable == 'newer' then", "if false then"),
+        ("fail_parcel", "if state >= ROW_VERSION then", "if false then"),
         (
             "fail_parcel",
             "if s == ROW_VERSION + SENDING or s == ROW_VERSION + UNRESOLVED then",

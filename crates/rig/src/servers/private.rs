@@ -176,13 +176,13 @@ impl PrivateServer {
     ///
     /// As [`Connection::command`]; [`Error::TooLate`] when they don't say so.
     pub fn wait_for_replicas(&self, count: usize) -> Result<()> {
-        let offset = |info: &BTreeMap<String, String>| {
-            info.get("master_repl_offset").and_then(|at| at.parse::<u64>().ok())
-        };
-        let written = offset(&self.info("replication")?);
+        let info = self.info("replication")?;
+        let offset = info.get("master_repl_offset").and_then(|at| at.parse::<u64>().ok());
+        let written = offset.ok_or_else(|| Error::Protocol(format!("no offset in {info:?}")))?;
         let has_all = |replica: &str| {
             let at = replica.split(',').find_map(|field| field.strip_prefix("offset="));
-            at.and_then(|at| at.parse().ok()) >= written && replica.contains("state=online")
+            at.and_then(|at| at.parse().ok()).is_some_and(|at: u64| at >= written)
+                && replica.contains("state=online")
         };
         super::until("the replicas have it all", || {
             let info = self.info("replication")?;

@@ -277,7 +277,7 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
 async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
     const LEASE: Duration = Duration::from_secs(2);
     let mut cluster = cluster(2, 1).await;
-    // Where WAITAOF confirms, it is waited for no longer than a disk needs that is written at once.
+    // With everysec, WAITAOF would take a second each time, longer than this test waits.
     cluster.write_always().unwrap();
     let settings = Settings {
         durability: Durability::Replicated,

@@ -353,7 +353,9 @@ async fn where_a_failover_lost_nothing_confirmed_all_goes_on() -> anyhow::Result
     let redis = servers.url();
     let replicated = [("POSTHASTE_REDIS__DURABILITY", "replicated")];
     let mut site = Site::open_on(servers, redis.clone(), Settings::default(), &replicated).await?;
-    let courier = site.courier(&replicated).await?;
+    // The database is away for longer than a lease lasts.
+    let short = [replicated[0], ("POSTHASTE_COURIER__LEASE", "3s"), ("POSTHASTE_COURIER__RENEW_EVERY", "1s")];
+    let courier = site.courier(&short).await?;
     let client = Client::of(&site)?;
     let load = Load::of(3, &client, true);
     eventually_async("orders are accepted and sent", async || match site.taken().len() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use posthaste_model::Channel;
 use posthaste_ops::stop::Stop;
-use posthaste_store::{CallError, Store};
+use posthaste_store::{CallError, Link, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -16,34 +16,57 @@ use crate::metrics::Meter;
 
 /// Leases of one call.
 const LEASES: u32 = 100;
-/// After the server was away, a lease that is over says nothing about its courier.
+/// How long a lease that is over says nothing about its courier, once holders had the time to come back after their server
+/// was away.
 const NO_BLAME: Duration = Duration::from_secs(15);
 /// However often it is called: at most ten times a second.
 const REST: Duration = Duration::from_millis(100);
 /// When a sweep got no answer, the next one.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Whether a lease of a partition that is over means that its courier died: not while its server was away, or another one, a
-/// moment ago.
+/// What a lease that is over means in one partition. While its server was away nobody could prolong anything, so after that
+/// every holder has as long as a lease lasts to come back: what it began and has not sent yet is otherwise reported as unknown.
+/// A while longer, a lease that is over does not mean that its courier died.
 #[derive(Default)]
-pub(crate) struct Blame {
-    /// The run of its server, and how often that was away; `None` before the first look.
-    server: Option<Option<(String, u64)>>,
-    /// From when on it does.
-    from: Option<Instant>,
+pub(crate) struct Outages {
+    /// The connection at the last look.
+    seen: Option<Link>,
+    /// Until when holders may come back.
+    spared_until: Option<Instant>,
+    /// From when on a lease that is over means a crash.
+    blamed_from: Option<Instant>,
 }
 
-impl Blame {
-    fn holds(&mut self, store: &Store, p: u16) -> bool {
-        let now = Instant::now();
-        let link = store.link_of(p).map(|link| (link.run_id, link.losses));
+/// What to do with leases that are over.
+#[derive(Debug, PartialEq, Eq)]
+enum Over {
+    /// Leave them to their holders until then.
+    Spare(Instant),
+    /// Take them back; whether a courier died of what it held.
+    Take { blame: bool },
+}
+
+impl Outages {
+    /// A server that goes away again meanwhile gives no more time, or nothing would be taken back where connections break all
+    /// the time.
+    fn look(&mut self, link: &Link, lease: Duration, now: Instant) -> Over {
         // What was lost before the first look counts.
-        let known = self.server.get_or_insert_with(|| link.clone().map(|(run_id, _)| (run_id, 0)));
-        if *known != link {
-            *known = link;
-            self.from = Some(now + NO_BLAME);
+        let was_away = match &self.seen {
+            Some(seen) => !seen.is_same_connection(link),
+            None => link.losses > 0,
+        };
+        if was_away {
+            self.spared_until.get_or_insert(now + lease);
+            self.blamed_from = Some(now + lease + NO_BLAME);
         }
-        self.from.is_none_or(|from| now >= from)
+        self.seen = Some(link.clone());
+        if let Some(until) = self.spared_until {
+            if now < until {
+                return Over::Spare(until);
+            }
+            self.spared_until = None;
+        }
+        Over::Take { blame: self.blamed_from.is_none_or(|from| now >= from) }
     }
 }
 
@@ -51,21 +74,23 @@ impl Blame {
 pub(crate) struct Leases {
     pub(crate) store: Store,
     pub(crate) meter: Arc<Meter>,
+    /// How long a lease lasts.
+    pub(crate) lease: Duration,
 }
 
 impl Leases {
     /// Watches the leases of a channel until stopped. `kicks`: a partition each, called when a lease may be over.
-    pub(crate) async fn run(self, channel: Channel, lease: Duration, kicks: Arc<[Notify]>, stop: Stop) {
+    pub(crate) async fn run(self, channel: Channel, kicks: Arc<[Notify]>, stop: Stop) {
         let partitions = (0..self.store.partitions()).zip(kicks.iter());
-        join_all(partitions.map(|(p, kick)| self.watch(p, &channel, lease, kick, &stop))).await;
+        join_all(partitions.map(|(p, kick)| self.watch(p, &channel, kick, &stop))).await;
     }
 
-    async fn watch(&self, p: u16, channel: &Channel, lease: Duration, kick: &Notify, stop: &Stop) {
-        let mut blame = Blame::default();
+    async fn watch(&self, p: u16, channel: &Channel, kick: &Notify, stop: &Stop) {
+        let mut outages = Outages::default();
         loop {
             let looked = Instant::now();
-            let wait = match self.sweep(p, channel, &mut blame).await {
-                Ok(next) => next.map_or(lease, |next| next.min(lease)),
+            let wait = match self.sweep(p, channel, &mut outages).await {
+                Ok(next) => next.map_or(self.lease, |next| next.min(self.lease)),
                 Err(CallError::Stop(_)) => return,
                 Err(error) => {
                     if matches!(error, CallError::Fault(_)) {
@@ -88,15 +113,21 @@ impl Leases {
         }
     }
 
-    /// Takes back what is over. Answers in how long the next lease ends, a moment after the server's millisecond.
+    /// Takes back what is over, unless its holders have time yet to come back. Answers in how long the next lease ends, a moment after the server's millisecond.
     pub(crate) async fn sweep(
         &self,
         p: u16,
         channel: &Channel,
-        blame: &mut Blame,
+        outages: &mut Outages,
     ) -> Result<Option<Duration>, CallError> {
         loop {
-            let answer = self.store.sweep(p, channel, LEASES, blame.holds(&self.store, p)).await?;
+            let link = self.store.reached(p).await?;
+            let now = Instant::now();
+            let blame = match outages.look(&link, self.lease, now) {
+                Over::Spare(until) => return Ok(Some(until - now)),
+                Over::Take { blame } => blame,
+            };
+            let answer = self.store.sweep(p, channel, LEASES, blame, Some(&link)).await?;
             let swept = answer.reply;
             self.meter.add("posthaste_swept_parcels_total", swept.parcels);
             self.meter.add("posthaste_unresolved_rows_total", swept.unresolved);
@@ -116,5 +147,61 @@ impl Leases {
                 None => return Ok(None),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(10);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn link(run: &str, losses: u64) -> Link {
+        Link { up: true, since: Instant::now(), run_id: run.to_owned(), losses, restarts: 0 }
+    }
+
+    #[test]
+    fn a_server_that_was_never_away_excuses_nobody() {
+        let mut outages = Outages::default();
+        let now = Instant::now();
+        for at in 0..100 {
+            let over = outages.look(&link("a", 0), LEASE, now + at * SECOND);
+            assert_eq!(over, Over::Take { blame: true }, "after {at} s");
+        }
+    }
+
+    #[test]
+    fn holders_have_a_lease_to_come_back_and_are_not_blamed_for_a_while() {
+        for after in [link("a", 1), link("b", 0)] {
+            let mut outages = Outages::default();
+            let now = Instant::now();
+            assert_eq!(outages.look(&link("a", 0), LEASE, now), Over::Take { blame: true });
+            for (at, wanted) in [
+                (1, Over::Spare(now + 11 * SECOND)),
+                (10, Over::Spare(now + 11 * SECOND)),
+                (11, Over::Take { blame: false }),
+                (25, Over::Take { blame: false }),
+                (26, Over::Take { blame: true }),
+            ] {
+                assert_eq!(outages.look(&after, LEASE, now + at * SECOND), wanted, "{after:?}, {at} s");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_lost_before_the_first_look_counts() {
+        let mut outages = Outages::default();
+        let now = Instant::now();
+        assert_eq!(outages.look(&link("a", 2), LEASE, now), Over::Spare(now + LEASE));
+    }
+
+    #[test]
+    fn a_link_that_breaks_all_the_time_keeps_nothing_from_being_taken_back() {
+        let mut outages = Outages::default();
+        let now = Instant::now();
+        let looks = (0..33).map(|at| outages.look(&link("a", at.into()), LEASE, now + at * SECOND));
+        let taken = looks.filter(|over| *over == Over::Take { blame: false }).count();
+        assert_eq!(taken, 2, "once in a lease and a second");
     }
 }

@@ -112,11 +112,11 @@ impl Courier {
         );
         // They end with this call, however it ends; one that panics is started anew.
         let mut beside = JoinSet::new();
-        let leases = Leases { store: self.store.clone(), meter: Arc::clone(meter) };
         let lease = self.settings.lease;
+        let leases = Leases { store: self.store.clone(), meter: Arc::clone(meter), lease };
         let of = (channel.clone(), stop.clone());
         keep(&mut beside, meter, stop, "leases", move || {
-            leases.clone().run(of.0.clone(), lease, Arc::clone(&sweep), of.1.clone())
+            leases.clone().run(of.0.clone(), Arc::clone(&sweep), of.1.clone())
         });
         let of =
             (self.store.clone(), channel.clone(), self.settings.clone(), Arc::clone(meter), stop.clone());

@@ -12,7 +12,7 @@ use posthaste_ops::stop::Stop;
 use posthaste_store::{Audited, CallError, Index, Retired, Store, Unstaged};
 use tokio::time::Instant;
 
-use crate::leases::{Blame, Leases};
+use crate::leases::{Leases, Outages};
 use crate::metrics::Meter;
 use crate::settings::Settings;
 
@@ -41,8 +41,8 @@ pub(crate) struct Sweeper {
     settings: Settings,
     meter: Arc<Meter>,
     leases: Leases,
-    /// Of each partition, whether a lease that is over means a crash.
-    blames: HashMap<u16, Blame>,
+    /// Of each partition, what a lease that is over means.
+    outages: HashMap<u16, Outages>,
     /// Where the walks of the indexes stand: partition, channel, index, rank.
     walk: Walk,
     round: u64,
@@ -71,14 +71,14 @@ struct Walk {
 
 impl Sweeper {
     pub(crate) fn new(store: Store, channel: Channel, settings: Settings, meter: Arc<Meter>) -> Self {
-        let leases = Leases { store: store.clone(), meter: Arc::clone(&meter) };
+        let leases = Leases { store: store.clone(), meter: Arc::clone(&meter), lease: settings.lease };
         Self {
             store,
             channel,
             settings,
             meter,
             leases,
-            blames: HashMap::new(),
+            outages: HashMap::new(),
             walk: Walk::default(),
             round: 0,
             more: false,
@@ -162,8 +162,8 @@ impl Sweeper {
     async fn other_channels_of(&mut self, p: u16) -> Result<(), CallError> {
         for (channel, _) in self.store.channels(p).await? {
             if channel != self.channel {
-                let blame = self.blames.entry(p).or_default();
-                let swept = self.leases.sweep(p, &channel, blame).await.map(drop);
+                let outages = self.outages.entry(p).or_default();
+                let swept = self.leases.sweep(p, &channel, outages).await.map(drop);
                 self.apart(p, "sweep", swept)?;
             }
         }

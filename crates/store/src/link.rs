@@ -18,6 +18,14 @@ pub struct Link {
     pub restarts: u64,
 }
 
+impl Link {
+    /// Whether nothing was lost between the two, and the server is the same run.
+    #[must_use]
+    pub fn is_same_connection(&self, other: &Self) -> bool {
+        (&self.run_id, self.losses, self.restarts) == (&other.run_id, other.losses, other.restarts)
+    }
+}
+
 /// The one who says so.
 #[derive(Debug)]
 pub(crate) struct LinkState(watch::Sender<Link>);

@@ -249,6 +249,15 @@ impl Store {
         self.0.routes.home(partition.slot).map(|primary| primary.link.watch().borrow().clone())
     }
 
+    /// The link to the server of a partition, once it can be asked; waits for that as long as any call does.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn reached(&self, p: u16) -> Result<crate::Link, CallError> {
+        self.0.worker_of(self.0.partition(p)?).await?;
+        self.link_of(p).ok_or(CallError::Away(crate::error::Lost::NotConnected))
+    }
+
     /// Grows whenever partitions go to other servers, or can be asked again.
     #[must_use]
     pub fn route_changes(&self) -> tokio::sync::watch::Receiver<u64> {

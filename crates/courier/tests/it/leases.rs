@@ -70,7 +70,7 @@ async fn after_a_lost_lease_nothing_more_is_begun_under_it() {
     let member = reply.items()[0].text().unwrap().to_owned();
     house.command(&["ZADD", "leased:{0}:email", "1", &member]);
     // By us, or by the courier's own sweeper if that comes first.
-    house.store.sweep(0, &email(), 10, true).await.unwrap();
+    house.store.sweep(0, &email(), 10, true, None).await.unwrap();
     house.eventually(&order, State::Unresolved, 1).await;
 
     // The other rows are claimed again under another fence; the one that is out is evidence.

@@ -15,7 +15,8 @@ use posthaste_protocol::scripts::settle::Reported;
 use posthaste_protocol::scripts::sweep::{Sweep, Swept};
 use posthaste_protocol::scripts::unstage::{Unstage, Unstaged};
 
-use crate::error::CallError;
+use crate::error::{CallError, Lost};
+use crate::link::Link;
 use crate::store::Store;
 
 /// After which silence a courier's last request is forgotten: far longer than a copy of it can be on its way.
@@ -23,18 +24,27 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 impl Store {
     /// Takes back leases of a channel that are over, `limit` (200) at most. `blame`: such a lease means a crash; not so
-    /// just after the server was away.
+    /// just after the server was away. `link`: only while the connection is the one from which `blame` was concluded.
     ///
     /// # Errors
-    /// A [`CallError`].
+    /// A [`CallError`]; `Away` also when the connection is another one than `link`.
     pub async fn sweep(
         &self,
         p: u16,
         channel: &Channel,
         limit: u32,
         blame: bool,
+        link: Option<&Link>,
     ) -> Result<Answer<Swept>, CallError> {
-        let keys = &self.0.partition(p)?.keys;
+        let partition = self.0.partition(p)?;
+        if let Some(link) = link {
+            // It may have had to wait for a connection.
+            self.0.worker_of(partition).await?;
+            if !self.link_of(p).is_some_and(|now| now.is_same_connection(link)) {
+                return Err(CallError::Away(Lost::NotConnected));
+            }
+        }
+        let keys = &partition.keys;
         self.0.call(p, &Sweep { keys, channel, limit, blame, forget_after: FORGET_AFTER }).await
     }
 

@@ -318,7 +318,7 @@ async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
     let begun = Instant::now();
     posthaste_rig::eventually_async("the lease had time to end", async || {
         undurable(store.claim(p, &ask(0)).await).unwrap();
-        store.sweep(p, &channel, 100, false).await.unwrap();
+        store.sweep(p, &channel, 100, false, None).await.unwrap();
         if begun.elapsed() > 2 * LEASE { Ok(()) } else { Err("not yet") }
     })
     .await;

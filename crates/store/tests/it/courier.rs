@@ -64,7 +64,7 @@ async fn a_lease_can_be_handed_back_and_the_sweepers_verbs_answer() {
     assert_eq!(released.reply, [ParcelCode::Ready]);
     assert_eq!(claim(&store, 2, 0).await.unwrap().0.parcels.len(), 1);
 
-    let swept = store.sweep(0, &email(), 200, true).await.unwrap().reply;
+    let swept = store.sweep(0, &email(), 200, true, None).await.unwrap().reply;
     assert_eq!((swept.parcels, swept.next.is_some()), (0, true));
     let inquiry = store.inquire(0, &email(), 10, Duration::from_secs(1)).await.unwrap().reply;
     assert_eq!(inquiry.members, []);

@@ -46,7 +46,7 @@ impl Yard<'_> {
             let what = format!("after the stop {left} messages of {} are left", ORDERS - 1);
             return Err(Failure::broken(check, what));
         }
-        let leases = self.store.sweep(0, &self.channel, 1, false).await?.reply;
+        let leases = self.store.sweep(0, &self.channel, 1, false, None).await?.reply;
         if leases.next.is_some() || leases.parcels > 0 {
             return Err(Failure::broken(check, "a lease was not handed back"));
         }

@@ -20,6 +20,8 @@ use posthaste_tests::Site;
 use serde_json::{Value, json};
 
 const DOWN_AFTER: Duration = Duration::from_secs(1);
+/// The database is away for longer than a lease lasts.
+const LONG_DOWN_AFTER: Duration = Duration::from_secs(10);
 const LAG: Duration = Duration::from_millis(300);
 /// How often a client under load gives an order.
 const PACE: Duration = Duration::from_millis(20);
@@ -348,14 +350,12 @@ fn running(child: &Child) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_a_failover_lost_nothing_confirmed_all_goes_on() -> anyhow::Result<()> {
-    let servers = Sentinels::start(2, DOWN_AFTER)?;
+    let servers = Sentinels::start(2, LONG_DOWN_AFTER)?;
     servers.lag().set_latency(LAG);
     let redis = servers.url();
     let replicated = [("POSTHASTE_REDIS__DURABILITY", "replicated")];
     let mut site = Site::open_on(servers, redis.clone(), Settings::default(), &replicated).await?;
-    // The database is away for longer than a lease lasts.
-    let short = [replicated[0], ("POSTHASTE_COURIER__LEASE", "3s"), ("POSTHASTE_COURIER__RENEW_EVERY", "1s")];
-    let courier = site.courier(&short).await?;
+    let courier = site.courier(&replicated).await?;
     let client = Client::of(&site)?;
     let load = Load::of(3, &client, true);
     eventually_async("orders are accepted and sent", async || match site.taken().len() {

@@ -326,12 +326,11 @@ async fn what_a_failover_lost_is_told_and_nothing_is_sent_until_somebody_decides
     let named: BTreeSet<String> =
         named.iter().filter_map(|line| Some(line["order_id"].as_str()?.to_owned())).collect();
     ensure!(named == lost, "told as lost: {named:?}, lost: {lost:?}");
-    let in_doubt: BTreeSet<&str> = in_doubt.iter().filter_map(|line| line["order_id"].as_str()).collect();
     let accepted = client.all().clone();
     // What was on its way may have been placed where nothing is confirmed: nobody was told that it is accepted.
-    let in_doubt: BTreeSet<&str> =
-        accepted.values().map(String::as_str).filter(|order| in_doubt.contains(order)).collect();
-    let expected: BTreeSet<&str> = doubtful.iter().map(|mailbox| accepted[mailbox].as_str()).collect();
+    let is_named = |order: &&String| in_doubt.iter().any(|line| line["order_id"] == order.as_str());
+    let in_doubt: BTreeSet<&String> = accepted.values().filter(is_named).collect();
+    let expected: BTreeSet<&String> = doubtful.iter().map(|mailbox| &accepted[mailbox]).collect();
     ensure!(in_doubt == expected, "in doubt: {in_doubt:?}, begun: {expected:?}");
 
     let next = client.insist().await?;

@@ -20,8 +20,7 @@ use posthaste_tests::Site;
 use serde_json::{Value, json};
 
 const DOWN_AFTER: Duration = Duration::from_secs(1);
-/// The database is away for longer than a lease lasts.
-const LONG_DOWN_AFTER: Duration = Duration::from_secs(10);
+const LONGER_THAN_A_LEASE: Duration = Duration::from_secs(10);
 const LAG: Duration = Duration::from_millis(300);
 /// How often a client under load gives an order.
 const PACE: Duration = Duration::from_millis(20);
@@ -349,7 +348,7 @@ fn running(child: &Child) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_a_failover_lost_nothing_confirmed_all_goes_on() -> anyhow::Result<()> {
-    let servers = Sentinels::start(2, LONG_DOWN_AFTER)?;
+    let servers = Sentinels::start(2, LONGER_THAN_A_LEASE)?;
     servers.lag().set_latency(LAG);
     let redis = servers.url();
     let replicated = [("POSTHASTE_REDIS__DURABILITY", "replicated")];

@@ -163,7 +163,7 @@ fn keys_that_are_too_short_are_refused_and_not_shown() {
         let courier = start(&[], &[(variable.as_str(), file.to_str().expect("a path")), rest]);
         assert_eq!(courier.wait_exit().expect("an end").code(), Some(78));
         let said = courier.output().expect("its output");
-        let key = format!("{}.key: is too short", section.to_ascii_lowercase());
+        let key = format!("{}.key: must have at least 32 characters", section.to_ascii_lowercase());
         assert!(said.contains(&key) && !said.contains(CANARY), "{said}");
     }
 }

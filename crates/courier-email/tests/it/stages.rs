@@ -113,7 +113,7 @@ async fn answers_without_sense_or_end_are_cut_off() {
         assert_eq!(told(endless("250")).await, "unknown invalid_provider_response");
         assert_eq!(told(Act::Say("what".to_owned())).await, "unknown invalid_provider_response");
         assert!(told(Act::Flood).await.starts_with("unknown"));
-        assert_eq!(told(Act::Say("250 2.0.0 Спасибо".to_owned())).await, "Accepted");
+        assert_eq!(told(Act::Say("250 2.0.0 Спасибо".to_owned())).await, "Sent");
     }
 }
 

@@ -52,7 +52,7 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         ),
         (&[("twilio.stop_words", "STOP,OPT OUT")], "twilio.stop_words: must be single"),
         (&[("twilio.start_words", "stop")], "twilio.start_words: must not contain"),
-        (&[("sms.max_characters", "1601")], "sms.max_characters: Twilio"),
+        (&[("sms.max_characters", "1601")], "sms.max_characters: must be at most 1600 for Twilio"),
         (&[("sms.max_characters", "0")], "sms.max_characters: must be"),
         (&[("sms.segments_per_second", "-1")], "sms.segments_per_second: must be"),
         (&[("sms.segments_per_second", "0.01")], "sms.segments_per_second: must be"),

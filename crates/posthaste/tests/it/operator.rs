@@ -173,7 +173,7 @@ async fn the_doctor_reports_a_past_rollback_and_writes_nothing() {
     }
     let told = look().await;
     assert_eq!(told.code, 0, "{told:?}");
-    let line = "went back by about 3 s at 2025-11-20T22:01:00Z (the server failed over or restarted); nothing \
+    let line = "went back by about 3 s at 2025-11-20T22:01:00Z (its server failed over or restarted); nothing \
                 confirmed was lost";
     assert!(told.out.contains(line) && told.out.contains("once before"), "{told:?}");
     store.disconnect().await;

@@ -24,9 +24,9 @@ const REST: Duration = Duration::from_millis(100);
 /// How soon to run again after a call failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What an expired lease means in one partition. While its server was down nobody could renew anything, so afterwards every
-/// holder has one lease time to reconnect; otherwise, deliveries it began but has not sent would be reported as unknown. For a
-/// while longer, an expired lease does not mean that its courier died.
+/// What an expired lease means in one partition. While its server was down nobody could renew anything, so afterwards
+/// every holder has one lease time to reconnect; otherwise, deliveries it began but has not sent would be reported as
+/// unknown. For a while longer, an expired lease does not mean that its courier died.
 #[derive(Default)]
 pub(crate) struct Outages {
     /// The connection at the last run.
@@ -51,13 +51,15 @@ impl Outages {
     /// keep breaking.
     fn look(&mut self, link: &Link, lease: Duration, now: Instant) -> Over {
         // Connections lost before the first run count too.
-        let was_away = match &self.seen {
-            Some(seen) => !seen.is_same_connection(link),
-            None => link.losses > 0,
+        let (was_down, was_lost) = match &self.seen {
+            Some(seen) => (!link.is_uninterrupted(seen), link.losses != seen.losses),
+            None => (link.losses > 0, link.losses > 0),
         };
-        if was_away {
+        if was_down {
             self.spared_until.get_or_insert(now + lease);
-            self.blamed_from = Some(now + lease + NO_BLAME);
+        }
+        if was_down || was_lost {
+            self.blamed_from = Some(self.spared_until.unwrap_or(now) + NO_BLAME);
         }
         self.seen = Some(link.clone());
         if let Some(until) = self.spared_until {
@@ -114,7 +116,8 @@ impl Leases {
         }
     }
 
-    /// Reclaims expired leases, unless their holders may still reconnect. Returns the time until the next lease ends, plus one millisecond.
+    /// Reclaims expired leases, unless their holders may still reconnect. Returns the time until the next lease ends, plus
+    /// one millisecond, or until the holders have had their time.
     pub(crate) async fn sweep(
         &self,
         p: u16,
@@ -162,8 +165,9 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(10);
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn link(run: &str, losses: u64) -> Link {
-        Link { up: true, since: Instant::now(), run_id: run.to_owned(), losses, restarts: 0 }
+    /// A link to a run of the server, up since `since`.
+    fn link(run: &str, since: Instant, losses: u64) -> Link {
+        Link { up: true, since, run_id: run.to_owned(), losses, restarts: 0 }
     }
 
     #[test]
@@ -171,17 +175,17 @@ mod tests {
         let mut outages = Outages::default();
         let now = Instant::now();
         for at in 0..100 {
-            let over = outages.look(&link("a", 0), LEASE, now + at * SECOND);
+            let over = outages.look(&link("a", now, 0), LEASE, now + at * SECOND);
             assert_eq!(over, Over::Reclaim { blame: true }, "after {at} s");
         }
     }
 
     #[test]
     fn holders_have_one_lease_time_to_reconnect_and_are_not_blamed_for_a_while() {
-        for after in [link("a", 1), link("b", 0)] {
+        let now = Instant::now();
+        for after in [link("a", now + SECOND, 1), link("b", now, 0)] {
             let mut outages = Outages::default();
-            let now = Instant::now();
-            assert_eq!(outages.look(&link("a", 0), LEASE, now), Over::Reclaim { blame: true });
+            assert_eq!(outages.look(&link("a", now, 0), LEASE, now), Over::Reclaim { blame: true });
             for (at, wanted) in [
                 (1, Over::Spare(now + 11 * SECOND)),
                 (10, Over::Spare(now + 11 * SECOND)),
@@ -195,17 +199,31 @@ mod tests {
     }
 
     #[test]
+    fn the_loss_of_one_of_several_connections_delays_nothing_and_blames_nobody_for_a_while() {
+        let mut outages = Outages::default();
+        let now = Instant::now();
+        assert_eq!(outages.look(&link("a", now, 0), LEASE, now), Over::Reclaim { blame: true });
+        for (at, blame) in [(1, false), (15, false), (16, true)] {
+            let over = outages.look(&link("a", now, 1), LEASE, now + at * SECOND);
+            assert_eq!(over, Over::Reclaim { blame }, "after {at} s");
+        }
+    }
+
+    #[test]
     fn connections_lost_before_the_first_run_count() {
         let mut outages = Outages::default();
         let now = Instant::now();
-        assert_eq!(outages.look(&link("a", 2), LEASE, now), Over::Spare(now + LEASE));
+        assert_eq!(outages.look(&link("a", now, 2), LEASE, now), Over::Spare(now + LEASE));
     }
 
     #[test]
     fn a_connection_that_keeps_breaking_does_not_stop_reclaiming() {
         let mut outages = Outages::default();
         let now = Instant::now();
-        let looks = (0..33).map(|at| outages.look(&link("a", at.into()), LEASE, now + at * SECOND));
+        let looks = (0..33).map(|at| {
+            let now = now + at * SECOND;
+            outages.look(&link("a", now, at.into()), LEASE, now)
+        });
         let reclaimed = looks.filter(|over| *over == Over::Reclaim { blame: false }).count();
         assert_eq!(reclaimed, 2, "once per lease time and a second");
     }

@@ -19,10 +19,11 @@ pub struct Link {
 }
 
 impl Link {
-    /// Whether the connection was not lost between the two, and the server is the same run.
+    /// Whether calls could be made all the time between the two, to the same run of the server. The loss of one of several
+    /// connections is no interruption.
     #[must_use]
-    pub fn is_same_connection(&self, other: &Self) -> bool {
-        (&self.run_id, self.losses, self.restarts) == (&other.run_id, other.losses, other.restarts)
+    pub fn is_uninterrupted(&self, before: &Self) -> bool {
+        self.up && before.up && (&self.run_id, self.since) == (&before.run_id, before.since)
     }
 }
 

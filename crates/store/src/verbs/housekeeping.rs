@@ -24,10 +24,10 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 impl Store {
     /// Reclaims expired leases of a channel, `limit` (200) at most. `blame`: such a lease means a crash; this is not
-    /// so just after the server was away. `link`: only if the connection is still this one, from which `blame` was concluded.
+    /// so just after the server was away. `link`: only if it was not interrupted since `blame` was concluded from it.
     ///
     /// # Errors
-    /// A [`CallError`]; `NoReply` also when the connection is another one than `link`.
+    /// A [`CallError`]; `NoReply` also when `link` was interrupted.
     pub async fn reclaim_leases(
         &self,
         p: u16,
@@ -40,7 +40,7 @@ impl Store {
         if let Some(link) = link {
             // The call may have had to wait for a connection.
             self.0.worker_of(partition).await?;
-            if !self.link_of(p).is_some_and(|now| now.is_same_connection(link)) {
+            if !self.link_of(p).is_some_and(|now| now.is_uninterrupted(link)) {
                 return Err(CallError::NoReply(NoReplyCause::NotConnected));
             }
         }

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn providers_codes_are_shown_as_the_provider_wrote_them() {
         assert_eq!(Reason::from_code(1550).provider_code(), Some(550));
-        assert_eq!(Reason::from_code(30_004).provider_code(), Some(30_004));
+        assert_eq!(Reason::from_code(31_004).provider_code(), Some(30_004));
         assert_eq!(Reason::Bounced.provider_code(), None);
     }
 }

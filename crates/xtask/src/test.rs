@@ -1,5 +1,7 @@
 //! Builds the programs that whole-process tests start, runs the tests, and prints the totals.
 
+mod lanes;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,11 +14,16 @@ use crate::counts::{self, Counts};
 use crate::shell::{self, say};
 use crate::workspace;
 
+use self::lanes::Job;
+
 /// The variable the rig reads to choose the server.
 const TEST_SERVER: &str = "RIG_SERVER";
 
 /// The test program that only computes, for minutes: the model checker.
 const BESIDE: &str = "explorer";
+
+/// The packages whose tests take minutes. They are begun first, so that none of them is the last to run alone.
+const LONG: [&str; 4] = ["tests", "crates/store", "crates/queue", "crates/courier"];
 
 /// Without arguments: all tests, on the system's server. With `--on <server> <folder> …`: the tests of the packages in
 /// these folders, on that server. With `--named <name> …`: test programs that run only when named, because they need
@@ -39,14 +46,16 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         }
         ["--on", server, folders @ ..] if !folders.is_empty() => {
             build(&root)?;
-            let programs = programs(&root)?;
-            for folder in folders {
-                // Run without cargo: selecting packages would select features, and so rebuild everything.
-                for program in programs.iter().filter(|program| program.folder == root.join(folder)) {
-                    say(&format!("     Running {} on {server}", program.path.display()));
-                    add(&mut counts, program.command().env(TEST_SERVER, server))?;
-                }
-            }
+            let folders: Vec<_> = folders.iter().map(|folder| root.join(folder)).collect();
+            // Run without cargo: selecting packages would select features, and so rebuild everything.
+            let chosen = programs(&root)?.into_iter().filter(|program| folders.contains(&program.folder));
+            let jobs = chosen.map(|program| {
+                let title = format!("     Running {} on {server}", program.path.display());
+                let mut command = program.command();
+                command.env(TEST_SERVER, server);
+                Job { title, command }
+            });
+            lanes::run(jobs.collect(), &mut counts)?;
         }
         _ => bail!(
             "usage: `test`, `test --on <server> <folder of a package> …` or `test --named <test program> …`"
@@ -74,10 +83,11 @@ fn all(root: &Path, counts: &mut Counts) -> Result<()> {
             let outcome = follow(&mut beside.behind_others(), |line| said.push(line.to_owned()));
             (outcome, said)
         });
-        for program in others {
-            say(&format!("     Running {}", program.path.display()));
-            add(counts, &mut program.command())?;
-        }
+        let jobs = others.into_iter().map(|program| {
+            let title = format!("     Running {}", program.path.display());
+            Job { title, command: program.command() }
+        });
+        lanes::run(jobs.collect(), counts)?;
         let mut documented = shell::cargo();
         documented.args(["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]).current_dir(root);
         add(counts, &mut documented)?;
@@ -128,10 +138,14 @@ impl Program {
     }
 }
 
-/// All test programs, as built by [`build`].
+/// All test programs, as built by [`build`]; those of the [`LONG`] packages first.
 fn programs(root: &Path) -> Result<Vec<Program>> {
     let args = ["test", "--workspace", "--locked", "--no-run", "--quiet", "--message-format", "json"];
-    Ok(read_programs(&shell::read(shell::cargo().args(args).current_dir(root))?))
+    let mut programs = read_programs(&shell::read(shell::cargo().args(args).current_dir(root))?);
+    programs.sort_by_key(|program| {
+        LONG.iter().position(|folder| program.folder == root.join(folder)).unwrap_or(LONG.len())
+    });
+    Ok(programs)
 }
 
 fn read_programs(messages: &str) -> Vec<Program> {

@@ -41,6 +41,7 @@ bench: setup ## the figures of docs/benchmarks.md, about 35 minutes
 	done
 	@target/release/posthaste-bench memory
 	@target/release/posthaste-bench http
+	@target/release/posthaste-bench numbers
 	@target/release/posthaste-bench mail
 	@target/release/posthaste-bench channels
 

@@ -11,6 +11,7 @@ mod lateness;
 mod limits;
 mod mail;
 mod memory;
+mod numbers;
 mod orders;
 mod service;
 mod show;
@@ -78,6 +79,14 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// Phone numbers per second a core, checked in dry runs. Needs the `posthaste` binary in the same folder
+    Numbers {
+        /// Dry runs of 10,000 recipients
+        #[arg(long, default_value_t = 30)]
+        orders: u64,
+        #[command(flatten)]
+        common: Common,
+    },
     /// E-mails per second into the sandbox. Needs the `posthaste` binary in the same folder
     Mail {
         /// E-mails
@@ -131,6 +140,7 @@ async fn work(what: What) -> anyhow::Result<()> {
         What::Drain { messages, common } => drain::measure(messages, common).await,
         What::Memory { orders, common } => memory::measure(orders, common).await,
         What::Http { orders, recipients, common } => http::measure(orders, recipients, common).await,
+        What::Numbers { orders, common } => numbers::measure(orders, common).await,
         What::Mail { messages, common } => mail::measure(messages, common).await,
         What::Channels { common } => channels::measure(common).await,
         What::Show { people } => show::run(people).await,

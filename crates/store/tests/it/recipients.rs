@@ -117,7 +117,7 @@ async fn outcomes_and_what_deliveries_wait_for_are_returned() {
         assert_eq!(told[1].outcome.reason, Reason::InvalidAddress);
         assert_eq!((told[0].waits_for, told[1].waits_for), (None, None));
         assert_eq!((waits(2).word(), waits(2).at()), ("retry", told[2].outcome.not_before));
-        assert_eq!((waits(3).word(), waits(3).at()), ("throttle", told[3].outcome.not_before));
+        assert_eq!((waits(3).word(), waits(3).at()), ("rate_limit", told[3].outcome.not_before));
         assert_eq!((waits(4), waits(5)), (WaitingFor::Answer, WaitingFor::Courier));
         assert_eq!((told[2].outcome.tries, told[3].outcome.tries), (1, 0));
 

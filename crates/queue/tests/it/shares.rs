@@ -104,7 +104,7 @@ async fn the_addresses_checked_in_one_body_are_limited() {
         })
         .collect();
     let mut order = json!({"sender": {"id": "u1"}, "text": "x", "recipients": recipients});
-    for invalid in ["refuse", "skip"] {
+    for invalid in ["reject", "skip"] {
         order["on_invalid"] = json!(invalid);
         let asked = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
         let answer = service.ask(asked).await;

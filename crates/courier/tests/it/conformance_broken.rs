@@ -107,7 +107,7 @@ async fn every_flaw_of_a_transport_is_named() {
 #[tokio::test]
 async fn flaws_that_show_only_under_the_runtime_are_named() {
     let cases = [
-        (Flaw::RejectsRepeats, "held or repeated once", "the delivery ended as unknown (held)"),
+        (Flaw::RejectsRepeats, "held or repeated once", "the delivery ended as unknown (not_retried)"),
         (
             Flaw::CountsDeliveriesInAByte,
             "orders are sent once",

@@ -6,12 +6,12 @@ use posthaste_protocol::record::AddressKey;
 use posthaste_protocol::scripts::address_key::{AgreeOnKey, KeyAgreed};
 use secrecy::ExposeSecret;
 
-use crate::error::{CallError, ConnectError};
-use crate::node::{Node, text};
+use crate::command::text;
+use crate::error::{CallError, ConnectError, malformed};
+use crate::inner::Inner;
 use crate::pool::Worker;
+use crate::reader::Reader;
 use crate::settings::Role;
-use crate::store::Inner;
-use crate::verbs::malformed;
 
 /// The partition that holds all suppressions, as it does the API keys: there are few of them, and its epoch guards
 /// them in scripts.
@@ -72,8 +72,8 @@ impl Inner {
     /// or its data is not sufficient: then wait for the primary.
     pub(crate) async fn agree_by_replica(self: &Arc<Self>) -> Result<bool, ConnectError> {
         let at = self.partition(PARTITION)?;
-        let node = Node::routed(self, false).or_replica();
-        let epoch = match Self::get(&node, at.slot, at.keys.epoch()).await {
+        let reader = Reader::unguarded(self).or_replica();
+        let epoch = match reader.get(at.slot, at.keys.epoch()).await {
             Ok(Some(epoch)) => String::from_utf8_lossy(&epoch).into_owned(),
             // Not set up yet, which needs a primary.
             Ok(None) | Err(CallError::NoReply(_) | CallError::Retryable { .. }) => return Ok(false),
@@ -81,7 +81,7 @@ impl Inner {
         };
         self.guard.saw_epoch(at, &epoch)?;
         let fields = vec![text(at.keys.address_key()), "check".into(), "key".into()];
-        let record = match node.ask("HMGET", fields, at.slot).await {
+        let record = match reader.ask("HMGET", fields, at.slot).await {
             Ok(record) => record.array("address key").map_err(|_| malformed("address_key:{0}"))?,
             Err(CallError::NoReply(_) | CallError::Retryable { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),

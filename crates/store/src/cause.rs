@@ -4,8 +4,8 @@ use std::fmt;
 
 use fred::error::{Error, ErrorKind};
 
-use crate::error::Retryable;
-use crate::trouble::RedisState;
+use crate::redis_state::RedisState;
+use crate::retryable::Retryable;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]

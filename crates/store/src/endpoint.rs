@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use fred::types::config::{Config, TlsConnector};
+use fred::types::config::{Config, Server, ServerConfig, TlsConnector};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
 use url::Url;
 
+use crate::cluster::NodeAddress;
 use crate::error::ConnectError;
 use crate::settings::Settings;
 
@@ -83,6 +84,43 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, ConnectError> {
     Ok(config)
 }
 
+impl Settings {
+    /// The server's address as text without credentials; `None` when the URL is invalid.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        let config = config(self).ok()?;
+        Some(address(&config.server).to_string())
+    }
+}
+
+/// How to reach one server of a cluster.
+pub(crate) fn config_of(config: &Config, place: &NodeAddress, hostname: Option<&str>) -> Config {
+    // A certificate is issued for the name.
+    let host = match hostname.filter(|_| config.tls.is_some()) {
+        Some(name) => name.to_owned(),
+        None if place.host.contains(':') => format!("[{}]", place.host),
+        None => place.host.clone(),
+    };
+    Config { server: ServerConfig::new_centralized(host, place.port), ..config.clone() }
+}
+
+/// A server as text.
+fn name(server: &Server) -> String {
+    // For a unix socket the host is its path, and there is no port.
+    if server.port == 0 { server.host.to_string() } else { format!("{}:{}", server.host, server.port) }
+}
+
+/// The configured address of a client, as text without credentials.
+pub(crate) fn address(server: &ServerConfig) -> Arc<str> {
+    let hosts = server.hosts().iter().map(name).collect::<Vec<_>>().join(",");
+    match server {
+        ServerConfig::Sentinel { service_name, .. } => {
+            Arc::from(format!("{service_name} of sentinels {hosts}"))
+        }
+        _ => Arc::from(hosts),
+    }
+}
+
 /// TLS with the given certificates, or the system's. Bad certificates are skipped as long as one is good.
 fn tls_client(settings: &Settings) -> Result<ClientConfig, ConnectError> {
     let mut roots = RootCertStore::empty();
@@ -118,7 +156,6 @@ fn tls_client(settings: &Settings) -> Result<ClientConfig, ConnectError> {
 
 #[cfg(test)]
 mod tests {
-    use fred::types::config::ServerConfig;
     use secrecy::SecretString;
 
     use super::*;
@@ -218,5 +255,12 @@ mod tests {
             assert!(error.is_some(), "{bad}");
             assert!(!shown.contains("canary"), "{shown}");
         }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_credentials() {
+        let server = ServerConfig::new_centralized("host.example", 7000);
+        assert_eq!(&*address(&server), "host.example:7000");
+        assert_eq!(&*address(&ServerConfig::new_unix_socket("/run/redis.sock")), "/run/redis.sock");
     }
 }

@@ -12,10 +12,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::epoch::Epoch;
-use crate::error::{CallError, FatalReason, InvalidReply, Retryable};
+use crate::error::{CallError, FatalReason, InvalidReply};
 use crate::halted::HaltState;
 use crate::marks::{Accepts, Loss, Trail};
-use crate::node::slot_of;
+use crate::retryable::Retryable;
+use crate::slot::slot_of;
 
 /// One partition.
 #[derive(Debug)]

@@ -11,16 +11,16 @@ use posthaste_protocol::PartitionKeys;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
+use crate::cluster::refresh::first_look;
+use crate::endpoint::{self, address, config_of};
 use crate::error::{CallError, ConnectError};
 use crate::missing::holds;
-use crate::node::{Node, slot_of};
-use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
-use crate::routing::config_of;
+use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE, quit};
+use crate::redis_state::RedisState;
 use crate::settings::Settings;
-use crate::supervise::quit;
-use crate::trouble::probe::{Found, address, look};
-use crate::trouble::{RedisState, SLOW, ServerTrouble, loading};
-use crate::{cluster, endpoint};
+use crate::slot::slot_of;
+use crate::trouble::look::{Found, look};
+use crate::trouble::{SLOW, ServerTrouble, loading};
 
 /// What is wrong with each server now: empty when all of them work. Writes nothing, and does not check whether it is
 /// the right database.
@@ -39,7 +39,7 @@ pub async fn examine(settings: &Settings) -> Result<Vec<ServerTrouble>, ConnectE
         refused: 0,
     };
     let looks = if config.server.is_clustered() {
-        let (map, _) = cluster::first_look(&config).await?;
+        let (map, _) = first_look(&config).await?;
         let primaries = map.primaries.iter().map(async |place| {
             let hostname = map.hostnames.get(place).map(String::as_str);
             let client = client_of(&config_of(&config, place, hostname), settings);
@@ -91,7 +91,7 @@ async fn look_at_one(config: &Config, settings: &Settings) -> Result<(Arc<str>, 
 
 async fn look_at(client: &Client, node: Arc<str>, clustered: bool) -> (Arc<str>, Found) {
     let begun = Instant::now();
-    let mut found = look(&Node::any(client), clustered).await;
+    let mut found = look(client, clustered).await;
     if found.is_empty() && begun.elapsed() >= SLOW {
         let detail = format!("a check of it took {} ms", begun.elapsed().as_millis());
         found.push((RedisState::Slow, Some(detail)));

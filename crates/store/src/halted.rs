@@ -1,16 +1,12 @@
-//! What is known about a database that went back or was wiped: as text, and as stored in the database itself.
+//! What is known about a database that went back or was wiped.
 
 use std::fmt;
 use std::time::Duration;
 
 use posthaste_model::{OrderId, UnixMs};
 use posthaste_protocol::scripts::halt::HaltCause;
-use posthaste_protocol::{ReplyFields, ReplyValue};
 
-use crate::epoch_guard::Partition;
-use crate::error::{CallError, InvalidReply};
 use crate::marks::Loss;
-use crate::node::{Node, text};
 
 /// Why sending is stopped, and what is known to be lost. Its `Display` text is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,63 +108,6 @@ impl fmt::Display for HaltState {
             "; sending is stopped; to go on, run `posthaste recover --assume sent` or `--assume unsent`",
         )
     }
-}
-
-fn malformed(error: posthaste_protocol::Malformed) -> CallError {
-    CallError::InvalidReply(InvalidReply::Malformed(error))
-}
-
-/// The record of a partition; `None` when there is none.
-pub(crate) async fn read(node: &Node, at: &Partition) -> Result<Option<HaltState>, CallError> {
-    let fields = ["cause", "noticed", "since", "last"];
-    let args = std::iter::once(text(at.keys.halted())).chain(fields.map(Into::into)).collect();
-    let mut record =
-        ReplyFields::new(node.ask("HMGET", args, at.slot).await?.array("halt").map_err(malformed)?);
-    let cause = match record.value("cause").map_err(malformed)? {
-        ReplyValue::Bytes(word) if &*word == HaltCause::Wiped.word().as_bytes() => HaltCause::Wiped,
-        ReplyValue::Bytes(_) => HaltCause::WentBack,
-        _ => return Ok(None),
-    };
-    let mut moment = |what| {
-        let value = record.u64(what).unwrap_or(0);
-        (value > 0).then_some(UnixMs(value))
-    };
-    let (noticed, since, last) = (moment("noticed"), moment("since"), moment("last"));
-    let lost =
-        node.ask("ZCARD", vec![text(at.keys.lost())], at.slot).await?.u64("lost").map_err(malformed)?;
-    let ends = if lost > 0 {
-        orders(node, at, 0, 0).await?.pop().zip(orders(node, at, -1, -1).await?.pop())
-    } else {
-        None
-    };
-    Ok(Some(HaltState {
-        cause: Some(cause),
-        noticed,
-        since,
-        last,
-        lost,
-        ends: ends.map(|(first, last)| [first, last]),
-    }))
-}
-
-/// Lost orders of a partition, by rank.
-pub(crate) async fn orders(
-    node: &Node,
-    at: &Partition,
-    from: i64,
-    to: i64,
-) -> Result<Vec<(OrderId, UnixMs)>, CallError> {
-    let args = vec![text(at.keys.lost()), from.into(), to.into(), "WITHSCORES".into()];
-    let flat = node.ask("ZRANGE", args, at.slot).await?.array("lost orders").map_err(malformed)?;
-    let mut flat = flat.into_iter();
-    let mut orders = Vec::new();
-    while let (Some(order_id), Some(score)) = (flat.next(), flat.next()) {
-        let order_id = order_id.text("lost order").map_err(malformed)?;
-        let order_id =
-            order_id.parse().map_err(|_| malformed(posthaste_protocol::Malformed::new("lost order")))?;
-        orders.push((order_id, UnixMs(score.u64("accepted").map_err(malformed)?)));
-    }
-    Ok(orders)
 }
 
 #[cfg(test)]

@@ -23,30 +23,46 @@ mod address_key;
 mod call;
 mod cause;
 mod cluster;
+mod command;
 mod confirm;
+mod confirmer;
+mod connect;
+mod connect_when_ready;
 mod content_cache;
 mod endpoint;
 mod epoch;
 mod epoch_guard;
 mod error;
 mod examine;
+mod first_calls;
+mod halt_record;
 mod halted;
+mod inner;
 mod link;
+mod links;
+mod listeners;
 mod marks;
 mod memory_guard;
 mod missing;
-mod node;
 mod order_watch;
 mod pool;
 pub mod preflight;
+mod primaries;
 mod primary;
+mod reader;
 mod recover;
+mod redis_state;
 mod register;
 mod reply;
+mod requests;
+mod retryable;
 mod rollbacks;
 mod routes;
 mod routing;
+mod script;
+mod server_runs;
 mod settings;
+mod slot;
 mod store;
 mod supervise;
 mod text_set;
@@ -61,21 +77,21 @@ pub use accept::{
     RetryRequest,
 };
 pub use endpoint::{TypedUrlError, check_typed_url};
-pub use error::{
-    CallError, ClientError, ConnectError, FatalReason, InvalidReply, NoReplyCause, Retryable,
-    UnreadableRecord,
-};
+pub use error::{CallError, ClientError, ConnectError, FatalReason, InvalidReply, NoReplyCause};
 pub use examine::examine;
 pub use halted::HaltState;
 pub use link::Link;
 pub use missing::MissingPartitions;
 pub use order_watch::OrderWatch;
 pub use recover::{Assume, InDoubt, Recovery};
+pub use redis_state::{RedisState, Work};
+pub use retryable::Retryable;
 pub use rollbacks::Rollback;
 pub use settings::{Role, Settings};
 pub use store::Store;
 pub use text_set::TextSet;
-pub use trouble::{RedisState, ServerTrouble, ServerTroubles, TOLD_EVERY, Work};
+pub use trouble::{ServerTrouble, ServerTroubles, TOLD_EVERY};
+pub use unreadable::UnreadableRecord;
 pub use verbs::{
     ClaimRequest, ConsentNotice, CourierPresence, DeliveryCursor, DeliveryFilter, DeliveryPage,
     InvalidCursor, ListedDelivery, LoadedParcel, NoticeMoment, OrderCursor, OrderFilter, OrderListPage,

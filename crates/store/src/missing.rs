@@ -3,9 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::primary::Primary;
-use crate::store::{Inner, Store};
-
 /// The partitions of one server that can't be reached now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingPartitions {
@@ -52,39 +49,6 @@ pub(crate) fn holds(partitions: &[u16]) -> String {
     match partitions {
         [] => "it holds no partition".to_owned(),
         some => format!("it holds {}", Partitions(some)),
-    }
-}
-
-impl Inner {
-    /// The partitions whose slots a primary has.
-    pub(crate) fn partitions_of(&self, primary: &Primary) -> Vec<u16> {
-        let here = |slot| self.routes.home(slot).is_some_and(|home| std::ptr::eq(&*home, primary));
-        self.guard.all().iter().filter(|at| here(at.slot)).map(|at| at.number).collect()
-    }
-}
-
-impl Store {
-    /// The partitions that can't be reached now, by the server that holds them.
-    #[must_use]
-    pub fn missing(&self) -> Vec<MissingPartitions> {
-        let mut all: Vec<MissingPartitions> = Vec::new();
-        for at in self.0.guard.all().iter().filter(|at| !self.0.can_ask(at)) {
-            let node = self.0.routes.home(at.slot).map(|primary| Arc::clone(&primary.address));
-            let moving = self.0.routes.is_held(at.slot);
-            match all.iter_mut().find(|one| one.node == node && one.moving == moving) {
-                Some(one) => one.partitions.push(at.number),
-                None => all.push(MissingPartitions { node, partitions: vec![at.number], moving }),
-            }
-        }
-        all
-    }
-
-    /// The same as text for people: `partitions 1, 4 to 6 at 10.0.0.3:6379 (server does not answer)`; `None` when all
-    /// can be reached.
-    #[must_use]
-    pub fn missing_words(&self) -> Option<String> {
-        let all: Vec<String> = self.missing().iter().map(ToString::to_string).collect();
-        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 

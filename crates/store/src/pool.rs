@@ -5,12 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::interfaces::ClientLike;
+use fred::error::Error;
+use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::{
-    Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TcpConfig, UnresponsiveConfig,
+    Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, TcpConfig, UnresponsiveConfig,
 };
+use futures::future::join_all;
 use tokio::sync::Notify;
+use tokio::sync::broadcast::Receiver;
+use tokio::time::timeout;
 
+use crate::command;
 use crate::error::{CallError, NoReplyCause};
 
 /// How often an idle connection is tested. Longer than `UNRESPONSIVE`: the client measures silence from its last
@@ -93,6 +98,18 @@ impl Worker {
     }
 }
 
+/// What a client reports about its connections.
+pub(crate) struct Events {
+    pub(crate) errors: Receiver<(Error, Option<Server>)>,
+    pub(crate) reconnects: Receiver<Server>,
+}
+
+impl Events {
+    pub(crate) fn of(client: &Client) -> Self {
+        Self { errors: client.error_rx(), reconnects: client.reconnect_rx() }
+    }
+}
+
 /// All workers of a server.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -145,4 +162,18 @@ impl Pool {
         });
         found.await.map_err(|_| CallError::NoReply(NoReplyCause::NotConnected))
     }
+}
+
+/// Whether a client's connection answers. One that only listens would never notice by itself that the other end is
+/// gone.
+pub(crate) async fn answers(client: &Client) -> bool {
+    matches!(timeout(UNRESPONSIVE * 2, command::ask(client, "PING", Vec::new())).await, Ok(Ok(_)))
+}
+
+/// Closes clients cleanly, but does not wait forever.
+pub(crate) async fn quit(clients: impl IntoIterator<Item = Client>) {
+    join_all(clients.into_iter().map(|client| async move {
+        let _ = timeout(UNRESPONSIVE, client.quit()).await;
+    }))
+    .await;
 }

@@ -13,15 +13,13 @@ use posthaste_model::Durability;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::NodeAddress;
-use crate::confirm::Confirmer;
+use crate::confirmer::Confirmer;
 use crate::error::ConnectError;
 use crate::link::LinkState;
 use crate::memory_guard::MemoryGuard;
-use crate::pool::{self, OWN_EVENTS, Pool, UNRESPONSIVE, Worker};
+use crate::pool::{self, Events, OWN_EVENTS, Pool, UNRESPONSIVE, Worker};
 use crate::preflight::{Confirm, PreflightReport};
 use crate::settings::Settings;
-use crate::store::Inner;
-use crate::supervise::{self, Events};
 
 /// One primary.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ pub(crate) struct Fresh {
     pub(crate) events: Events,
     pub(crate) task: Option<ConnectHandle>,
     /// Whether it takes calls.
-    in_pool: bool,
+    pub(crate) in_pool: bool,
 }
 
 impl Fresh {
@@ -132,15 +130,6 @@ impl Primary {
             stop,
         });
         (primary, all)
-    }
-
-    /// Supervises clients from now on; connects those that are not connected.
-    pub(crate) fn watch(self: &Arc<Self>, inner: &Arc<Inner>, clients: Vec<Fresh>) {
-        for Fresh { worker, events, task, in_pool } in clients {
-            let task = task.unwrap_or_else(|| worker.client.connect());
-            let (inner, primary) = (Arc::downgrade(inner), Arc::clone(self));
-            tokio::spawn(supervise::watch(inner, primary, worker, task, events, in_pool));
-        }
     }
 
     /// How answers are confirmed now.

@@ -10,13 +10,16 @@ use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::{ReplyValue, ScriptAnswer, ScriptCall};
 
+use crate::command::text;
 use crate::epoch::Epoch;
 use crate::epoch_guard::Partition;
-use crate::error::{CallError, Retryable};
-use crate::halted::{self, HaltState};
-use crate::node::{Node, text};
-use crate::store::{Inner, Store};
-use crate::verbs::malformed;
+use crate::error::{CallError, malformed};
+use crate::halt_record;
+use crate::halted::HaltState;
+use crate::inner::Inner;
+use crate::reader::Reader;
+use crate::retryable::Retryable;
+use crate::store::Store;
 
 /// For this long after a halt was noticed, a courier that had not learned of it may still have begun deliveries.
 const UNHEARD: Duration = Duration::from_secs(5);
@@ -54,16 +57,6 @@ pub struct Recovery {
     pub partitions: u16,
 }
 
-impl Inner {
-    /// Waits while sends of a partition are held back.
-    pub(crate) async fn hold(&self, p: u16) -> Result<(), CallError> {
-        if let Some(until) = self.partition(p)?.held() {
-            tokio::time::sleep_until(until).await;
-        }
-        Ok(())
-    }
-}
-
 /// A partition under its halted epoch.
 struct Halted<'a> {
     inner: &'a Arc<Inner>,
@@ -88,8 +81,8 @@ impl Halted<'_> {
         let keys = &self.at.keys;
         // Then everything that was due is among the ready parcels.
         while self.call(&PromoteDue { keys }).await?.reply.parcels > 0 {}
-        let node = Node::routed(self.inner, false);
-        for channel in channels(&node, self.at).await? {
+        let reader = Reader::unguarded(self.inner);
+        for channel in channels(&reader, self.at).await? {
             let ready = |priority| DoubtIndex::Ready { priority, from };
             let indexes = [
                 DoubtIndex::Leased,
@@ -116,8 +109,8 @@ impl Halted<'_> {
 }
 
 /// Channels a partition knows, including channels of orders without a courier.
-async fn channels(node: &Node, at: &Partition) -> Result<Vec<Channel>, CallError> {
-    let names = node.ask("HKEYS", vec![text(at.keys.channels())], at.slot).await?;
+async fn channels(reader: &Reader, at: &Partition) -> Result<Vec<Channel>, CallError> {
+    let names = reader.ask("HKEYS", vec![text(at.keys.channels())], at.slot).await?;
     let names = names.array("channels").map_err(|_| malformed("channels"))?;
     let names = names.into_iter().filter_map(|name| name.text("channel").ok());
     Ok(names.filter_map(|name| name.parse().ok()).collect())
@@ -141,7 +134,7 @@ impl Store {
         mut told: impl FnMut(InDoubt),
     ) -> Result<Recovery, CallError> {
         let inner = &self.0;
-        let node = Node::routed(inner, false);
+        let reader = Reader::unguarded(inner);
         let mut halted = inner.halted_partitions().await?;
         if halted.is_empty() && since.is_some() {
             inner.halt_all(since).await?;
@@ -150,8 +143,8 @@ impl Store {
         let mut recovery = Recovery::default();
         for partition in &halted {
             let at = partition.at;
-            let Some(halt) = halted::read(&node, at).await? else { continue };
-            recovery.lost.extend(halted::orders(&node, at, 0, -1).await?);
+            let Some(halt) = halt_record::read(&reader, at).await? else { continue };
+            recovery.lost.extend(halt_record::orders(&reader, at, 0, -1).await?);
             let noticed = halt.noticed.unwrap_or(UnixMs(0));
             let until = UnixMs(noticed.0 + u64::try_from(UNHEARD.as_millis()).unwrap_or(0));
             match &mut recovery.halt {
@@ -159,7 +152,7 @@ impl Store {
                 None => recovery.halt = Some(halt),
             }
             // A server that lost nothing is halted with the others, but its deliveries are certain.
-            let found = node.ask("HEXISTS", vec![text(at.keys.halted()), "found".into()], at.slot).await?;
+            let found = reader.ask("HEXISTS", vec![text(at.keys.halted()), "found".into()], at.slot).await?;
             if matches!(found, ReplyValue::Int(1)) {
                 let from = since.unwrap_or(UnixMs(0));
                 partition.doubt((from, until), assume == Assume::Sent, &mut told).await?;
@@ -177,10 +170,10 @@ impl Store {
 
 impl Inner {
     async fn halted_partitions<'a>(self: &'a Arc<Self>) -> Result<Vec<Halted<'a>>, CallError> {
-        let node = Node::routed(self, false);
+        let reader = Reader::unguarded(self);
         let mut halted = Vec::new();
         for at in self.guard.all() {
-            let epoch = Self::get(&node, at.slot, at.keys.epoch()).await?;
+            let epoch = reader.get(at.slot, at.keys.epoch()).await?;
             let epoch = epoch.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
             if Epoch::of(&epoch).halted {
                 halted.push(Halted { inner: self, at, epoch });
@@ -190,10 +183,10 @@ impl Inner {
     }
 
     async fn halt_all(self: &Arc<Self>, since: Option<UnixMs>) -> Result<(), CallError> {
-        let node = Node::routed(self, false);
+        let reader = Reader::unguarded(self);
         for at in self.guard.all() {
-            let Some(epoch) = Self::get(&node, at.slot, at.keys.epoch()).await? else { continue };
-            let fence = Self::get(&node, at.slot, at.keys.fence()).await?;
+            let Some(epoch) = reader.get(at.slot, at.keys.epoch()).await? else { continue };
+            let fence = reader.get(at.slot, at.keys.fence()).await?;
             let known = fence.and_then(|fence| ReplyValue::Bytes(fence).u64("fence").ok()).unwrap_or(0);
             let script = HaltScript {
                 keys: &at.keys,

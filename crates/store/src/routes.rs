@@ -6,9 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::cluster::{Map, NodeAddress, SLOTS};
-use crate::error::{CallError, NoReplyCause, Retryable};
+use crate::cluster::{Map, NodeAddress};
+use crate::error::{CallError, NoReplyCause};
 use crate::primary::Primary;
+use crate::retryable::Retryable;
+use crate::slot::SLOTS;
 
 /// The routes to all slots.
 #[derive(Debug)]
@@ -90,6 +92,26 @@ impl Routes {
         }
     }
 
+    /// Whether a slot is at this primary.
+    pub(crate) fn has(&self, primary: &Primary, slot: u16) -> bool {
+        self.home(slot).is_some_and(|home| std::ptr::eq(&*home, primary))
+    }
+
+    /// The address of the owner of a slot; empty while no server has it.
+    pub(crate) fn home_address(&self, slot: u16) -> Arc<str> {
+        self.home(slot).map_or_else(|| Arc::from(""), |primary| Arc::clone(&primary.address))
+    }
+
+    /// Whether there is no link to the primary of a slot.
+    pub(crate) fn is_away(&self, slot: u16) -> bool {
+        self.home(slot).is_some_and(|primary| !primary.is_up())
+    }
+
+    /// Whether calls about a slot can be made now, as far as known.
+    pub(crate) fn can_ask(&self, slot: u16) -> bool {
+        self.at(slot).is_ok_and(|primary| primary.is_up())
+    }
+
     /// The primary for calls about a slot.
     pub(crate) fn at(&self, slot: u16) -> Result<Arc<Primary>, CallError> {
         if self.is_held(slot) {
@@ -112,12 +134,23 @@ impl Routes {
     }
 
     /// A call found that a slot is being moved: it is held until a later map shows it settled.
-    pub(crate) fn hold(&self, slot: u16) {
+    fn hold(&self, slot: u16) {
         if self.clustered {
             self.write().noticed.insert(slot, Instant::now());
             self.stale.notify_one();
             self.told();
         }
+    }
+
+    /// Holds a slot when the error of a call means that it is being moved.
+    pub(crate) fn heed(&self, slot: u16, error: CallError) -> CallError {
+        if matches!(
+            error,
+            CallError::Retryable { why: Retryable::Moving } | CallError::NoReply(NoReplyCause::OnTheMove)
+        ) {
+            self.hold(slot);
+        }
+        error
     }
 
     /// A server replied that another one has the slot.

@@ -45,15 +45,6 @@ pub struct Settings {
     pub wait_at_start: Duration,
 }
 
-impl Settings {
-    /// The server's address as text without credentials; `None` when the URL is invalid.
-    #[must_use]
-    pub fn address(&self) -> Option<String> {
-        let config = crate::endpoint::config(self).ok()?;
-        Some(crate::trouble::probe::address(&config.server).to_string())
-    }
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {

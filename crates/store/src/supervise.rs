@@ -4,44 +4,35 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use fred::clients::Client;
-use fred::error::Error;
-use fred::interfaces::{ClientLike, EventInterface};
+use fred::interfaces::ClientLike;
 use fred::types::ConnectHandle;
-use fred::types::config::Server;
-use futures::future::join_all;
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout};
 
 use crate::error::CallError;
-use crate::node::Node;
-use crate::pool::{HEARTBEAT, UNRESPONSIVE, Worker};
+use crate::inner::Inner;
+use crate::pool::{self, Events, HEARTBEAT, Worker};
 use crate::preflight::{self, Severity};
-use crate::primary::Primary;
+use crate::primary::{Fresh, Primary};
 use crate::settings::Role;
-use crate::store::Inner;
 
 /// How soon a connected but unchecked connection is checked again.
 const RECHECK: Duration = Duration::from_millis(250);
 /// How soon after a connection was refused or failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a client reports about its connections.
-pub(crate) struct Events {
-    errors: Receiver<(Error, Option<Server>)>,
-    pub(crate) reconnects: Receiver<Server>,
-}
-
-impl Events {
-    pub(crate) fn of(client: &Client) -> Self {
-        Self { errors: client.error_rx(), reconnects: client.reconnect_rx() }
+/// Supervises clients of a primary from now on; connects those that are not connected.
+pub(crate) fn start(inner: &Arc<Inner>, primary: &Arc<Primary>, clients: Vec<Fresh>) {
+    for Fresh { worker, events, task, in_pool } in clients {
+        let task = task.unwrap_or_else(|| worker.client.connect());
+        let (inner, primary) = (Arc::downgrade(inner), Arc::clone(primary));
+        tokio::spawn(watch(inner, primary, worker, task, events, in_pool));
     }
 }
 
 /// Watches a client of a primary until cancelled. `in_pool`: it takes calls, so it is checked; otherwise it is only
 /// kept alive.
-pub(crate) async fn watch(
+async fn watch(
     inner: Weak<Inner>,
     primary: Arc<Primary>,
     worker: Arc<Worker>,
@@ -120,13 +111,15 @@ pub(crate) async fn watch(
         } else if look_at <= now {
             let count = worker.used.load(Ordering::Relaxed);
             if count == used {
-                ping(&worker).await;
+                if !pool::answers(&worker.client).await {
+                    tracing::debug!(node = %worker.address, "a connection does not answer PING");
+                }
             }
             used = count;
             look_at = Instant::now() + HEARTBEAT;
         }
     }
-    quit([worker.client.clone()]).await;
+    pool::quit([worker.client.clone()]).await;
     task.abort();
 }
 
@@ -139,21 +132,6 @@ fn down(inner: &Weak<Inner>, primary: &Primary, worker: &Arc<Worker>, in_pool: b
         inner.lost(primary);
         inner.troubles.look_now();
     }
-}
-
-async fn ping(worker: &Arc<Worker>) {
-    let node = Node::any(&worker.client);
-    if !matches!(timeout(UNRESPONSIVE * 2, node.ask("PING", Vec::new(), 0)).await, Ok(Ok(_))) {
-        tracing::debug!(node = %worker.address, "a connection does not answer PING");
-    }
-}
-
-/// Closes clients cleanly, but does not wait forever.
-pub(crate) async fn quit(clients: impl IntoIterator<Item = Client>) {
-    join_all(clients.into_iter().map(|client| async move {
-        let _ = timeout(UNRESPONSIVE, client.quit()).await;
-    }))
-    .await;
 }
 
 impl Inner {
@@ -178,7 +156,7 @@ impl Inner {
                 last.clone_from(&found.report);
             }
         }
-        self.judged(&primary.address, &found.report);
+        self.troubles.judged(&primary.address, &found.report);
         if found.report.worst() == Severity::Refuse {
             return false;
         }
@@ -211,42 +189,5 @@ impl Inner {
         self.found(primary, found.run_id);
         self.troubles.look_now();
         true
-    }
-
-    /// There is a checked connection to this run of a server.
-    pub(crate) fn found(&self, primary: &Primary, run_id: String) {
-        primary.link.up(run_id);
-        primary.show(true);
-        self.tell_links();
-        self.routes.told();
-    }
-
-    /// Handles the loss of the last connection to a primary.
-    fn lost(&self, primary: &Primary) {
-        if !primary.link.lost(false) {
-            return;
-        }
-        metrics::counter!("posthaste_redis_disconnects_total").increment(1);
-        primary.show(false);
-        let others = self.routes.primaries().iter().any(|primary| primary.link.is_up());
-        self.link.lost(others);
-        self.routes.stale.notify_one();
-        self.routes.told();
-        self.count_away();
-    }
-
-    /// Updates the combined link of all servers.
-    pub(crate) fn tell_links(&self) {
-        let links = self.routes.primaries();
-        let mut run_ids: Vec<String> = links
-            .iter()
-            .filter(|primary| primary.link.is_up())
-            .map(|primary| primary.link.run_id())
-            .collect();
-        if !run_ids.is_empty() {
-            // The order of a cluster's servers is not significant.
-            run_ids.sort_unstable();
-            self.link.up(run_ids.join(","));
-        }
     }
 }

@@ -15,14 +15,10 @@ use fred::types::config::Server;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::node::Node;
-use crate::pool::{self, EVENTS_KEPT, HEARTBEAT, UNRESPONSIVE};
-use crate::primary::Primary;
-use crate::store::{Inner, Store};
-use crate::supervise::quit;
+use crate::pool::{HEARTBEAT, answers, quit};
 
 /// How soon a failed connection or subscription is tried again.
 pub(crate) const RETRY: Duration = Duration::from_millis(500);
@@ -116,9 +112,16 @@ pub(crate) struct EventReceiver {
 }
 
 impl EventReceiver {
-    fn new(partitions: u16) -> Self {
+    pub(crate) fn new(partitions: u16) -> Self {
         let by_partition = (0..partitions).map(|_| AtomicU64::new(0)).collect();
         Self { heard: watch::Sender::new(Heard::default()), by_partition, servers: Mutex::default() }
+    }
+
+    /// A new listener.
+    pub(crate) fn listener(&self) -> WakeupListener {
+        let heard = self.heard.subscribe();
+        let (bells, gaps) = (heard.borrow().bells, heard.borrow().gaps);
+        WakeupListener { heard, by_partition: Arc::clone(&self.by_partition), bells, gaps }
     }
 
     fn servers(&self, change: impl FnOnce(&mut BTreeMap<Arc<str>, bool>)) {
@@ -128,7 +131,8 @@ impl EventReceiver {
         self.heard.send_modify(|heard| heard.listening = listening);
     }
 
-    fn silent(&self, server: &Arc<str>) {
+    /// There are no events from a server for the moment.
+    pub(crate) fn silent(&self, server: &Arc<str>) {
         self.servers(|servers| {
             servers.insert(Arc::clone(server), false);
         });
@@ -169,52 +173,18 @@ impl EventReceiver {
     }
 }
 
-impl Store {
-    /// Listens to the bells of this database. The first call opens the connections for it; until all are open,
-    /// [`WakeupListener::listening`] is false.
-    #[must_use]
-    pub fn wakeup_listener(&self) -> WakeupListener {
-        let mut started = false;
-        let receiver = self.0.event_receiver.get_or_init(|| {
-            started = true;
-            Arc::new(EventReceiver::new(self.partitions()))
-        });
-        if started {
-            self.0.routes.primaries().iter().for_each(|primary| self.0.listen_at(primary));
-        }
-        let heard = receiver.heard.subscribe();
-        let (bells, gaps) = (heard.borrow().bells, heard.borrow().gaps);
-        WakeupListener { heard, by_partition: Arc::clone(&receiver.by_partition), bells, gaps }
-    }
-}
-
-impl Inner {
-    /// Starts to listen at a primary, if there are listeners or watched orders.
-    pub(crate) fn listen_at(&self, primary: &Primary) {
-        let client = || pool::client(&primary.config, self.settings.call_timeout, UNRESPONSIVE, EVENTS_KEPT);
-        let (address, stop) = (&primary.address, &primary.stop);
-        if let Some(receiver) = self.event_receiver.get()
-            && primary.begins_to_hear()
-        {
-            receiver.silent(address);
-            tokio::spawn(listen(Arc::clone(receiver), Arc::clone(address), client(), stop.clone()));
-        }
-        if let Some(watcher) = self.watcher.get()
-            && primary.begins_to_watch()
-        {
-            let (watcher, address) = (Arc::clone(watcher), Arc::clone(address));
-            tokio::spawn(crate::order_watch::listen(watcher, address, client(), stop.clone()));
-        }
-    }
-}
-
 /// The channel of `expired` events in the database of this client.
 fn channel(client: &Client) -> String {
     format!("__keyevent@{}__:expired", client.client_config().database.unwrap_or(0))
 }
 
 /// Keeps a client connected and subscribed, and passes on its events, until cancelled.
-async fn listen(receiver: Arc<EventReceiver>, server: Arc<str>, client: Client, stop: CancellationToken) {
+pub(crate) async fn listen(
+    receiver: Arc<EventReceiver>,
+    server: Arc<str>,
+    client: Client,
+    stop: CancellationToken,
+) {
     let channel = channel(&client);
     while !stop.is_cancelled() {
         // Subscribed before connecting, so that nothing is missed.
@@ -291,7 +261,7 @@ impl ClientEvents {
                     Err(RecvError::Lagged(_)) => receiver.gap(),
                     Err(RecvError::Closed) => return,
                 },
-                _ = beat.tick() => if !alive(client).await { receiver.silent(&self.server) },
+                _ = beat.tick() => if !answers(client).await { receiver.silent(&self.server) },
             }
         }
     }
@@ -336,12 +306,6 @@ async fn subscribe(client: &Client, channel: &str) -> bool {
             false
         }
     }
-}
-
-/// A connection that only listens would never notice that the other end is gone.
-async fn alive(client: &Client) -> bool {
-    let ping = Node::any(client);
-    matches!(timeout(UNRESPONSIVE * 2, ping.ask("PING", Vec::new(), 0)).await, Ok(Ok(_)))
 }
 
 #[cfg(test)]

@@ -10,15 +10,16 @@ use posthaste_protocol::scripts::halt::{CALL_ORDERS, HaltCause, HaltDatabase as 
 use tokio_util::sync::CancellationToken;
 
 use crate::address_key::PARTITION;
+use crate::command::{self, text};
 use crate::epoch::Epoch;
 use crate::epoch_guard::Partition;
-use crate::error::{CallError, FatalReason};
-use crate::halted::{self, HaltState};
+use crate::error::{CallError, FatalReason, malformed};
+use crate::halt_record;
+use crate::halted::HaltState;
+use crate::inner::Inner;
 use crate::marks::Loss;
-use crate::node::{Node, text};
-use crate::rollbacks;
-use crate::store::Inner;
-use crate::verbs::malformed;
+use crate::reader::Reader;
+use crate::server_runs;
 
 /// Time between two checks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -70,7 +71,7 @@ impl Inner {
         let count = all.len().min(AT_ONCE);
         let turned = (0..count).filter_map(|i| all.get((*turn + i) % all.len()));
         // A partition that can't be reached now is checked when it is registered with again.
-        let silent = turned.filter(|at| at.is_idle(EVERY) && self.can_ask(at));
+        let silent = turned.filter(|at| at.is_idle(EVERY) && self.routes.can_ask(at.slot));
         let looks = silent.map(|at| self.look_at_silent_one(at));
         for looked in futures::future::join_all(looks).await {
             if let Err(error) = looked {
@@ -82,10 +83,12 @@ impl Inner {
 
     async fn look_at_silent_one(&self, at: &Partition) -> Result<(), CallError> {
         let worker = self.worker_of(at).await?;
-        let node = Node::any(&worker.client);
         let floor = at.fence();
         let keys = vec![text(at.keys.epoch()), text(at.keys.fence())];
-        let found = node.ask("MGET", keys, at.slot).await?.array("epoch").map_err(|_| malformed("epoch"))?;
+        let found = command::ask(&worker.client, "MGET", keys)
+            .await?
+            .array("epoch")
+            .map_err(|_| malformed("epoch"))?;
         let mut found = ReplyFields::new(found);
         let epoch = found.value("epoch").ok().and_then(|value| value.text("epoch").ok()).unwrap_or_default();
         if epoch != *at.epoch() {
@@ -101,11 +104,11 @@ impl Inner {
     /// Writes the halt where it is missing, reads what others have recorded, and goes on when all partitions are
     /// recovered.
     async fn mind_halt(self: &Arc<Self>, written: &mut Vec<u16>) -> Result<(), CallError> {
-        let node = Node::routed(self, false);
+        let reader = Reader::unguarded(self);
         let mut whole: Option<HaltState> = None;
         let (mut recovered, mut failed) = (Vec::new(), None);
         for at in self.guard.all() {
-            match self.mind_one(&node, at, written).await {
+            match self.mind_one(&reader, at, written).await {
                 Ok(Halted::Recovered(epoch)) => recovered.push((at, epoch)),
                 Ok(Halted::Still(halt)) => match (&mut whole, halt) {
                     (Some(whole), Some(halt)) => whole.join(halt),
@@ -156,11 +159,11 @@ impl Inner {
     /// Checks one partition of a halted database, and writes the halt into it where it is missing.
     async fn mind_one(
         self: &Arc<Self>,
-        node: &Node,
+        reader: &Reader,
         at: &Partition,
         written: &mut Vec<u16>,
     ) -> Result<Halted, CallError> {
-        let epoch = Self::get(node, at.slot, at.keys.epoch()).await?;
+        let epoch = reader.get(at.slot, at.keys.epoch()).await?;
         let epoch = epoch.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
         let (found, known) = (Epoch::of(&epoch), at.epoch());
         let ours = Epoch::of(&known);
@@ -172,22 +175,25 @@ impl Inner {
             return Ok(Halted::Recovered(epoch));
         }
         if !written.contains(&at.number) {
-            self.write_halt(node, at).await?;
+            self.write_halt(reader, at).await?;
             written.push(at.number);
         }
-        Ok(Halted::Still(halted::read(node, at).await?))
+        Ok(Halted::Still(halt_record::read(reader, at).await?))
     }
 
     /// Writes what this process knows into a partition that it found halted, or is the first to halt.
-    async fn write_halt(self: &Arc<Self>, node: &Node, at: &Partition) -> Result<(), CallError> {
+    async fn write_halt(self: &Arc<Self>, reader: &Reader, at: &Partition) -> Result<(), CallError> {
         let cause = match self.guard.halt_known().and_then(|halt| halt.cause) {
             Some(cause) => cause,
             // Another process noticed the halt: this process compares its own marks with what that one found.
-            None => halted::read(node, at).await?.and_then(|halt| halt.cause).unwrap_or(HaltCause::WentBack),
+            None => halt_record::read(reader, at)
+                .await?
+                .and_then(|halt| halt.cause)
+                .unwrap_or(HaltCause::WentBack),
         };
         let loss = match self.known_loss(at) {
             Some(loss) => loss,
-            None => self.loss_by_runs(node, at, cause).await?,
+            None => self.loss_by_runs(reader, at, cause).await?,
         };
         let mut orders = loss.orders.chunks(CALL_ORDERS);
         let mut chunk: &[_] = orders.next().unwrap_or_default();
@@ -216,9 +222,14 @@ impl Inner {
 
     /// What a halt noticed by another process means for this one: marks it had received that the runs since then do
     /// not show.
-    async fn loss_by_runs(&self, node: &Node, at: &Partition, cause: HaltCause) -> Result<Loss, CallError> {
+    async fn loss_by_runs(
+        &self,
+        reader: &Reader,
+        at: &Partition,
+        cause: HaltCause,
+    ) -> Result<Loss, CallError> {
         let known = at.fence();
-        let runs = rollbacks::runs(node, at).await?;
+        let runs = server_runs::runs(reader, at).await?;
         let found = match cause {
             HaltCause::Wiped => Some(0),
             HaltCause::WentBack => runs.iter().filter(|run| run.lost(known)).map(|run| run.found).min(),

@@ -1,6 +1,7 @@
 //! The house rules that a program can check. Each rule is a module with one function that returns the violations,
 //! and tests that show it can fail.
 
+mod circles;
 mod dependencies;
 mod docs;
 mod fuzz;
@@ -57,6 +58,7 @@ pub(crate) fn run() -> Result<()> {
 
     let mut findings = dependencies::check(&metadata);
     findings.extend(tree::check(&tree));
+    findings.extend(circles::check(&files));
     findings.extend(lengths::check(&files));
     findings.extend(docs::check(&files));
     findings.extend(names::check(&files));

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use posthaste_model::{Channel, Delivery, OrderId, ParcelId, UnixMs};
-use posthaste_protocol::record::DeliveryOutcome;
+use posthaste_protocol::record::{DeliveryOutcome, Outcomes};
 
-use super::{AcceptError, AcceptedOrder, NewOrderHead};
+use super::error::AcceptError;
+use super::order::{AcceptedOrder, NewOrderHead};
 use crate::error::CallError;
 use crate::store::Store;
 use crate::verbs::OrderRecord;
@@ -94,7 +95,7 @@ impl Store {
         old: &OrderId,
         number: u32,
         view: &OrderRecord,
-    ) -> Result<(Vec<Delivery>, crate::Outcomes), CallError> {
+    ) -> Result<(Vec<Delivery>, Outcomes), CallError> {
         let parcel_id = ParcelId { order_id: old.clone(), number };
         let ended = view.ended_unrung();
         futures::future::try_join(

@@ -8,11 +8,14 @@ use posthaste_protocol::scripts::stage_parcels::{StageParcels, Staged};
 use posthaste_protocol::scripts::unstage_parcels::Unstaged;
 use tokio::task::JoinHandle;
 
-use super::{AcceptError, AcceptedChannel, AcceptedOrder, NewOrderHead};
-use crate::error::CallError;
+use super::error::AcceptError;
+use super::order::{AcceptedChannel, AcceptedOrder, NewOrderHead};
+use crate::epoch_guard::Partition;
+use crate::error::{CallError, malformed};
+use crate::inner::Inner;
+use crate::retryable::Retryable;
 use crate::store::Store;
 use crate::text_set::TextSet;
-use crate::verbs::malformed;
 
 /// Most parcels of one call, and the number of bytes at which a call is made.
 const CALL_PARCELS: usize = 8;
@@ -52,6 +55,17 @@ struct Filling {
     total: u32,
     merged: u32,
     no_contact: u32,
+}
+
+/// Refuses to store anything new in a partition whose server's memory is nearly full.
+async fn check_room(inner: &Inner, at: &Partition) -> Result<(), CallError> {
+    let primary = inner.routes.at(at.slot)?;
+    if primary.gate.is_nearly_full(&primary.pool).await {
+        let error = CallError::Retryable { why: Retryable::NearlyFull };
+        inner.troubles.failed(&error);
+        return Err(error);
+    }
+    Ok(())
 }
 
 impl Store {
@@ -142,7 +156,7 @@ impl OrderWriter {
         let upload = self.upload.clone();
         self.under_way = Some(tokio::spawn(async move {
             let at = store.0.partition(p)?;
-            store.0.room(at).await?;
+            check_room(&store.0, at).await?;
             let (keys, open) = (&at.keys, open.as_deref());
             let script = StageParcels { keys, order_id: &order_id, upload: &upload, open, parcels: &parcels };
             // Storing a parcel twice stores the same parcel.
@@ -218,7 +232,7 @@ impl OrderWriter {
         // Nothing sent so far creates an order.
         inner.guard.check().map_err(AcceptError::Refused)?;
         let at = inner.partition(self.p).map_err(AcceptError::Refused)?;
-        inner.room(at).await.map_err(AcceptError::Refused)?;
+        check_room(inner, at).await.map_err(AcceptError::Refused)?;
         let channels: Vec<_> = self.channels.iter().map(|one| (one.channel.clone(), one.total)).collect();
         let no_contact: Vec<u32> = self.channels.iter().map(|one| one.no_contact).collect();
         let script = Enqueue {

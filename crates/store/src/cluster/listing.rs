@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use posthaste_protocol::Malformed;
 
-use super::SLOTS;
+use crate::slot::SLOTS;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

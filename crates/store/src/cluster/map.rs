@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Listed, NodeAddress, SLOTS};
+use super::listing::{Listed, NodeAddress};
+use crate::slot::SLOTS;
 
 /// The view of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,13 +7,9 @@
 
 pub(crate) mod listing;
 pub(crate) mod map;
-mod refresh;
-mod replica;
+pub(crate) mod moved;
+pub(crate) mod refresh;
+pub(crate) mod replica;
 
-pub(crate) use listing::{Listed, NodeAddress};
+pub(crate) use listing::NodeAddress;
 pub(crate) use map::Map;
-pub(crate) use refresh::{first_look, keep_fresh};
-pub(crate) use replica::Replicas;
-
-/// Slots of a cluster.
-pub(crate) const SLOTS: u16 = 16_384;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Weak;
 use std::time::Duration;
 
+use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::Value as Arg;
 use fred::types::config::Config;
@@ -13,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::listing::{NodeAddress, read};
 use super::map::{Map, View};
+use crate::command;
+use crate::endpoint::config_of;
 use crate::error::{CallError, ConnectError, InvalidReply, NoReplyCause};
-use crate::node::Node;
-use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
-use crate::routing::config_of;
-use crate::store::Inner;
+use crate::inner::Inner;
+use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE, quit};
 
 /// How often the servers are queried, and the shortest time between two queries.
 const EVERY: Duration = Duration::from_secs(1);
@@ -29,8 +30,8 @@ const ENOUGH: usize = 2;
 /// How long slots must have been moving before it is logged, and logged again.
 const LONG: Duration = Duration::from_secs(30);
 
-async fn ask(node: &Node, asked: &NodeAddress) -> Result<View, CallError> {
-    let text = node.ask("CLUSTER", vec![Arg::from_static_str("NODES")], 0).await?;
+async fn ask(client: &Client, asked: &NodeAddress) -> Result<View, CallError> {
+    let text = command::ask(client, "CLUSTER", vec![Arg::from_static_str("NODES")]).await?;
     let listed = text.text("nodes of the cluster").and_then(|text| read(&text, asked));
     listed.map(View).map_err(InvalidReply::Malformed).map_err(CallError::InvalidReply)
 }
@@ -40,11 +41,11 @@ async fn ask_apart(config: &Config, address: &NodeAddress) -> Result<View, Conne
     let client = pool::client(&config_of(config, address, None), PATIENCE, UNRESPONSIVE, OWN_EVENTS);
     let joined = timeout(PATIENCE, client.init()).await;
     let view = match joined {
-        Ok(Ok(_)) => ask(&Node::any(&client), address).await.map_err(ConnectError::from),
+        Ok(Ok(_)) => ask(&client, address).await.map_err(ConnectError::from),
         Ok(Err(error)) => Err(ConnectError::connecting(error)),
         Err(_) => Err(ConnectError::Unreachable(NoReplyCause::NotConnected)),
     };
-    tokio::spawn(crate::supervise::quit([client]));
+    tokio::spawn(quit([client]));
     view
 }
 
@@ -130,7 +131,7 @@ impl Known {
         let linked = primaries.iter().filter_map(|primary| {
             let (place, worker) = (primary.place.clone()?, primary.pool.pick()?);
             Some(async move {
-                let view = timeout(PATIENCE, ask(&Node::any(&worker.client), &place)).await;
+                let view = timeout(PATIENCE, ask(&worker.client, &place)).await;
                 (place, view.ok().and_then(Result::ok))
             })
         });

@@ -8,41 +8,51 @@ use std::time::Duration;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::Value as Arg;
+use fred::types::config::Config;
 use posthaste_protocol::ReplyValue;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::NodeAddress;
-use crate::error::CallError;
-use crate::node;
-use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
-use crate::routing::{Moved, config_of};
-use crate::store::Inner;
-use crate::supervise::quit;
+use super::listing::NodeAddress;
+use super::moved::Moved;
+use crate::command;
+use crate::endpoint::config_of;
+use crate::error::{CallError, server_error};
+use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE, quit};
 
 /// How long connecting to a replica may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The connected replicas.
-#[derive(Debug, Default)]
-pub(crate) struct Replicas(Mutex<HashMap<NodeAddress, Client>>);
+#[derive(Debug)]
+pub(crate) struct Replicas {
+    config: Config,
+    stop: CancellationToken,
+    clients: Mutex<HashMap<NodeAddress, Client>>,
+}
 
-impl Inner {
-    /// Queries a replica of the primary that has a slot; `None` when none answers.
-    pub(crate) async fn ask_replica(
+impl Replicas {
+    /// No replica is connected yet; the connections close when `stop` is cancelled.
+    pub(crate) fn new(config: Config, stop: CancellationToken) -> Self {
+        Self { config, stop, clients: Mutex::default() }
+    }
+
+    /// Queries one of these replicas; `None` when none answers.
+    pub(crate) async fn ask(
         &self,
-        slot: u16,
+        replicas: &[NodeAddress],
         command: &'static str,
         args: &[Arg],
     ) -> Option<Result<ReplyValue, CallError>> {
-        for address in self.routes.replicas_of(slot) {
-            let Some(client) = self.replica(&address).await else { continue };
+        for address in replicas {
+            let Some(client) = self.client(address).await else { continue };
             match ask(&client, command, args).await {
                 Ok(value) => return Some(Ok(value)),
                 Err(error) => {
                     tracing::debug!(node = %address, %error, "a replica did not answer");
                     if matches!(error, CallError::NoReply(_)) {
-                        self.replicas.0.lock().await.remove(&address);
+                        self.clients.lock().await.remove(address);
                         tokio::spawn(quit([client]));
                     }
                 }
@@ -51,9 +61,9 @@ impl Inner {
         None
     }
 
-    async fn replica(&self, address: &NodeAddress) -> Option<Client> {
+    async fn client(&self, address: &NodeAddress) -> Option<Client> {
         // Other callers that wait here want the same client.
-        let mut known = self.replicas.0.lock().await;
+        let mut known = self.clients.lock().await;
         if let Some(client) = known.get(address) {
             return Some(client.clone());
         }
@@ -75,13 +85,13 @@ impl Inner {
 
 /// A new connection to a replica is switched to answer by itself (`READONLY`).
 async fn ask(client: &Client, command: &'static str, args: &[Arg]) -> Result<ReplyValue, CallError> {
-    let mut value = node::send(client, command, args.to_vec()).await?;
+    let mut value = command::send(client, command, args.to_vec()).await?;
     if matches!(&value, ReplyValue::Error(text) if Moved::read(text).is_some()) {
-        node::send(client, "READONLY", Vec::new()).await?;
-        value = node::send(client, command, args.to_vec()).await?;
+        command::send(client, "READONLY", Vec::new()).await?;
+        value = command::send(client, command, args.to_vec()).await?;
     }
     match value {
-        ReplyValue::Error(text) => Err(crate::error::server_error(&text)),
+        ReplyValue::Error(text) => Err(server_error(&text)),
         value => Ok(value),
     }
 }

@@ -13,17 +13,13 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::KeyspaceEvent;
 use fred::types::config::Server;
-use posthaste_model::OrderId;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::node::Node;
-use crate::pool::{HEARTBEAT, UNRESPONSIVE};
-use crate::store::Store;
-use crate::supervise::quit;
+use crate::pool::{HEARTBEAT, answers, quit};
 use crate::wakeups::{RETRY, until};
 
 pub(crate) use watched::Watcher;
@@ -42,6 +38,12 @@ pub struct OrderWatch {
 }
 
 impl OrderWatch {
+    /// Watches a key, which the server `home` announces.
+    pub(crate) fn new(watcher: &Arc<Watcher>, key: String, home: Arc<str>) -> Self {
+        let (key, seen) = watcher.join(key.into(), home);
+        Self { watcher: Arc::clone(watcher), key, seen, looks: 0 }
+    }
+
     /// Waits until there may be something new: once the subscription is active, after each change, and after each gap
     /// in the events. Many changes are merged into one. Reading after this returns misses nothing that happened
     /// before. May be dropped and called again at any time; waits forever when the store is gone.
@@ -68,32 +70,6 @@ impl OrderWatch {
 impl Drop for OrderWatch {
     fn drop(&mut self) {
         self.watcher.leave(&self.key);
-    }
-}
-
-impl Store {
-    /// Watches the history of an order, which need not exist yet. The first call opens the connections for it.
-    #[must_use]
-    pub fn watch_history(&self, order_id: &OrderId) -> OrderWatch {
-        let mut started = false;
-        let watcher = self.0.watcher.get_or_init(|| {
-            started = true;
-            Arc::new(Watcher::default())
-        });
-        if started {
-            self.0.routes.primaries().iter().for_each(|primary| self.0.listen_at(primary));
-        }
-        let keys = posthaste_protocol::PartitionKeys::of_partition(self.partition_of(order_id));
-        let key = keys.history(order_id);
-        let home = self.0.home_of(&key);
-        let (key, seen) = watcher.join(key.into(), home);
-        OrderWatch { watcher: Arc::clone(watcher), key, seen, looks: 0 }
-    }
-
-    /// How many histories are watched.
-    #[must_use]
-    pub fn watched(&self) -> usize {
-        self.0.watcher.get().map_or(0, |watcher| watcher.count())
     }
 }
 
@@ -191,7 +167,7 @@ impl ClientEvents {
                     Err(RecvError::Lagged(_)) => watcher.gap(&home),
                     Err(RecvError::Closed) => return,
                 },
-                _ = beat.tick() => if !alive(client).await { watcher.silent(&home) },
+                _ = beat.tick() => if !answers(client).await { watcher.silent(&home) },
             }
         }
     }
@@ -249,11 +225,5 @@ async fn tell(client: &Client, channels: Vec<String>, subscribe: bool) -> bool {
     }
     // The client does not wait for the reply to a subscription; the reply to a PING after it shows that it was
     // accepted.
-    !subscribe || alive(client).await
-}
-
-/// A connection that only listens would never notice that the other end is gone.
-async fn alive(client: &Client) -> bool {
-    let ping = Node::any(client);
-    matches!(timeout(UNRESPONSIVE * 2, ping.ask("PING", Vec::new(), 0)).await, Ok(Ok(_)))
+    !subscribe || answers(client).await
 }

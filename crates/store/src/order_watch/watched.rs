@@ -122,7 +122,7 @@ impl Watcher {
     }
 
     /// Number of watched keys.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.lock().entries.values().filter(|entry| entry.watchers > 0).count()
     }
 

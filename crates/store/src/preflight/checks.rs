@@ -1,11 +1,13 @@
 //! The checks of one server.
 
+use fred::clients::Client;
 use fred::types::Value as Arg;
 use posthaste_model::Durability;
 
-use super::{Confirm, PreflightReport, Severity};
-use crate::error::{CallError, InvalidReply, Retryable};
-use crate::node::{Info, Node};
+use super::report::{PreflightReport, Severity};
+use crate::command::{self, Info};
+use crate::error::{CallError, InvalidReply};
+use crate::retryable::Retryable;
 
 const EVENTS: &str = "notify-keyspace-events";
 const COVERAGE: &str = "cluster-require-full-coverage";
@@ -13,28 +15,39 @@ const NEEDED_FLAGS: &str = "KEhx";
 /// What `A` stands for.
 const ALL_FLAGS: &str = "g$lshzxetd";
 
+/// How a write is confirmed to be as safe as requested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Confirm {
+    /// The reply itself is the confirmation.
+    Reply,
+    /// `WAIT`: this many replicas have it.
+    Replicas(u8),
+    /// `WAITAOF`: it is on the server's disk, and on the disk of this many replicas.
+    Disk(u8),
+}
+
 /// Checks one server, and corrects its notification setting if allowed; returns its run id and how to confirm writes
 /// on it.
 pub(super) async fn look_at(
-    node: &Node,
+    client: &Client,
     durability: Durability,
     may_set: bool,
     report: &mut PreflightReport,
 ) -> Result<(String, Confirm), CallError> {
-    let info = node.info(&["server", "replication", "persistence", "memory"]).await?;
+    let info = command::info(client, &["server", "replication", "persistence", "memory"]).await?;
     let waits_for_disk = version(&info, report);
     role(&info, report);
-    memory(node, &info, report).await?;
-    events(node, may_set, report).await?;
-    coverage(node, report).await?;
-    let disk = disk(node, &info, report).await?;
+    memory(client, &info, report).await?;
+    events(client, may_set, report).await?;
+    coverage(client, report).await?;
+    let disk = disk(client, &info, report).await?;
     let confirm = confirm(durability, &disk, waits_for_disk, &info, report);
     Ok((info.get("run_id").unwrap_or_default().to_owned(), confirm))
 }
 
 /// A setting, or `None` when this user may not read it or the server does not have it.
-async fn seen(node: &Node, name: &'static str) -> Result<Option<String>, CallError> {
-    match node.setting(name).await {
+async fn seen(client: &Client, name: &'static str) -> Result<Option<String>, CallError> {
+    match command::setting(client, name).await {
         Ok(value) => Ok(value),
         Err(error) if is_refused(&error) => Ok(None),
         Err(error) => Err(error),
@@ -90,8 +103,8 @@ fn role(info: &Info, report: &mut PreflightReport) {
     }
 }
 
-async fn memory(node: &Node, info: &Info, report: &mut PreflightReport) -> Result<(), CallError> {
-    let policy = match seen(node, "maxmemory-policy").await? {
+async fn memory(client: &Client, info: &Info, report: &mut PreflightReport) -> Result<(), CallError> {
+    let policy = match seen(client, "maxmemory-policy").await? {
         Some(policy) => Some(policy),
         None => info.get("maxmemory_policy").map(str::to_owned),
     };
@@ -120,8 +133,8 @@ async fn memory(node: &Node, info: &Info, report: &mut PreflightReport) -> Resul
     Ok(())
 }
 
-async fn events(node: &Node, may_set: bool, report: &mut PreflightReport) -> Result<(), CallError> {
-    let Some(flags) = seen(node, EVENTS).await? else {
+async fn events(client: &Client, may_set: bool, report: &mut PreflightReport) -> Result<(), CallError> {
+    let Some(flags) = seen(client, EVENTS).await? else {
         let text = format!(
             "could not be read; make sure it has {NEEDED_FLAGS}, otherwise couriers only poll once a second"
         );
@@ -140,7 +153,7 @@ async fn events(node: &Node, may_set: bool, report: &mut PreflightReport) -> Res
     }
     let wanted = format!("{flags}{missing}");
     let args = vec![Arg::from_static_str("SET"), Arg::from_static_str(EVENTS), Arg::from(wanted.clone())];
-    match node.ask("CONFIG", args, 0).await {
+    match command::ask(client, "CONFIG", args).await {
         Ok(_) => report.say(Severity::Ok, EVENTS, format!("set to {wanted}; it was \"{flags}\"")),
         Err(error) if is_refused(&error) => {
             let text = format!(
@@ -154,11 +167,11 @@ async fn events(node: &Node, may_set: bool, report: &mut PreflightReport) -> Res
 }
 
 /// In a cluster: whether the other servers go on when one is down.
-async fn coverage(node: &Node, report: &mut PreflightReport) -> Result<(), CallError> {
-    if seen(node, "cluster-enabled").await?.as_deref() != Some("yes") {
+async fn coverage(client: &Client, report: &mut PreflightReport) -> Result<(), CallError> {
+    if seen(client, "cluster-enabled").await?.as_deref() != Some("yes") {
         return Ok(());
     }
-    match seen(node, COVERAGE).await?.as_deref() {
+    match seen(client, COVERAGE).await?.as_deref() {
         Some("no") => report.say(Severity::Ok, COVERAGE, "no"),
         Some(_) => {
             let text = "yes: while one slot has no server, all servers refuse all calls; set it to no on every server, and \
@@ -194,8 +207,8 @@ impl Disk {
     }
 }
 
-async fn disk(node: &Node, info: &Info, report: &mut PreflightReport) -> Result<Disk, CallError> {
-    let append_only = match seen(node, "appendonly").await? {
+async fn disk(client: &Client, info: &Info, report: &mut PreflightReport) -> Result<Disk, CallError> {
+    let append_only = match seen(client, "appendonly").await? {
         Some(value) => Some(value == "yes"),
         None => info.number("aof_enabled").map(|on| on == 1),
     };
@@ -210,7 +223,7 @@ async fn disk(node: &Node, info: &Info, report: &mut PreflightReport) -> Result<
         }
         None => report.say(Severity::Unseen, "appendonly", "could not be read; make sure it is yes"),
     }
-    let fsync = seen(node, "appendfsync").await?;
+    let fsync = seen(client, "appendfsync").await?;
     if append_only == Some(true) {
         match fsync.as_deref() {
             Some("always") => report.say(Severity::Ok, "appendfsync", "always"),
@@ -230,7 +243,7 @@ async fn disk(node: &Node, info: &Info, report: &mut PreflightReport) -> Result<
             ),
         }
     }
-    let pauses = seen(node, "no-appendfsync-on-rewrite").await?;
+    let pauses = seen(client, "no-appendfsync-on-rewrite").await?;
     if append_only == Some(true) && pauses.as_deref() == Some("yes") {
         let text =
             "yes: during a rewrite of the file nothing is forced to disk; set no-appendfsync-on-rewrite no";

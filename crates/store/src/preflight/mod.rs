@@ -4,27 +4,16 @@
 //! be read is reported as unseen.
 
 mod checks;
-mod report;
+pub(crate) mod report;
 
 use fred::clients::Client;
 use posthaste_model::Durability;
 
+pub(crate) use checks::Confirm;
 pub use report::{Finding, PreflightReport, Severity};
 
 use crate::error::CallError;
-use crate::node::Node;
 use crate::settings::Role;
-
-/// How a write is confirmed to be as safe as requested.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Confirm {
-    /// The reply itself is the confirmation.
-    Reply,
-    /// `WAIT`: this many replicas have it.
-    Replicas(u8),
-    /// `WAITAOF`: it is on the server's disk, and on the disk of this many replicas.
-    Disk(u8),
-}
 
 /// The result of the checks.
 #[derive(Debug)]
@@ -38,6 +27,6 @@ pub(crate) struct Found {
 pub(crate) async fn look(client: &Client, durability: Durability, role: &Role) -> Result<Found, CallError> {
     let mut report = PreflightReport::default();
     let may_set = *role != Role::Inspector;
-    let (run_id, confirm) = checks::look_at(&Node::any(client), durability, may_set, &mut report).await?;
+    let (run_id, confirm) = checks::look_at(client, durability, may_set, &mut report).await?;
     Ok(Found { report, run_id, confirm })
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use posthaste_model::{Clock, SystemClock, UnixMs};
 use tokio::time::Instant;
 
-use super::{RedisState, ServerTrouble};
+use super::server_trouble::ServerTrouble;
 use crate::cause::Cause;
+use crate::redis_state::RedisState;
 
 /// How often a lasting state is logged again.
 pub const TOLD_EVERY: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::node::Info;
+use crate::command::Info;
 
 /// Time limit for the whole query.
 const WITHIN: Duration = Duration::from_secs(2);

@@ -6,60 +6,30 @@
 
 mod kept;
 pub(crate) mod loading;
+pub(crate) mod look;
 pub(crate) mod probe;
-pub(crate) mod start;
-mod state;
+mod server_trouble;
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use posthaste_model::UnixMs;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 pub use kept::TOLD_EVERY;
 use kept::{Kept, Line, tell};
-pub use state::{RedisState, Work};
+pub use server_trouble::ServerTrouble;
 
 use crate::cause::Cause;
-use crate::error::{CallError, NoReplyCause, Retryable};
+use crate::error::{CallError, NoReplyCause};
+use crate::preflight::report::{PreflightReport, Severity};
+use crate::redis_state::{RedisState, Work};
+use crate::retryable::Retryable;
 
 /// An answer that takes this long is slow.
 pub(crate) const SLOW: Duration = Duration::from_millis(250);
-
-/// A state of a server that lasts now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerTrouble {
-    /// The address of the server, without credentials.
-    pub node: Arc<str>,
-    /// Which state.
-    pub state: RedisState,
-    /// When it began.
-    pub since: Instant,
-    /// The same by the wall clock.
-    pub began: UnixMs,
-    /// Figures or causes, as far as known.
-    pub detail: Option<String>,
-    /// Calls that failed because of it.
-    pub refused: u64,
-}
-
-impl ServerTrouble {
-    /// What happened: `Redis at 127.0.0.1:6379 cannot be reached (connection refused)`.
-    #[must_use]
-    pub fn happened(&self) -> String {
-        let detail = self.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
-        format!("Redis at {} {}{detail}", self.node, self.state.is())
-    }
-
-    /// What happened, what it means and what to do, as sentences.
-    #[must_use]
-    pub fn text(&self) -> String {
-        format!("{}. {} {}", self.happened(), self.state.means(), self.state.remedy())
-    }
-}
 
 /// The states of all servers of a store; clones share them.
 #[derive(Debug, Clone)]
@@ -158,6 +128,23 @@ impl ServerTroubles {
             kept.end(node, |state| state.is_seen() && found.iter().all(|(one, _)| *one != state), now);
             found.into_iter().flat_map(|(state, detail)| kept.begin(node, state, detail, now)).collect()
         });
+    }
+
+    /// Takes the result of preflight for a connection: unsuitable settings are a state.
+    pub(crate) fn judged(&self, node: &Arc<str>, report: &PreflightReport) {
+        let unfit: Vec<&str> = report
+            .lines
+            .iter()
+            // A replica is a state of its own, found by every check.
+            .filter(|line| line.level == Severity::Refuse && line.topic != "role")
+            .map(|line| line.text.as_str())
+            .collect();
+        if unfit.is_empty() {
+            self.end(node, RedisState::Unsuitable);
+        } else {
+            self.begin(node, RedisState::Unsuitable, Some(unfit.join("; ")));
+        }
+        self.look_now();
     }
 
     /// A call failed: counts it, and has the servers checked now.
@@ -278,7 +265,7 @@ mod tests {
         troubles.nodes(vec![Arc::clone(&one), Arc::clone(&two)]);
         troubles.begin(&one, RedisState::Slow, None);
         troubles.saw(&two, vec![(RedisState::MemoryFull, Some("used 1 of 1".to_owned()))]);
-        troubles.failed(&CallError::Retryable { why: crate::error::Retryable::Memory });
+        troubles.failed(&CallError::Retryable { why: Retryable::Memory });
         let shown: Vec<_> =
             troubles.watch().borrow().iter().map(|one| (one.node.to_string(), one.state)).collect();
         assert_eq!(shown, [("b:2".to_owned(), RedisState::MemoryFull), ("a:1".to_owned(), RedisState::Slow)]);

@@ -7,10 +7,10 @@ use posthaste_model::OrderId;
 use posthaste_protocol::scripts::put_alias::PutAlias;
 use posthaste_protocol::{PartitionKeys, ReplyValue};
 
-use super::malformed;
-use crate::error::CallError;
-use crate::node::{slot_of, text};
-use crate::store::{Inner, Store};
+use crate::command::text;
+use crate::error::{CallError, malformed};
+use crate::slot::slot_of;
+use crate::store::Store;
 
 /// Names kept no longer than this share keys. With one key per name there would be millions of expiring keys, and the
 /// server would find the expired bells of orders among them later and later.
@@ -51,15 +51,15 @@ impl Store {
     /// A [`CallError`]; `InvalidReply` when the name is invalid, or the stored value is not an order id.
     pub async fn recall_order(&self, name: &str) -> Result<Option<OrderId>, CallError> {
         let key = key(name)?;
-        let node = self.0.reader().await?;
+        let reader = self.0.reader().await?;
         let places = PartitionKeys::order_names(name).map(|place| {
             let slot = slot_of(&place);
-            node.ask("HGET", vec![text(place), text(name.to_owned())], slot)
+            reader.ask("HGET", vec![text(place), text(name.to_owned())], slot)
         });
         let brief = try_join_all(places).await?.into_iter().find(|value| !matches!(value, ReplyValue::Nil));
         let found = match brief {
             Some(order) => Some(order.bytes("order of a name").map_err(|_| malformed("order of a name"))?),
-            None => Inner::get(&node, slot_of(&key), key).await?,
+            None => reader.get(slot_of(&key), key).await?,
         };
         let Some(order) = found else { return Ok(None) };
         let order = std::str::from_utf8(&order).ok().and_then(|order| order.parse().ok());

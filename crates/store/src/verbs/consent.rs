@@ -7,7 +7,7 @@ use posthaste_protocol::scripts::opt_in::{OptIn, OptedIn};
 use tokio::time::Instant;
 
 use crate::address_key::PARTITION;
-use crate::error::{CallError, FatalReason};
+use crate::error::{CallError, FatalReason, malformed};
 use crate::store::Store;
 
 /// When a notice was given, as far as it can be proved.
@@ -127,7 +127,7 @@ impl Store {
             // Remembered, or reported again: it may not be confirmed yet.
             OptedIn::Gone | OptedIn::OtherReason(_) | OptedIn::Repeated => false,
             OptedIn::Older => return Ok(false),
-            OptedIn::Bad => return Err(super::malformed("suppression")),
+            OptedIn::Bad => return Err(malformed("suppression")),
             OptedIn::OtherKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
         };
         self.0.confirmed(PARTITION, before).await?;

@@ -12,6 +12,7 @@ use posthaste_protocol::scripts::renew::{Renew, Renewed};
 use posthaste_protocol::scripts::settle::{Settle, Settled, Settlement};
 use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
 
+use crate::epoch_guard::Partition;
 use crate::error::CallError;
 use crate::store::Store;
 
@@ -38,6 +39,13 @@ pub struct ClaimRequest<'a> {
     pub empty_handed: bool,
 }
 
+/// Waits while sends of a partition are held back.
+async fn until_sends_are_free(at: &Partition) {
+    if let Some(until) = at.held() {
+        tokio::time::sleep_until(until).await;
+    }
+}
+
 impl Store {
     /// Promotes due parcels, then claims ready parcels under a lease, and may begin their deliveries in the same
     /// call.
@@ -59,7 +67,7 @@ impl Store {
             send_window: ask.send_window,
             empty_handed: ask.empty_handed,
         };
-        self.0.hold(p).await?;
+        until_sends_are_free(self.0.partition(p)?).await;
         let before = self.0.before_confirm(p);
         // A repeated answer shows the fence of the first one.
         let current =
@@ -108,7 +116,7 @@ impl Store {
         deliveries_a_token: u16,
         parcels: &[(ParcelRef, Vec<(u16, u8)>)],
     ) -> Result<ScriptAnswer<Vec<(ParcelCode, Vec<DeliveryBegun>)>>, CallError> {
-        self.0.hold(p).await?;
+        until_sends_are_free(self.0.partition(p)?).await;
         let before = self.0.before_confirm(p);
         let (keys, partitions) = (&self.0.partition(p)?.keys, u32::from(self.partitions()));
         let script = Begin { keys, channel, send_window, deliveries_a_token, partitions, parcels };

@@ -6,9 +6,9 @@ use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
 use posthaste_protocol::scripts::revoke_key::{KeyRevoked, RevokeKey};
 use posthaste_protocol::scripts::touch_key::TouchKey;
 
-use super::malformed;
-use crate::error::{CallError, InvalidReply};
-use crate::node::{Node, text};
+use crate::command::text;
+use crate::error::{CallError, InvalidReply, malformed};
+use crate::reader::Reader;
 use crate::store::Store;
 
 /// The partition that holds them.
@@ -43,9 +43,9 @@ impl Store {
     /// A [`CallError`].
     pub async fn list_keys(&self) -> Result<Vec<KeyRecord>, CallError> {
         let at = self.0.partition(PARTITION)?;
-        let node = &self.0.reader().await?;
+        let reader = &self.0.reader().await?;
         let args = vec![text(at.keys.api_keys()), (-1_000).into(), (-1).into()];
-        let ids = node.ask("ZRANGE", args, at.slot).await?;
+        let ids = reader.ask("ZRANGE", args, at.slot).await?;
         let ids = ids
             .array("keys")
             .map_err(|m| CallError::InvalidReply(InvalidReply::Malformed(m)))?
@@ -54,7 +54,7 @@ impl Store {
         let read = |id: posthaste_protocol::ReplyValue| async move {
             let id =
                 id.text("id").ok().and_then(|id| id.parse().ok()).ok_or_else(|| malformed("id of a key"))?;
-            match self.key_of(node, id).await {
+            match self.key_of(reader, id).await {
                 Err(CallError::InvalidReply(fault)) => {
                     tracing::warn!(
                         event = "key.unreadable",
@@ -90,9 +90,9 @@ impl Store {
         Ok(self.0.call(PARTITION, &TouchKey { keys, id }).await?.reply.is_some())
     }
 
-    async fn key_of(&self, node: &Node, id: KeyId) -> Result<Option<KeyRecord>, CallError> {
+    async fn key_of(&self, reader: &Reader, id: KeyId) -> Result<Option<KeyRecord>, CallError> {
         let at = self.0.partition(PARTITION)?;
-        let flat = node.ask("HGETALL", vec![text(at.keys.api_key(&id))], at.slot).await?;
+        let flat = reader.ask("HGETALL", vec![text(at.keys.api_key(&id))], at.slot).await?;
         KeyRecord::decode(id, flat).map_err(|m| CallError::InvalidReply(InvalidReply::Malformed(m)))
     }
 }

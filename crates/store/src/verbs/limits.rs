@@ -9,10 +9,10 @@ use posthaste_protocol::scripts::limit_rate::{LimitRate, RateDecision};
 use posthaste_protocol::scripts::return_daily_places::ReturnDailyPlaces;
 use posthaste_protocol::scripts::take_daily_places::DailyPlace;
 
-use super::malformed;
 use crate::accept::NothingStored;
-use crate::error::CallError;
-use crate::node::{slot_of, text};
+use crate::command::text;
+use crate::error::{CallError, malformed};
+use crate::slot::slot_of;
 use crate::store::Store;
 
 /// How many orders are looked up at the same time.

@@ -4,12 +4,13 @@ use futures::future::{join_all, try_join_all};
 use posthaste_model::OrderId;
 
 use super::order_cursor::{ListPosition, OrderCursor, OrderFilter};
-use super::order_summary::OrderSummary;
+use super::order_summary::{self, OrderSummary};
 use super::order_walk::{Entry, Walk};
 use crate::epoch_guard::Partition;
-use crate::error::{CallError, UnreadableRecord};
-use crate::node::Node;
-use crate::store::{Inner, Store};
+use crate::error::CallError;
+use crate::reader::Reader;
+use crate::store::Store;
+use crate::unreadable::UnreadableRecord;
 
 /// Most orders of a page.
 const MOST_ORDERS: usize = 500;
@@ -49,7 +50,7 @@ impl Store {
     ) -> Result<Option<OrderListPage>, CallError> {
         let partitions = self.0.guard.all();
         let limit = limit.clamp(1, MOST_ORDERS);
-        let node = &self.0.reader().await?;
+        let reader = &self.0.reader().await?;
         // How far each partition has been returned; one that can't be reached stays where it is, or is left out if it
         // was not begun.
         let mut ends = match cursor {
@@ -61,7 +62,7 @@ impl Store {
         };
         let start = |(i, at): (usize, _)| {
             let told = cursor.and_then(|_| ends.get(i).copied());
-            async move { Walk::start(node, at, filter, told).await }
+            async move { Walk::start(reader, at, filter, told).await }
         };
         let started = join_all(partitions.iter().enumerate().map(start)).await;
         let (mut walks, mut away, mut why) = (Vec::new(), Vec::new(), None);
@@ -91,7 +92,7 @@ impl Store {
             });
             let taken = take(&mut walks, limit - orders.len() - unreadable.len());
             let done = taken.is_empty() && walks.iter().all(Walk::is_read);
-            let summaries = try_join_all(taken.iter().map(|(at, entry)| summary(node, at, entry))).await?;
+            let summaries = try_join_all(taken.iter().map(|(at, entry)| summary(reader, at, entry))).await?;
             for ((_, entry), summary) in taken.into_iter().zip(summaries) {
                 match summary {
                     Ok(Some(summary)) if keep(&entry.order_id, &summary) => {
@@ -148,7 +149,7 @@ fn take<'a>(walks: &mut [Walk<'a>], most: usize) -> Vec<(&'a Partition, Entry)> 
 
 /// `None` when the order is gone; an error when it can't be read.
 async fn summary(
-    node: &Node,
+    reader: &Reader,
     at: &Partition,
     entry: &Entry,
 ) -> Result<Result<Option<OrderSummary>, UnreadableRecord>, CallError> {
@@ -156,7 +157,7 @@ async fn summary(
         Ok(head) => head,
         Err(why) => return Ok(Err(*why)),
     };
-    match Inner::order_summary(node, at, &entry.order_id, head, true).await {
+    match order_summary::summary(reader, at, &entry.order_id, head, true).await {
         Ok(summary) => Ok(Ok(summary)),
         Err(error) => Ok(Err(error.unreadable().ok_or(error)?)),
     }

@@ -6,9 +6,10 @@ use futures::future::try_join_all;
 use posthaste_model::{Channel, OrderId, UnixMs};
 use posthaste_protocol::{Malformed, ReplyFields, ReplyValue};
 
+use super::order_summary::head;
+use crate::command::{self, text};
 use crate::error::{CallError, InvalidReply};
-use crate::node::{Node, text};
-use crate::store::{Inner, Store};
+use crate::store::Store;
 
 const DAY_MS: u64 = 86_400_000;
 /// Most days checked by one call of [`Store::days_to_retire`].
@@ -56,8 +57,8 @@ impl Store {
         p: u16,
     ) -> Result<(Vec<(Channel, UnixMs)>, BTreeMap<Channel, bool>), CallError> {
         let at = self.0.partition(p)?;
-        let node = self.0.reader().await?;
-        let flat = node.ask("HGETALL", vec![text(at.keys.channels())], at.slot).await;
+        let reader = self.0.reader().await?;
+        let flat = reader.ask("HGETALL", vec![text(at.keys.channels())], at.slot).await;
         let flat = match flat.map_err(CallError::of_record) {
             Err(error) if error.unreadable().is_some() => {
                 passed_over(
@@ -127,8 +128,8 @@ impl Store {
     pub async fn days_to_retire(&self, p: u16, retention_days: u32) -> Result<Vec<u64>, CallError> {
         let now = self.time_of(p).await?;
         let at = self.0.partition(p)?;
-        let node = &self.0.reader().await?;
-        let oldest = node.ask("LRANGE", vec![text(at.keys.orders()), 0.into(), 9.into()], at.slot).await?;
+        let reader = &self.0.reader().await?;
+        let oldest = reader.ask("LRANGE", vec![text(at.keys.orders()), 0.into(), 9.into()], at.slot).await?;
         let oldest = oldest.array("oldest orders").map_err(fault)?;
         if oldest.is_empty() {
             return Ok(Vec::new());
@@ -141,7 +142,7 @@ impl Store {
             else {
                 continue;
             };
-            match Inner::head(node, at, &order_id).await {
+            match head(reader, at, &order_id).await {
                 Ok(Some(head)) => {
                     first = first.max(head.accepted.0 / DAY_MS);
                     break;
@@ -154,7 +155,7 @@ impl Store {
         // The day and the retention after it must be over, as `purge_orders` counts.
         let end = (now.0 / DAY_MS).saturating_sub(u64::from(retention_days)).min(first + DAYS_AT_ONCE);
         let days: Vec<u64> = (first..end).collect();
-        let asked = days.iter().map(|day| node.ask("EXISTS", vec![text(at.keys.retire(*day))], at.slot));
+        let asked = days.iter().map(|day| reader.ask("EXISTS", vec![text(at.keys.retire(*day))], at.slot));
         let there = try_join_all(asked).await?;
         Ok(days
             .into_iter()
@@ -172,7 +173,7 @@ impl Store {
         let at = self.0.partition(p)?;
         self.0.guard.check()?;
         // One connection, so that the four commands arrive in order.
-        let node = &Node::any(&self.0.worker_at(at.slot).await?.client);
+        let worker = self.0.worker_at(at.slot).await?;
         let key = at.keys.bell();
         // As in the scripts: Redis announces the first pair, Valkey the second; each announces exactly one. The four
         // are written one after another on one connection.
@@ -183,6 +184,8 @@ impl Store {
             ("SET", vec![text(key.clone()), 0.into()]),
             ("PEXPIREAT", vec![text(key), 1.into()]),
         ];
-        try_join_all(commands.into_iter().map(|(name, args)| node.ask(name, args, at.slot))).await.map(drop)
+        try_join_all(commands.into_iter().map(|(name, args)| command::ask(&worker.client, name, args)))
+            .await
+            .map(drop)
     }
 }

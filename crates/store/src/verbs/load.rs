@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::future::try_join3;
 use posthaste_model::{Address, Channel, Content, Delivery, OrderId, ParcelId};
+use posthaste_protocol::Malformed;
 use posthaste_protocol::record::{Head, Outcomes, decode_content, decode_parcel};
-use posthaste_protocol::{Malformed, ReplyValue};
 
 use crate::epoch_guard::Partition;
-use crate::error::{CallError, FatalReason, InvalidReply};
-use crate::node::{Node, text};
-use crate::settings::Role;
-use crate::store::{Inner, Store};
+use crate::error::CallError;
+use crate::reader::Reader;
+use crate::store::Store;
 
 /// A parcel of a big order.
 #[derive(Debug, Clone)]
@@ -25,79 +23,35 @@ pub struct LoadedParcel {
     pub outcomes: Outcomes,
 }
 
-/// A reply in which a required value is missing.
-pub(crate) fn malformed(what: &'static str) -> CallError {
-    CallError::InvalidReply(InvalidReply::Malformed(Malformed::new(what)))
+/// The deliveries of a parcel.
+async fn deliveries(
+    reader: &Reader,
+    at: &Partition,
+    channel: &Channel,
+    parcel_id: &ParcelId,
+) -> Result<Vec<Delivery>, CallError> {
+    let key = at.keys.parcel(&parcel_id.order_id, channel, parcel_id.number);
+    let packed = reader.get(at.slot, key).await?.ok_or(CallError::record(Malformed::new("parcel: gone")))?;
+    decode_parcel(&packed).map_err(CallError::record)
 }
 
-impl Inner {
-    /// For plain reads: each goes to the server that has its slot. Unlike scripts they are not guarded by the epoch.
-    pub(crate) async fn reader(self: &Arc<Self>) -> Result<Node, CallError> {
-        match self.guard.check() {
-            // An inspector may also read a halted database.
-            Err(CallError::Fatal(FatalReason::Halted(_))) if self.role == Role::Inspector => {
-                return Ok(Node::routed(self, false));
-            }
-            checked => checked?,
-        }
-        Ok(Node::routed(self, true))
-    }
-
-    /// A string; `None` when it does not exist.
-    pub(crate) async fn get(node: &Node, slot: u16, key: String) -> Result<Option<Bytes>, CallError> {
-        match node.ask("GET", vec![text(key)], slot).await.map_err(CallError::of_record)? {
-            ReplyValue::Nil => Ok(None),
-            value => value.bytes("string").map(Some).map_err(CallError::record),
-        }
-    }
-
-    async fn content(
-        &self,
-        node: &Node,
-        at: &Partition,
-        order_id: &OrderId,
-    ) -> Result<Arc<Content>, CallError> {
-        if let Some(content) = self.contents.get(order_id) {
-            return Ok(content);
-        }
-        let packed = Self::get(node, at.slot, at.keys.text(order_id))
-            .await?
-            .ok_or(CallError::record(Malformed::new("text: gone")))?;
-        let content = Arc::new(decode_content(&packed).map_err(CallError::record)?);
-        self.contents.put(order_id, &content, packed.len());
-        Ok(content)
-    }
-
-    pub(crate) async fn deliveries(
-        node: &Node,
-        at: &Partition,
-        channel: &Channel,
-        parcel_id: &ParcelId,
-    ) -> Result<Vec<Delivery>, CallError> {
-        let key = at.keys.parcel(&parcel_id.order_id, channel, parcel_id.number);
-        let packed =
-            Self::get(node, at.slot, key).await?.ok_or(CallError::record(Malformed::new("parcel: gone")))?;
-        decode_parcel(&packed).map_err(CallError::record)
-    }
-
-    /// `ended`: the order was cancelled before it was due, so parcels without an outcome record are cancelled.
-    pub(crate) async fn outcomes(
-        node: &Node,
-        at: &Partition,
-        channel: &Channel,
-        parcel_id: &ParcelId,
-        head: &Head,
-        ended: bool,
-    ) -> Result<Outcomes, CallError> {
-        let deliveries = head.parcel_deliveries(channel, parcel_id.number);
-        let record =
-            Self::get(node, at.slot, at.keys.outcome(&parcel_id.order_id, channel, parcel_id.number)).await?;
-        let outcomes = match record {
-            None if ended => Outcomes::all_cancelled(deliveries, head.due),
-            record => Outcomes::decode(record.as_deref(), deliveries, head.due),
-        };
-        outcomes.map_err(CallError::record)
-    }
+/// The outcomes of a parcel. `ended`: the order was cancelled before it was due, so parcels without an outcome record are
+/// cancelled.
+async fn outcomes(
+    reader: &Reader,
+    at: &Partition,
+    channel: &Channel,
+    parcel_id: &ParcelId,
+    head: &Head,
+    ended: bool,
+) -> Result<Outcomes, CallError> {
+    let deliveries = head.parcel_deliveries(channel, parcel_id.number);
+    let record = reader.get(at.slot, at.keys.outcome(&parcel_id.order_id, channel, parcel_id.number)).await?;
+    let outcomes = match record {
+        None if ended => Outcomes::all_cancelled(deliveries, head.due),
+        record => Outcomes::decode(record.as_deref(), deliveries, head.due),
+    };
+    outcomes.map_err(CallError::record)
 }
 
 impl Store {
@@ -113,11 +67,11 @@ impl Store {
         head: &Head,
     ) -> Result<LoadedParcel, CallError> {
         let at = self.0.partition(p)?;
-        let node = &self.0.reader().await?;
+        let reader = &self.0.reader().await?;
         let (content, deliveries, outcomes) = try_join3(
-            self.0.content(node, at, &parcel_id.order_id),
-            Inner::deliveries(node, at, channel, parcel_id),
-            Inner::outcomes(node, at, channel, parcel_id, head, false),
+            self.content(reader, at, &parcel_id.order_id),
+            deliveries(reader, at, channel, parcel_id),
+            outcomes(reader, at, channel, parcel_id, head, false),
         )
         .await?;
         if deliveries.len() != outcomes.len() {
@@ -142,7 +96,7 @@ impl Store {
         ended: bool,
     ) -> Result<Outcomes, CallError> {
         let at = self.0.partition(p)?;
-        Inner::outcomes(&self.0.reader().await?, at, channel, parcel_id, head, ended).await
+        outcomes(&self.0.reader().await?, at, channel, parcel_id, head, ended).await
     }
 
     /// The deliveries of one parcel of a big order.
@@ -156,7 +110,7 @@ impl Store {
         parcel_id: &ParcelId,
     ) -> Result<Vec<Delivery>, CallError> {
         let at = self.0.partition(p)?;
-        Inner::deliveries(&self.0.reader().await?, at, channel, parcel_id).await
+        deliveries(&self.0.reader().await?, at, channel, parcel_id).await
     }
 
     /// The message of a big order.
@@ -165,8 +119,9 @@ impl Store {
     /// A [`CallError`]; `InvalidReply` when the record is gone or can't be read.
     pub async fn load_content(&self, p: u16, order_id: &OrderId) -> Result<Arc<Content>, CallError> {
         let at = self.0.partition(p)?;
-        self.0.content(&self.0.reader().await?, at, order_id).await
+        self.content(&self.0.reader().await?, at, order_id).await
     }
+
     /// The address of one delivery of a big or small order; `None` when there is no such order or delivery.
     ///
     /// # Errors
@@ -190,5 +145,24 @@ impl Store {
             _ => return Ok(None),
         };
         Ok(deliveries.into_iter().nth(usize::from(delivery)).map(|delivery| delivery.address))
+    }
+
+    /// The message of a big order, kept for its next parcel.
+    async fn content(
+        &self,
+        reader: &Reader,
+        at: &Partition,
+        order_id: &OrderId,
+    ) -> Result<Arc<Content>, CallError> {
+        if let Some(content) = self.0.contents.get(order_id) {
+            return Ok(content);
+        }
+        let packed = reader
+            .get(at.slot, at.keys.text(order_id))
+            .await?
+            .ok_or(CallError::record(Malformed::new("text: gone")))?;
+        let content = Arc::new(decode_content(&packed).map_err(CallError::record)?);
+        self.0.contents.put(order_id, &content, packed.len());
+        Ok(content)
     }
 }

@@ -18,16 +18,17 @@ mod orders;
 mod parked;
 mod parked_cursor;
 mod quota;
+mod reach;
 mod recipients;
 mod suppressions;
 mod waiting_for;
+mod watch;
 
 pub use consent::{ConsentNotice, NoticeMoment};
 pub use courier::ClaimRequest;
 pub use couriers::CourierPresence;
 pub use listing::OrderListPage;
 pub use load::LoadedParcel;
-pub(crate) use load::malformed;
 pub use order::OrderRecord;
 pub use order_cursor::{OrderCursor, OrderFilter};
 pub use order_summary::OrderSummary;

@@ -8,8 +8,8 @@ use posthaste_model::{Channel, Counters, OrderId, Priority, UnixMs};
 use posthaste_protocol::record::{Head, Inline, Outcomes, decode_counters};
 use posthaste_protocol::{Malformed, ReplyValue};
 
+use crate::command::text;
 use crate::error::CallError;
-use crate::node::text;
 use crate::store::Store;
 
 /// The record of an order.
@@ -51,12 +51,12 @@ impl Store {
     /// A [`CallError`]; `InvalidReply` when the record can't be read.
     pub async fn load_order(&self, p: u16, order_id: &OrderId) -> Result<Option<OrderRecord>, CallError> {
         let at = self.0.partition(p)?;
-        let node = &self.0.reader().await?;
+        let reader = &self.0.reader().await?;
         let score = |priority| {
-            node.ask("ZSCORE", vec![text(at.keys.due(priority)), text(order_id.to_string())], at.slot)
+            reader.ask("ZSCORE", vec![text(at.keys.due(priority)), text(order_id.to_string())], at.slot)
         };
         let record = async {
-            let record = node.ask("HGETALL", vec![text(at.keys.history(order_id))], at.slot).await;
+            let record = reader.ask("HGETALL", vec![text(at.keys.history(order_id))], at.slot).await;
             record.map_err(CallError::of_record)
         };
         let (record, urgent, bulk) =

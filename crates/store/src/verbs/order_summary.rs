@@ -10,10 +10,11 @@ use posthaste_protocol::record::{Head, Outcomes, decode_counters};
 use posthaste_protocol::{Malformed, ReplyFields, ReplyValue};
 
 use super::order::OrderRecord;
+use crate::command::text;
 use crate::epoch_guard::Partition;
 use crate::error::CallError;
-use crate::node::{Node, text};
-use crate::store::{Inner, Store};
+use crate::reader::Reader;
+use crate::store::Store;
 
 /// An order without its content and deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,69 +139,66 @@ fn read(values: ReplyValue, layout: &Head) -> Result<Option<OrderSummary>, Malfo
     }))
 }
 
-impl Inner {
-    /// The head of an order; `None` when it does not exist.
-    pub(crate) async fn head(
-        node: &Node,
-        at: &Partition,
-        order_id: &OrderId,
-    ) -> Result<Option<Head>, CallError> {
-        let reply = node.ask("HGET", vec![text(at.keys.history(order_id)), "h".into()], at.slot).await;
-        match reply.map_err(CallError::of_record)? {
-            ReplyValue::Nil => Ok(None),
-            head => {
-                let head = head.bytes("head").map_err(CallError::record)?;
-                Head::decode(&head).map(Some).map_err(CallError::record)
-            }
+/// The head of an order; `None` when it does not exist.
+pub(super) async fn head(
+    reader: &Reader,
+    at: &Partition,
+    order_id: &OrderId,
+) -> Result<Option<Head>, CallError> {
+    let reply = reader.ask("HGET", vec![text(at.keys.history(order_id)), "h".into()], at.slot).await;
+    match reply.map_err(CallError::of_record)? {
+        ReplyValue::Nil => Ok(None),
+        head => {
+            let head = head.bytes("head").map_err(CallError::record)?;
+            Head::decode(&head).map(Some).map_err(CallError::record)
         }
     }
+}
 
-    /// The head of an order, or what is left of an order that an operator ended.
-    pub(crate) async fn look(
-        node: &Node,
-        at: &Partition,
-        order_id: &OrderId,
-    ) -> Result<RawSummary, CallError> {
-        let args = vec![text(at.keys.history(order_id)), "h".into(), "t".into()];
-        let values = node.ask("HMGET", args, at.slot).await.map_err(CallError::of_record)?;
-        let mut values = ReplyFields::new(values.array("history").map_err(CallError::record)?);
-        let head = field(&mut values).map_err(CallError::record)?;
-        let ended = field(&mut values).map_err(CallError::record)?;
-        Ok(match (head, ended) {
-            (Some(head), _) => RawSummary::Head(Head::decode(&head).map_err(CallError::record)?),
-            (None, Some(ended)) => {
-                let moment =
-                    std::str::from_utf8(&ended).ok().and_then(|text| text.rsplit(' ').next()?.parse().ok());
-                RawSummary::Ended(UnixMs(moment.unwrap_or(0)))
-            }
-            (None, None) => RawSummary::Gone,
-        })
-    }
+/// The head of an order, or what is left of an order that an operator ended.
+pub(super) async fn look(
+    reader: &Reader,
+    at: &Partition,
+    order_id: &OrderId,
+) -> Result<RawSummary, CallError> {
+    let args = vec![text(at.keys.history(order_id)), "h".into(), "t".into()];
+    let values = reader.ask("HMGET", args, at.slot).await.map_err(CallError::of_record)?;
+    let mut values = ReplyFields::new(values.array("history").map_err(CallError::record)?);
+    let head = field(&mut values).map_err(CallError::record)?;
+    let ended = field(&mut values).map_err(CallError::record)?;
+    Ok(match (head, ended) {
+        (Some(head), _) => RawSummary::Head(Head::decode(&head).map_err(CallError::record)?),
+        (None, Some(ended)) => {
+            let moment =
+                std::str::from_utf8(&ended).ok().and_then(|text| text.rsplit(' ').next()?.parse().ok());
+            RawSummary::Ended(UnixMs(moment.unwrap_or(0)))
+        }
+        (None, None) => RawSummary::Gone,
+    })
+}
 
-    /// The summary of an order whose channels and layout are known. `asks_due`: whether it may still wait to be
-    /// promoted.
-    pub(crate) async fn order_summary(
-        node: &Node,
-        at: &Partition,
-        order_id: &OrderId,
-        layout: &Head,
-        asks_due: bool,
-    ) -> Result<Option<OrderSummary>, CallError> {
-        let mut args = vec![text(at.keys.history(order_id))];
-        args.extend(names(layout).into_iter().map(text));
-        let due = async {
-            if !asks_due {
-                return Ok(ReplyValue::Nil);
-            }
-            let args = vec![text(at.keys.due(layout.priority)), text(order_id.to_string())];
-            node.ask("ZSCORE", args, at.slot).await
-        };
-        let values = async { node.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) };
-        let (values, due) = try_join(values, due).await?;
-        let summary = read(values, layout).map_err(CallError::record)?;
-        Ok(summary
-            .map(|summary| OrderSummary { waits_until: due.u64("due time").ok().map(UnixMs), ..summary }))
-    }
+/// The summary of an order whose channels and layout are known. `asks_due`: whether it may still wait to be
+/// promoted.
+pub(super) async fn summary(
+    reader: &Reader,
+    at: &Partition,
+    order_id: &OrderId,
+    layout: &Head,
+    asks_due: bool,
+) -> Result<Option<OrderSummary>, CallError> {
+    let mut args = vec![text(at.keys.history(order_id))];
+    args.extend(names(layout).into_iter().map(text));
+    let due = async {
+        if !asks_due {
+            return Ok(ReplyValue::Nil);
+        }
+        let args = vec![text(at.keys.due(layout.priority)), text(order_id.to_string())];
+        reader.ask("ZSCORE", args, at.slot).await
+    };
+    let values = async { reader.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) };
+    let (values, due) = try_join(values, due).await?;
+    let summary = read(values, layout).map_err(CallError::record)?;
+    Ok(summary.map(|summary| OrderSummary { waits_until: due.u64("due time").ok().map(UnixMs), ..summary }))
 }
 
 impl Store {
@@ -215,14 +213,13 @@ impl Store {
         before: Option<&OrderSummary>,
     ) -> Result<Option<OrderSummary>, CallError> {
         let at = self.0.partition(self.partition_of(order_id))?;
-        let node = &self.0.reader().await?;
+        let reader = &self.0.reader().await?;
         if let Some(before) = before {
             // Once promoted, an order does not wait again.
-            return Inner::order_summary(node, at, order_id, &before.head, before.waits_until.is_some())
-                .await;
+            return summary(reader, at, order_id, &before.head, before.waits_until.is_some()).await;
         }
-        match Inner::head(node, at, order_id).await? {
-            Some(head) => Inner::order_summary(node, at, order_id, &head, true).await,
+        match head(reader, at, order_id).await? {
+            Some(head) => summary(reader, at, order_id, &head, true).await,
             None => Ok(None),
         }
     }
@@ -232,7 +229,7 @@ impl Store {
     /// # Errors
     /// A [`CallError`]; `InvalidReply::Record` when it can't be read.
     pub async fn order_head(&self, order_id: &OrderId) -> Result<Option<Head>, CallError> {
-        Inner::head(&self.0.reader().await?, self.0.partition(self.partition_of(order_id))?, order_id).await
+        head(&self.0.reader().await?, self.0.partition(self.partition_of(order_id))?, order_id).await
     }
 
     /// When an operator ended an unreadable order; `None` when there is no such order, or it can be read.
@@ -241,7 +238,7 @@ impl Store {
     /// A [`CallError`].
     pub async fn ended_unreadable(&self, order_id: &OrderId) -> Result<Option<UnixMs>, CallError> {
         let at = self.0.partition(self.partition_of(order_id))?;
-        match Inner::look(&self.0.reader().await?, at, order_id).await? {
+        match look(&self.0.reader().await?, at, order_id).await? {
             RawSummary::Ended(moment) => Ok(Some(moment)),
             RawSummary::Head(_) | RawSummary::Gone => Ok(None),
         }
@@ -271,7 +268,7 @@ impl Store {
     /// A [`CallError`]; `InvalidReply::Record` when it can't be read.
     pub async fn order_content(&self, order_id: &OrderId) -> Result<Option<Arc<Content>>, CallError> {
         let p = self.partition_of(order_id);
-        let head = Inner::head(&self.0.reader().await?, self.0.partition(p)?, order_id).await?;
+        let head = head(&self.0.reader().await?, self.0.partition(p)?, order_id).await?;
         match head {
             None => Ok(None),
             Some(head) if !head.inline => self.load_content(p, order_id).await.map(Some),

@@ -8,11 +8,12 @@ use posthaste_protocol::record::Head;
 
 use super::lists::passed_over;
 use super::order_cursor::{ListPosition, OrderFilter, mark_of};
-use super::order_summary::RawSummary;
+use super::order_summary::{RawSummary, look};
+use crate::command::text;
 use crate::epoch_guard::Partition;
-use crate::error::{CallError, InvalidReply, UnreadableRecord};
-use crate::node::{Node, text};
-use crate::store::Inner;
+use crate::error::{CallError, InvalidReply};
+use crate::reader::Reader;
+use crate::unreadable::UnreadableRecord;
 
 /// Number of entries read around one that is gone, when searching for a moment.
 const AROUND: u64 = 50;
@@ -44,7 +45,7 @@ enum Seen {
 
 /// A walk down the list of one partition.
 pub(super) struct Walk<'a> {
-    node: &'a Node,
+    reader: &'a Reader,
     pub(super) at: &'a Partition,
     filter: &'a OrderFilter,
     list: String,
@@ -60,14 +61,14 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// A walk that continues where an earlier one stopped; `None` starts at the newest order that the filter selects.
     pub(super) async fn start(
-        node: &'a Node,
+        reader: &'a Reader,
         at: &'a Partition,
         filter: &'a OrderFilter,
         told: Option<ListPosition>,
     ) -> Result<Self, CallError> {
         let list = filter.sender.as_ref().map_or_else(|| at.keys.orders(), |s| at.keys.sender(s.as_str()));
         let mut walk = Self {
-            node,
+            reader,
             at,
             filter,
             list,
@@ -79,7 +80,7 @@ impl<'a> Walk<'a> {
         let told = match told {
             Some(told) => told,
             None => {
-                let length = node.ask("LLEN", vec![text(walk.list.clone())], at.slot).await?;
+                let length = reader.ask("LLEN", vec![text(walk.list.clone())], at.slot).await?;
                 let length =
                     length.u64("length").map_err(|m| CallError::InvalidReply(InvalidReply::Malformed(m)))?;
                 let down_to = match filter.to {
@@ -161,7 +162,7 @@ impl<'a> Walk<'a> {
     /// Entries from one place to another, both included, oldest first.
     async fn names(&self, low: u64, high: u64) -> Result<Vec<Name>, CallError> {
         let args = vec![text(self.list.clone()), text(low.to_string()), text(high.to_string())];
-        let names = self.node.ask("LRANGE", args, self.at.slot).await?;
+        let names = self.reader.ask("LRANGE", args, self.at.slot).await?;
         let names = names.array("list").map_err(|m| CallError::InvalidReply(InvalidReply::Malformed(m)))?;
         let read = names.into_iter().map(|name| {
             let bytes = name.bytes("order id").unwrap_or_default();
@@ -185,7 +186,7 @@ impl<'a> Walk<'a> {
             let order_id = name.order_id.clone();
             async move {
                 let Some(order_id) = order_id else { return Ok(Seen::Nothing) };
-                Ok(match Inner::look(self.node, self.at, &order_id).await {
+                Ok(match look(self.reader, self.at, &order_id).await {
                     Ok(RawSummary::Head(head)) => Seen::Head(head),
                     Ok(RawSummary::Ended(_)) => Seen::Unreadable(UnreadableRecord::Ended),
                     Ok(RawSummary::Gone) => Seen::Nothing,

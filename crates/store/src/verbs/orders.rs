@@ -15,8 +15,8 @@ use posthaste_protocol::{PartitionKeys, ScriptAnswer};
 use crate::accept::NothingStored;
 use crate::call::TRIES;
 use crate::error::{CallError, InvalidReply};
-use crate::node::slot_of;
-use crate::store::{Inner, Store};
+use crate::slot::slot_of;
+use crate::store::Store;
 
 impl Store {
     /// Binds an idempotency key to an order id and a body. `key_digest` is the digest of the client's key, in hex.
@@ -53,7 +53,7 @@ impl Store {
         key_digest: &str,
     ) -> Result<Option<(OrderId, [u8; 12])>, CallError> {
         let key = PartitionKeys::idempotency(owner.as_str(), key_digest);
-        let held = Inner::get(&self.0.reader().await?, slot_of(&key), key).await?;
+        let held = self.0.reader().await?.get(slot_of(&key), key).await?;
         let tie = held.map(|held| decode_tie(&held)).transpose();
         tie.map_err(|malformed| CallError::InvalidReply(InvalidReply::Malformed(malformed)))
     }

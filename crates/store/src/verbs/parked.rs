@@ -8,12 +8,13 @@ use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::release_parked::ReleaseParked;
 use posthaste_protocol::scripts::repair_indexes::RepairedIndexes;
 
-use super::order_summary::RawSummary;
+use super::order_summary::{RawSummary, look};
 use super::parked_cursor::ParkedCursor;
+use crate::command::text;
 use crate::epoch_guard::Partition;
 use crate::error::{CallError, InvalidReply};
-use crate::node::{Node, text};
-use crate::store::{Inner, Store};
+use crate::reader::Reader;
+use crate::store::Store;
 
 /// Most entries of a page.
 const MOST: usize = 500;
@@ -76,52 +77,51 @@ fn lists(at: &Partition, channels: Vec<Channel>) -> Vec<(Option<Channel>, String
     std::iter::once((None, at.keys.parked_orders())).chain(of_channels).collect()
 }
 
-impl Inner {
-    /// Entries of one list from a rank on, and how many were read.
-    async fn parked(
-        node: &Node,
-        at: &Partition,
-        (channel, key): &(Option<Channel>, String),
-        from: u64,
-        count: usize,
-    ) -> Result<(Vec<ParkedEntry>, usize), CallError> {
-        let to = from + count as u64 - 1;
-        let args = vec![text(key.clone()), text(from.to_string()), text(to.to_string()), "WITHSCORES".into()];
-        let flat = match node.ask("ZRANGE", args, at.slot).await.map_err(CallError::of_record) {
-            // A list of another type contains nothing that could be listed.
-            Err(error) if error.unreadable().is_some() => return Ok((Vec::new(), 0)),
-            flat => flat?.array("parked").map_err(fault)?,
+/// Entries of one list from a rank on, and how many were read.
+async fn parked(
+    reader: &Reader,
+    at: &Partition,
+    (channel, key): &(Option<Channel>, String),
+    from: u64,
+    count: usize,
+) -> Result<(Vec<ParkedEntry>, usize), CallError> {
+    let to = from + count as u64 - 1;
+    let args = vec![text(key.clone()), text(from.to_string()), text(to.to_string()), "WITHSCORES".into()];
+    let flat = match reader.ask("ZRANGE", args, at.slot).await.map_err(CallError::of_record) {
+        // A list of another type contains nothing that could be listed.
+        Err(error) if error.unreadable().is_some() => return Ok((Vec::new(), 0)),
+        flat => flat?.array("parked").map_err(fault)?,
+    };
+    let looked = flat.len() / 2;
+    let mut flat = flat.into_iter();
+    let mut entries = Vec::new();
+    while let (Some(name), Some(score)) = (flat.next(), flat.next()) {
+        let Ok(name) = name.text("parked") else { continue };
+        let name = match channel {
+            Some(channel) => ParkedName::read(&format!("{channel}:{name}")),
+            None => name.parse().ok().map(ParkedName::Order),
         };
-        let looked = flat.len() / 2;
-        let mut flat = flat.into_iter();
-        let mut entries = Vec::new();
-        while let (Some(name), Some(score)) = (flat.next(), flat.next()) {
-            let Ok(name) = name.text("parked") else { continue };
-            let name = match channel {
-                Some(channel) => ParkedName::read(&format!("{channel}:{name}")),
-                None => name.parse().ok().map(ParkedName::Order),
-            };
-            let Some(name) = name else { continue };
-            let since = UnixMs(score.text("since").ok().and_then(|s| s.parse().ok()).unwrap_or(0));
-            entries.push(ParkedEntry { name, why: String::new(), since });
-        }
-        Ok((entries, looked))
+        let Some(name) = name else { continue };
+        let since = UnixMs(score.text("since").ok().and_then(|s| s.parse().ok()).unwrap_or(0));
+        entries.push(ParkedEntry { name, why: String::new(), since });
     }
+    Ok((entries, looked))
+}
 
-    async fn reasons(node: &Node, at: &Partition, entries: &mut [ParkedEntry]) -> Result<(), CallError> {
-        for entries in entries.chunks_mut(AT_ONCE) {
-            let mut args = vec![text(at.keys.parked_why())];
-            args.extend(entries.iter().map(|entry| text(entry.name.text())));
-            let told = match node.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) {
-                Err(error) if error.unreadable().is_some() => return Ok(()),
-                told => told?.array("reasons").map_err(fault)?,
-            };
-            for (entry, why) in entries.iter_mut().zip(told) {
-                entry.why = why.text("reason").unwrap_or_default();
-            }
+/// Adds the reasons to entries.
+async fn reasons(reader: &Reader, at: &Partition, entries: &mut [ParkedEntry]) -> Result<(), CallError> {
+    for entries in entries.chunks_mut(AT_ONCE) {
+        let mut args = vec![text(at.keys.parked_why())];
+        args.extend(entries.iter().map(|entry| text(entry.name.text())));
+        let told = match reader.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) {
+            Err(error) if error.unreadable().is_some() => return Ok(()),
+            told => told?.array("reasons").map_err(fault)?,
+        };
+        for (entry, why) in entries.iter_mut().zip(told) {
+            entry.why = why.text("reason").unwrap_or_default();
         }
-        Ok(())
     }
+    Ok(())
 }
 
 impl Store {
@@ -172,11 +172,11 @@ impl Store {
         limit: usize,
         passes: bool,
     ) -> Result<ParkedPage, CallError> {
-        let node = &self.0.reader().await?;
+        let reader = &self.0.reader().await?;
         let mut page = ParkedPage { entries: Vec::new(), next: None, away: Vec::new() };
         let (limit, mut looks) = (limit.clamp(1, MOST), 0);
         while from.partition < end.min(self.partitions()) {
-            match self.parked_in(node, &mut from, limit, &mut looks, &mut page.entries).await {
+            match self.parked_in(reader, &mut from, limit, &mut looks, &mut page.entries).await {
                 Ok(true) => {}
                 Ok(false) => {
                     page.next = Some(from);
@@ -198,7 +198,7 @@ impl Store {
     /// read.
     async fn parked_in(
         &self,
-        node: &Node,
+        reader: &Reader,
         from: &mut ParkedCursor,
         limit: usize,
         looks: &mut usize,
@@ -212,9 +212,9 @@ impl Store {
                 if room == 0 || *looks == MOST_LISTS {
                     return Ok(false);
                 }
-                let (mut some, looked) = Inner::parked(node, at, list, from.rank, room).await?;
+                let (mut some, looked) = parked(reader, at, list, from.rank, room).await?;
                 *looks += 1;
-                Inner::reasons(node, at, &mut some).await?;
+                reasons(reader, at, &mut some).await?;
                 entries.append(&mut some);
                 from.rank += looked as u64;
                 if looked < room {
@@ -233,10 +233,10 @@ impl Store {
     pub async fn count_parked(&self, p: u16) -> Result<u64, CallError> {
         let at = self.0.partition(p)?;
         let channels = self.channels(p).await?.into_iter().map(|(channel, _)| channel).collect();
-        let node = &self.0.reader().await?;
+        let reader = &self.0.reader().await?;
         let mut count = 0;
         for (_, key) in lists(at, channels) {
-            match node.ask("ZCARD", vec![text(key)], at.slot).await.map_err(CallError::of_record) {
+            match reader.ask("ZCARD", vec![text(key)], at.slot).await.map_err(CallError::of_record) {
                 Err(error) if error.unreadable().is_some() => {}
                 found => count += found?.u64("parked").map_err(fault)?,
             }
@@ -252,12 +252,12 @@ impl Store {
         let p = self.partition_of(order_id);
         let at = self.0.partition(p)?;
         let channels = self.channels(p).await?.into_iter().map(|(channel, _)| channel).collect();
-        let node = &self.0.reader().await?;
+        let reader = &self.0.reader().await?;
         let mut found = Vec::new();
         for list in lists(at, channels) {
             let mut rank = 0;
             while rank < MOST_LOOKS {
-                let (some, looked) = Inner::parked(node, at, &list, rank, AT_ONCE).await?;
+                let (some, looked) = parked(reader, at, &list, rank, AT_ONCE).await?;
                 found.extend(some.into_iter().filter(|entry| entry.name.order_id() == order_id));
                 rank += looked as u64;
                 if looked < AT_ONCE {
@@ -265,7 +265,7 @@ impl Store {
                 }
             }
         }
-        Inner::reasons(node, at, &mut found).await?;
+        reasons(reader, at, &mut found).await?;
         Ok(found)
     }
 
@@ -299,8 +299,8 @@ impl Store {
         let entries = self.parked_of(order_id).await?;
         let before = self.0.before_confirm(p);
         let taken = self.unlist_parked(p, &entries).await?;
-        let node = &self.0.reader().await?;
-        match Inner::look(node, self.0.partition(p)?, order_id).await {
+        let reader = &self.0.reader().await?;
+        match look(reader, self.0.partition(p)?, order_id).await {
             Ok(RawSummary::Head(head)) => {
                 for (channel, _) in head.channels.iter().filter(|(_, deliveries)| *deliveries > 0) {
                     let mut from = 0;

@@ -8,10 +8,11 @@ use posthaste_model::{Channel, Counters, Delivery, OrderId, PARCEL_DELIVERIES, P
 use posthaste_protocol::record::{DeliveryOutcome, Outcomes};
 
 use super::couriers::is_present;
-use super::order_summary::OrderSummary;
+use super::order_summary::{self, OrderSummary};
 use super::waiting_for::{WaitingFor, waits_for};
-use crate::error::{CallError, UnreadableRecord};
-use crate::store::{Inner, Store};
+use crate::error::CallError;
+use crate::store::Store;
+use crate::unreadable::UnreadableRecord;
 
 /// Most deliveries of a page.
 const MOST_DELIVERIES: usize = 5_000;
@@ -195,14 +196,16 @@ impl Store {
         limit: usize,
     ) -> Result<Option<DeliveryPage>, CallError> {
         let p = self.partition_of(order_id);
-        let node = &self.0.reader().await?;
-        let Some(head) = Inner::head(node, self.0.partition(p)?, order_id).await? else { return Ok(None) };
+        let reader = &self.0.reader().await?;
+        let Some(head) = order_summary::head(reader, self.0.partition(p)?, order_id).await? else {
+            return Ok(None);
+        };
         let (summary, inline) = if head.inline {
             let Some(view) = self.load_order(p, order_id).await? else { return Ok(None) };
             (OrderSummary::from(&view), view.inline)
         } else {
             let at = self.0.partition(p)?;
-            let Some(summary) = Inner::order_summary(node, at, order_id, &head, true).await? else {
+            let Some(summary) = order_summary::summary(reader, at, order_id, &head, true).await? else {
                 return Ok(None);
             };
             (summary, None)

@@ -13,8 +13,10 @@ use posthaste_protocol::scripts::suppress::{MOST_ENTRIES, NewSuppression, PutSup
 use super::consent::ConsentNotice;
 use super::recipients::InvalidCursor;
 use crate::address_key::PARTITION;
-use crate::error::{CallError, FatalReason, InvalidReply, Retryable};
-use crate::node::{Node, text};
+use crate::command::text;
+use crate::error::{CallError, FatalReason, InvalidReply, malformed};
+use crate::reader::Reader;
+use crate::retryable::Retryable;
 use crate::store::Store;
 
 /// Most fields of one HMGET.
@@ -148,12 +150,13 @@ impl Store {
             // Deliveries of an order come one after another and have the same sender.
             let sender = match last.take().filter(|last| last.as_str() == *sender) {
                 Some(same) => last.insert(same),
-                None => last.insert(sender.parse().map_err(|_| super::malformed("sender"))?),
+                None => last.insert(sender.parse().map_err(|_| malformed("sender"))?),
             };
             ids.extend(key.both_ids(sender, address));
         }
-        let node = &self.0.reader().await?.or_replica();
-        let parts = try_join_all(ids.chunks(MOST_FIELDS).map(|ids| self.records(node, channel, ids))).await?;
+        let reader = &self.0.reader().await?.or_replica();
+        let parts =
+            try_join_all(ids.chunks(MOST_FIELDS).map(|ids| self.records(reader, channel, ids))).await?;
         let mut reasons = parts.into_iter().flatten().map(reason);
         let mut answers = Vec::with_capacity(asked.len());
         while let (Some(of_channel), Some(of_sender)) = (reasons.next(), reasons.next()) {
@@ -187,7 +190,7 @@ impl Store {
             let letters = self.0.call(PARTITION, &script).await?.reply;
             let letters = letters.ok_or_else(|| self.0.guard.stop(FatalReason::AddressKey))?;
             if letters.len() != entries.len() {
-                return Err(super::malformed("letters of suppress"));
+                return Err(malformed("letters of suppress"));
             }
             done.extend(letters);
         }
@@ -230,7 +233,7 @@ impl Store {
                 // Confirmed again: an earlier lift that was not confirmed may be by now.
                 Lifted::Before(_) => false,
                 Lifted::Gone => return Ok(false),
-                Lifted::Bad => return Err(super::malformed("suppression")),
+                Lifted::Bad => return Err(malformed("suppression")),
                 Lifted::OtherKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
             };
             self.0.confirmed(PARTITION, before).await?;
@@ -268,7 +271,7 @@ impl Store {
         limit: usize,
     ) -> Result<SuppressionPage, CallError> {
         let at = self.0.partition(PARTITION)?;
-        let node = &self.0.reader().await?;
+        let reader = &self.0.reader().await?;
         let limit = limit.clamp(1, MOST_LISTED);
         let (mut entries, mut cursor) = (Vec::new(), cursor.map_or(0, |cursor| cursor.0));
         for _ in 0..MOST_SCANS {
@@ -279,7 +282,7 @@ impl Store {
                 "COUNT".into(),
                 text(count),
             ];
-            let reply = node.ask("HSCAN", args, at.slot).await?.array("page").map_err(fault)?;
+            let reply = reader.ask("HSCAN", args, at.slot).await?.array("page").map_err(fault)?;
             let mut reply = posthaste_protocol::ReplyFields::new(reply);
             cursor = reply.u64("cursor").map_err(fault)?;
             let mut flat = reply.array("entries").map_err(fault)?.into_iter();
@@ -304,7 +307,7 @@ impl Store {
     /// Raw records of a list, in the order of the ids.
     async fn records(
         &self,
-        node: &Node,
+        reader: &Reader,
         channel: &Channel,
         ids: &[SuppressionId],
     ) -> Result<Vec<ReplyValue>, CallError> {
@@ -313,17 +316,17 @@ impl Store {
         args.push(text(at.keys.suppressed(channel)));
         let mut rest: bytes::Bytes = ids.iter().flat_map(SuppressionId::as_bytes).copied().collect();
         args.extend(ids.iter().map(|id| fred::types::Value::Bytes(rest.split_to(id.as_bytes().len()))));
-        let records = node.ask("HMGET", args, at.slot).await?.array("suppressions").map_err(fault)?;
-        if records.len() == ids.len() { Ok(records) } else { Err(super::malformed("suppressions")) }
+        let records = reader.ask("HMGET", args, at.slot).await?.array("suppressions").map_err(fault)?;
+        if records.len() == ids.len() { Ok(records) } else { Err(malformed("suppressions")) }
     }
 
     async fn record(
         &self,
-        node: &Node,
+        reader: &Reader,
         channel: &Channel,
         id: SuppressionId,
     ) -> Result<Option<SuppressionRecord>, CallError> {
-        match self.records(node, channel, &[id]).await?.pop() {
+        match self.records(reader, channel, &[id]).await?.pop() {
             None | Some(ReplyValue::Nil) => Ok(None),
             Some(record) => {
                 let record = record.bytes("suppression").map_err(fault)?;

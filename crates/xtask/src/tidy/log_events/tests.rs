@@ -119,11 +119,10 @@ fn the_catalogue_names_the_programs() {
 #[test]
 fn states_of_servers_are_named_by_their_table() {
     let kept = ("crates/store/src/trouble/kept.rs", "fn a() { tracing::warn!(event, phase, \"x\"); }");
-    let state =
-        ("crates/store/src/trouble/state.rs", "use x::{y, redis};\nfn a() { b(&redis::NEARLY_FULL); }");
+    let state = ("crates/store/src/redis_state.rs", "use x::{y, redis};\nfn a() { b(&redis::NEARLY_FULL); }");
     let full = entry("redis.nearly_full", LogLevel::Warn, &[Program::Queue, Program::Courier]);
     assert_eq!(texts(&[kept, state], &[full]), [""; 0]);
-    let empty = ("crates/store/src/trouble/state.rs", "fn a() {}");
+    let empty = ("crates/store/src/redis_state.rs", "fn a() {}");
     one(&[kept, empty], &[full], "nothing logs `redis.nearly_full`");
     one(&[kept, state], &[], "`redis.nearly_full` is not in the catalogue");
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use posthaste_catalogue::log_events::{LogEvent, redis};
 
-use crate::error::Retryable;
+use crate::retryable::Retryable;
 
 /// What a server is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -196,7 +196,7 @@ impl RedisState {
     }
 
     /// Whether a check of the server shows that it lasts or has ended. The other states end by the results of calls.
-    pub(super) fn is_seen(self) -> bool {
+    pub(crate) fn is_seen(self) -> bool {
         !matches!(self, Self::Slow | Self::Unconfirmed | Self::Unsuitable)
     }
 
@@ -214,6 +214,19 @@ impl RedisState {
             Retryable::NoReplicas => Self::NoReplicas,
             Retryable::Moving | Retryable::Backlog | Retryable::Recovered => return None,
         })
+    }
+}
+
+impl Retryable {
+    /// The state, as the rest of a sentence that begins with the server: "has no memory left".
+    #[must_use]
+    pub fn is(self) -> &'static str {
+        match RedisState::of(self) {
+            Some(state) => state.is(),
+            None if self == Self::Moving => "is moving this partition to another node",
+            None if self == Self::Recovered => "was recovered while the call was in flight",
+            None => "has too many outstanding calls from this process",
+        }
     }
 }
 

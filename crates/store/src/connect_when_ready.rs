@@ -3,44 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fred::interfaces::ClientLike;
 use tokio::time::{Instant, sleep};
 
-use super::{RedisState, ServerTroubles, loading};
 use crate::cause::Cause;
-use crate::endpoint;
+use crate::endpoint::{self, address};
 use crate::error::{CallError, ConnectError, NoReplyCause};
-use crate::preflight::PreflightReport;
+use crate::preflight::report::PreflightReport;
+use crate::redis_state::RedisState;
 use crate::settings::{Role, Settings};
 use crate::store::Store;
-use crate::supervise;
-use crate::trouble::probe::address;
+use crate::trouble::{ServerTroubles, loading};
 
 /// Pause between two tries.
 const RETRY: Duration = Duration::from_millis(500);
 
 impl Store {
-    /// The current troubles of the servers, kept up to date also while there are no calls.
-    #[must_use]
-    pub fn troubles(&self) -> ServerTroubles {
-        self.0.troubles.clone()
-    }
-
-    /// [`Store::connect`], which reports the servers' states in `troubles`.
-    pub(crate) async fn connect_with(
-        settings: Settings,
-        role: Role,
-        troubles: ServerTroubles,
-    ) -> Result<(Self, PreflightReport), ConnectError> {
-        let mut opened = Vec::new();
-        let connected = Self::assemble(settings, role, troubles, &mut opened).await;
-        if connected.is_err() {
-            // A retry must not leave connections behind.
-            supervise::quit(opened.into_iter().filter(ClientLike::is_connected)).await;
-        }
-        connected
-    }
-
     /// Connects like [`Store::connect`], but waits at most `settings.wait_at_start` for a server that is not up yet
     /// or refuses for now. What it waits for is reported in `troubles`, and logged at once and every 30 s. May be
     /// dropped at any time, which ends the wait.

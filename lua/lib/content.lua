@@ -3,7 +3,7 @@
 -- text), and the deliveries (version, then per delivery its number and three texts). Lengths and numbers have 7 bits
 -- per byte, low bits first.
 local CONTENT_VERSION, PARCEL_VERSION = 1, 1
-local LAST_FIELD, TEXT_OF_CHANNEL = 9, 16
+local LAST_FIELD, TEXT_OF_CHANNEL = 11, 16
 
 -- A number of at most five bytes and the position after it; nil when it is truncated.
 local function varint(s, at)

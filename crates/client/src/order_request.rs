@@ -79,9 +79,12 @@ pub struct OrderSender {
     /// The sender's role, which determines the daily limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// The sender's mailbox: one of the key's mailboxes.
+    /// The mailbox that e-mail is sent from: one of the key's mailboxes.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "address")]
-    pub email: Option<Address>,
+    pub from_email: Option<Address>,
+    /// The mailbox that replies go to: one of the key's mailboxes.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "address")]
+    pub reply_to: Option<Address>,
 }
 
 /// One recipient of an order.
@@ -150,6 +153,8 @@ mod tests {
         OrderRequest {
             sender: Some(OrderSender {
                 id: Some("office".parse().expect("an id")),
+                from_email: Some(Address::new("canary-news@example.org")),
+                reply_to: Some(Address::new("canary-office@example.org")),
                 ..OrderSender::default()
             }),
             recipients: vec![recipient],
@@ -169,7 +174,9 @@ mod tests {
     #[test]
     fn an_order_is_written_as_the_queue_reads_it() {
         let expected = json!({
-            "sender": {"id": "office"},
+            "sender": {
+                "id": "office", "from_email": "canary-news@example.org", "reply_to": "canary-office@example.org",
+            },
             "recipients": [{"id": "7", "name": "Canary Anna", "contacts": {"email": ["canary@example.org"]}}],
             "text": "canary text",
             "overrides": {"sms": {"text": "short canary"}},

@@ -161,21 +161,30 @@ impl Composer {
         Ok(OutgoingMessage { from: self.return_path.clone(), to, text, identity, reports: None })
     }
 
-    /// From and Reply-To: the sender of the order where the settings allow it.
+    /// From and Reply-To: each is the order's where the settings allow its domain, otherwise that of the settings. A
+    /// Reply-To of the order that is the same mailbox as From is left out.
     fn senders(&self, content: &Content) -> Result<(Mailbox, Option<Mailbox>), Reason> {
         let name = plain(content.sender_name.expose())?;
-        let sender = match content.sender_email.expose() {
-            "" => return Ok((self.from.clone(), self.reply_to.clone())),
-            text => mailbox::address(text).map_err(|_| Reason::Rejected)?,
+        let named = |text: &str| match text {
+            "" => Ok(None),
+            text => mailbox::address(text)
+                .map(|address| Some(Mailbox::new((!name.is_empty()).then(|| name.to_owned()), address)))
+                .map_err(|_| Reason::Rejected),
         };
-        let sender = Mailbox::new((!name.is_empty()).then(|| name.to_owned()), sender);
-        let domain = sender.email.domain();
-        if self.from_domains.iter().any(|allowed| allowed == domain) {
-            return Ok((sender, self.reply_to.clone()));
-        }
-        let may_reply =
-            self.reply_to_domains.as_ref().is_none_or(|list| list.iter().any(|one| one == domain));
-        Ok((self.from.clone(), if may_reply { Some(sender) } else { self.reply_to.clone() }))
+        let may_send = |one: &Mailbox| self.from_domains.iter().any(|domain| domain == one.email.domain());
+        let may_reply = |one: &Mailbox| {
+            may_send(one)
+                || self
+                    .reply_to_domains
+                    .as_ref()
+                    .is_none_or(|list| list.iter().any(|domain| domain == one.email.domain()))
+        };
+        let from = named(content.from_email.expose())?.filter(may_send).unwrap_or_else(|| self.from.clone());
+        let reply_to = match named(content.reply_to.expose())?.filter(may_reply) {
+            Some(own) => (own.email != from.email).then_some(own),
+            None => self.reply_to.clone(),
+        };
+        Ok((from, reply_to))
     }
 
     /// Headers about the kind of message: order id, list and unsubscribe headers.

@@ -126,9 +126,11 @@ fn a_text_can_not_end_its_part() {
 
 #[test]
 fn the_sender_of_the_order_stands_where_the_settings_allow_it() {
+    // As an order of the legacy API, or of a version with one mailbox: From where allowed, else Reply-To.
     let by = |mailbox: &str| Content {
         sender_name: Text::new("Ирина"),
-        sender_email: Text::new(mailbox),
+        from_email: Text::new(mailbox),
+        reply_to: Text::new(mailbox),
         ..saying("x")
     };
     let own = composed(email(), by("irina@club.example"));
@@ -143,6 +145,49 @@ fn the_sender_of_the_order_stands_where_the_settings_allow_it() {
     assert!(composed(any, by("irina@elsewhere.example")).contains("Reply-To: "));
     let sub = composed(email(), by("irina@x.club.example"));
     assert!(!sub.contains("x.club.example"), "a subdomain of an allowed domain is not allowed");
+}
+
+#[test]
+fn from_and_reply_to_of_an_order_are_independent() {
+    let (club, friend, stranger) = ("irina@club.example", "irina@friends.example", "irina@elsewhere.example");
+    let (own, office) = ("no-reply@example.org", "office@example.org");
+    let office_replies = EmailSettings { reply_to: office.to_owned(), ..email() };
+    for (from_email, reply_to, from, replies, office_replies_to) in [
+        ("", "", own, None, Some(office)),
+        (club, "", club, None, Some(office)),
+        ("", friend, own, Some(friend), Some(friend)),
+        ("", club, own, Some(club), Some(club)),
+        (club, friend, club, Some(friend), Some(friend)),
+        (club, club, club, None, None),
+        // Not allowed in From, and never moved to Reply-To.
+        (friend, "", own, None, Some(office)),
+        (friend, club, own, Some(club), Some(club)),
+        (stranger, stranger, own, None, Some(office)),
+        (club, stranger, club, None, Some(office)),
+    ] {
+        let content = Content {
+            sender_name: Text::new("Irina"),
+            from_email: Text::new(from_email),
+            reply_to: Text::new(reply_to),
+            ..saying("x")
+        };
+        let shown = |mailbox: &str| match mailbox {
+            _ if mailbox == office => office.to_owned(),
+            _ => format!("Irina <{mailbox}>"),
+        };
+        for (settings, replies) in [(email(), replies), (office_replies.clone(), office_replies_to)] {
+            let message = composed(settings, content.clone());
+            let found = header(&message, "From").expect("From");
+            if from == own {
+                assert!(found.ends_with("<no-reply@example.org>") && !found.contains("Irina"), "{message}");
+            } else {
+                assert_eq!(found, shown(from), "{message}");
+            }
+            assert_eq!(header(&message, "Reply-To").map(str::to_owned), replies.map(shown), "{message}");
+        }
+    }
+    let nameless = composed(email(), Content { reply_to: Text::new(friend), ..saying("x") });
+    assert_eq!(header(&nameless, "Reply-To"), Some(friend));
 }
 
 #[test]
@@ -188,12 +233,14 @@ fn words_and_addresses_that_would_be_headers_or_commands_are_refused() {
         let subject = Content { subject: Text::new(bad), ..saying("x") };
         assert_eq!(content(subject), Some(Reason::Rejected), "{bad:?}");
         let name =
-            Content { sender_name: Text::new(bad), sender_email: Text::new("a@club.example"), ..saying("x") };
+            Content { sender_name: Text::new(bad), from_email: Text::new("a@club.example"), ..saying("x") };
         assert_eq!(content(name), Some(Reason::Rejected), "{bad:?}");
         assert_eq!(refused(&|envelope| envelope.to.name = bad.to_owned()), Some(Reason::Rejected), "{bad:?}");
         let mailbox = format!("a@club.example{bad}");
-        let sender = Content { sender_email: Text::new(mailbox.clone()), ..saying("x") };
+        let sender = Content { from_email: Text::new(mailbox.clone()), ..saying("x") };
         assert_eq!(content(sender), Some(Reason::Rejected), "{bad:?}");
+        let replies = Content { reply_to: Text::new(mailbox.clone()), ..saying("x") };
+        assert_eq!(content(replies), Some(Reason::Rejected), "{bad:?}");
         let to = refused(&|envelope| envelope.to.address = DeliveryAddress::new(mailbox.clone()));
         assert_eq!(to, Some(Reason::InvalidAddress), "{bad:?}");
     }

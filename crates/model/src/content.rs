@@ -16,10 +16,12 @@ pub struct Content {
     pub subject: Text,
     /// HTML form of the text, for channels that support it.
     pub html: Text,
-    /// Display name of the sender.
+    /// Display name of the sender, shown with `from_email` and `reply_to`.
     pub sender_name: Text,
-    /// E-mail address of the sender.
-    pub sender_email: Text,
+    /// Mailbox to send e-mail from.
+    pub from_email: Text,
+    /// Mailbox to which replies go.
+    pub reply_to: Text,
     /// Role of the sender, which limits orders per day.
     pub role: String,
     /// Where the order came from, as given by the client.

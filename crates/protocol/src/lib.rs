@@ -12,7 +12,7 @@ pub use reply_value::{Malformed, ReplyFields, ReplyValue};
 pub use script::{Contract, Invocation, Refusal, ScriptAnswer, ScriptCall, ScriptText};
 
 /// The schema this program reads and writes. It grows with every record or field that an older program can't read.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The oldest schema of a program that may run beside this one. Older programs are refused from the first start of
 /// this one on. It grows only when an older program would corrupt records of this one, not when it merely leaves them

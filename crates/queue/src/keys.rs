@@ -37,7 +37,7 @@ pub struct KeyBody {
     sender_id: Option<String>,
     /// The role it is bound to.
     role: Option<String>,
-    /// Mailboxes that its orders may use in `sender.email`, for From and Reply-To: `name@example.org`,
+    /// Mailboxes that its orders may use in `sender.from_email` and `sender.reply_to`: `name@example.org`,
     /// `*@example.org` for a whole domain, `*` for any. Without any, its orders are sent from the installation's own address.
     #[serde(default)]
     #[schema(example = json!(["office@example.org"]), max_items = 64)]

@@ -222,6 +222,20 @@ impl Problem {
         self
     }
 
+    /// Names the invalid places by the pointers of another body: `rename` returns the other pointer, or `None` to drop a
+    /// place. Places without a pointer stay.
+    #[must_use]
+    pub(crate) fn with_pointers(mut self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        self.0.errors.retain_mut(|error| match &error.pointer {
+            None => true,
+            Some(pointer) => {
+                error.pointer = rename(pointer);
+                error.pointer.is_some()
+            }
+        });
+        self
+    }
+
     /// Adds an extra member (`order_id`, `order_status`).
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {

@@ -109,9 +109,11 @@ async fn addresses_and_headers_that_hold_commands_never_reach_the_server() {
         let text = || Text::new(bad);
         for content in [
             Content { subject: text(), ..Content::default() },
-            Content { sender_name: text(), sender_email: Text::new("a@club.example"), ..Content::default() },
-            Content { sender_email: text(), ..Content::default() },
-            Content { sender_email: Text::new(format!("a@club.example{bad}")), ..Content::default() },
+            Content { sender_name: text(), from_email: Text::new("a@club.example"), ..Content::default() },
+            Content { from_email: text(), ..Content::default() },
+            Content { from_email: Text::new(format!("a@club.example{bad}")), ..Content::default() },
+            Content { reply_to: text(), ..Content::default() },
+            Content { reply_to: Text::new(format!("a@club.example{bad}")), ..Content::default() },
         ] {
             let mut message = envelope("x@mail.example");
             message.content = Arc::new(Content { text: Text::new("x"), ..content });

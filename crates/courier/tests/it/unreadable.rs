@@ -98,10 +98,10 @@ async fn records_of_a_later_version_are_left_to_a_newer_program() {
     let key = format!("history:{{0}}:{small}");
     let piece = house.command(&["HGET", &key, "b0"]).bytes().expect("a piece").to_vec();
     let mut later = piece.clone();
-    later[2] = 10;
+    later[2] = 12;
     house.command_of_bytes(&[b"HSET", key.as_bytes(), b"b0", &later]);
     house.command(&["SETRANGE", &format!("text:{{0}}:{}", big[0]), "0", "\u{2}"]);
-    house.command(&["SETRANGE", &format!("text:{{0}}:{}", big[1]), "1", "\u{a}"]);
+    house.command(&["SETRANGE", &format!("text:{{0}}:{}", big[1]), "1", "\u{c}"]);
     house.command(&["SETRANGE", &format!("parcel:{{0}}:{}:email:0", big[2]), "0", "\u{2}"]);
     let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;

@@ -143,7 +143,8 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<()> {
             false => writeln!(out, "{title:<8} {}", plain(&text)),
         };
         fact("Channel", word(&raw["channel"]))?;
-        fact("From", word(&raw["sender"]))?;
+        fact("From", header(raw, "From").unwrap_or_else(|| word(&raw["sender"])))?;
+        fact("Reply-To", header(raw, "Reply-To").unwrap_or_default())?;
         fact("To", recipients(raw, MOST_NAMED))?;
         fact("Subject", word(&raw["subject"]))?;
         fact("Received", reader.moment(raw["at"].as_str()))?;
@@ -165,6 +166,12 @@ fn word(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// A header of an e-mail message, as it arrived.
+fn header(message: &Value, name: &str) -> Option<String> {
+    let named = |header: &&Value| header["name"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(name));
+    all(&message["headers"]).iter().find(named).map(|header| word(&header["value"]))
 }
 
 /// Recipients named when one message is shown, and in a list; the rest is counted.

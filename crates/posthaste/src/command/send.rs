@@ -10,7 +10,7 @@ use posthaste_client::{
     Accepted, AddressMode, ApiError, ApiResponse, Client, InvalidParts, OrderRequest, OrderSender,
     Submission, fresh_idempotency_key,
 };
-use posthaste_model::{Channel, OnUnknown, Priority, SenderId, Text};
+use posthaste_model::{Address, Channel, OnUnknown, Priority, SenderId, Text};
 
 use super::order::watch;
 use crate::context::Context;
@@ -77,6 +77,12 @@ pub(crate) struct Args {
     /// File with the text as HTML, for channels that support it.
     #[arg(long, value_name = "FILE", help_heading = "Message")]
     html: Option<PathBuf>,
+    /// The mailbox that e-mail is sent from, if the API key may send from it. Default: the address of the installation.
+    #[arg(long, value_name = "MAILBOX", value_parser = mailbox, help_heading = "Message")]
+    from: Option<Address>,
+    /// The mailbox that replies to e-mail go to, if the API key may use it.
+    #[arg(long, value_name = "MAILBOX", value_parser = mailbox, help_heading = "Message")]
+    reply_to: Option<Address>,
 
     /// When to send: "2026-12-24 09:00", "09:00", "tomorrow 09:00", "+2h30m". Default: now.
     #[arg(long, value_name = "TIME", help_heading = "Schedule and options")]
@@ -245,9 +251,17 @@ fn order(args: &Args, default_sender: &str) -> Result<OrderRequest> {
     if id.is_none() && args.role.is_some() {
         return Err(Failure::usage("--role requires --sender"));
     }
+    let sender = OrderSender {
+        id,
+        role: args.role.clone(),
+        from_email: args.from.clone(),
+        reply_to: args.reply_to.clone(),
+        ..OrderSender::default()
+    };
+    let names_sender = sender.id.is_some() || sender.from_email.is_some() || sender.reply_to.is_some();
     let html = args.html.as_ref().map(|path| read_text(&Source::File(path.clone()))).transpose()?;
     Ok(OrderRequest {
-        sender: id.map(|id| OrderSender { id: Some(id), role: args.role.clone(), ..OrderSender::default() }),
+        sender: names_sender.then_some(sender),
         text: Some(Text::new(text)),
         subject: args.subject.clone().map(Text::new),
         html: html.map(Text::new),
@@ -297,6 +311,14 @@ fn delimiter(text: &str) -> Result<u8, String> {
             [one] if one.is_ascii() && !one.is_ascii_alphanumeric() && !b"\"\r\n".contains(one) => Ok(*one),
             _ => Err("must be one of , ; | or tab".to_owned()),
         },
+    }
+}
+
+/// A mailbox, which the queue checks.
+fn mailbox(text: &str) -> Result<Address, String> {
+    match text.contains('@') {
+        true => Ok(Address::new(text)),
+        false => Err("must be a mailbox such as office@example.org".to_owned()),
     }
 }
 

@@ -177,14 +177,22 @@ async fn sent_messages_are_in_the_outbox() {
     let dev = up(&user, &["--redis", &server.url()]);
     assert_eq!(wait_children(&dev, ALL - 1).len(), ALL - 1, "no server of its own");
     let to = ["send", "--email", "anna@example.org", "--email", "bo@example.org", "--subject", "Привет"];
-    let sent = user.run(&[&to[..], &["--text", "First line\nSecond line", "--watch"]].concat()).await;
+    let sender = ["--from", "news@example.org", "--reply-to", "office@club.example"];
+    let text = ["--text", "First line\nSecond line", "--watch"];
+    let sent = user.run(&[&to[..], &sender[..], &text[..]].concat()).await;
     assert_eq!(sent.code, 0, "{sent:?}");
     let list = user.run(&["outbox", "list", "--to", "anna@example.org", "-o", "ndjson"]).await;
     assert_eq!(list.out.lines().count(), 1, "{list:?}");
     let message: Value = serde_json::from_str(&list.out).expect("JSON");
     let id = message["id"].to_string();
     let shown = user.run(&["outbox", "show", &id]).await;
-    for part in ["Subject  Привет", "To       anna@example.org", "\nFirst line\nSecond line\n"] {
+    for part in [
+        "From     news@example.org",
+        "Reply-To office@club.example",
+        "Subject  Привет",
+        "To       anna@example.org",
+        "\nFirst line\nSecond line\n",
+    ] {
         assert!(shown.out.contains(part), "{part}: {shown:?}");
     }
     assert!(user.run(&["outbox", "show", &id, "--raw"]).await.out.contains("Message-ID: <"));

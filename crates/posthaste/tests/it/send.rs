@@ -58,6 +58,35 @@ async fn standard_input_and_addresses_can_be_combined() {
 }
 
 #[tokio::test]
+async fn from_and_reply_to_are_sent() {
+    let (script, server) = Script::start().await;
+    script.on("POST /v1/orders", json_of(200, accepted(Some("running"))));
+    let user = User::of(&server);
+    let args = ["send", "--email", "a@b.example", "--text", "Hello"];
+    let from = ["--from", "news@b.example"];
+    let reply_to = ["--reply-to", "office@b.example"];
+    let sender = ["--sender", "me"];
+    for (more, expected) in [
+        (&[][..], Value::Null),
+        (&[from][..], json!({"from_email": "news@b.example"})),
+        (&[reply_to], json!({"reply_to": "office@b.example"})),
+        (
+            &[from, reply_to, sender],
+            json!({"id": "me", "from_email": "news@b.example", "reply_to": "office@b.example"}),
+        ),
+    ] {
+        let all: Vec<&str> = args.into_iter().chain(more.iter().flatten().copied()).collect();
+        let ended = user.run(&all).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let asked = script.asked_for("POST /v1/orders").pop().expect("a request");
+        assert_eq!(lines(asked.body.as_deref().expect("a body"))[0]["sender"], expected, "{more:?}");
+    }
+    let refused = user.run(&[&args[..], &["--from", "office"]].concat()).await;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains("--from") && refused.err.contains("office@example.org"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_dry_run_is_requested_from_the_server() {
     let (script, server) = Script::start().await;
     script.on("POST /v1/orders", json_of(200, accepted(None)));

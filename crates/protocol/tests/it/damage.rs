@@ -264,7 +264,7 @@ pub(crate) const DAMAGES: &[Damage] = &[
         kind: Kind::Newer,
         at: Where::Text,
         big: Some(false),
-        spoil: |db, order| piece(db, order, |piece| piece[2] = 10),
+        spoil: |db, order| piece(db, order, |piece| piece[2] = 12),
     },
     Damage {
         name: "recipients of a later version",

@@ -79,7 +79,7 @@ impl Db {
             channel: None,
             receipts: None,
         });
-        assert_eq!(reply, Registered::Ok { schema: 1 });
+        assert_eq!(reply, Registered::Ok { schema: 2 });
         self.epoch.replace(EPOCH.to_owned());
     }
 

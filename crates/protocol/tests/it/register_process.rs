@@ -50,13 +50,13 @@ fn register<'a>(db: &'a Db, channel: Option<&'a Channel>) -> RegisterProcess<'a>
 fn an_empty_database_is_set_up() {
     let (db, email) = (Db::empty(), channel("email"));
     let step = db.step(&register(&db, Some(&email)));
-    assert_eq!(step.reply, Registered::Ok { schema: 1 });
-    step.changed(&[], &["+ epoch:{0}: e1", "+ schema:{0}: 1 1 1", "+ channels:{0} email: @now"]);
+    assert_eq!(step.reply, Registered::Ok { schema: 2 });
+    step.changed(&[], &["+ epoch:{0}: e1", "+ schema:{0}: 2 1 1", "+ channels:{0} email: @now"]);
     // The next process finds this epoch, whatever it would have set.
     let other = RegisterProcess { fresh_epoch: "e2", ..register(&db, None) };
     let answer = db.answer(&other);
-    assert_eq!((answer.reply, answer.epoch.as_str(), answer.fence), (Registered::Ok { schema: 1 }, EPOCH, 0));
-    assert_eq!(db.unchanged(&other), Registered::Ok { schema: 1 });
+    assert_eq!((answer.reply, answer.epoch.as_str(), answer.fence), (Registered::Ok { schema: 2 }, EPOCH, 0));
+    assert_eq!(db.unchanged(&other), Registered::Ok { schema: 2 });
 }
 
 #[test]
@@ -108,10 +108,10 @@ fn another_number_of_partitions_is_foreign() {
 #[test]
 fn a_database_may_require_a_newer_program() {
     let (db, email) = (Db::start(), channel("email"));
-    db.raw(&["SET", "schema:{0}", "3 2 1"]);
+    db.raw(&["SET", "schema:{0}", "4 3 1"]);
     assert_eq!(db.unchanged(&register(&db, Some(&email))), Registered::TooOld);
-    db.raw(&["SET", "schema:{0}", "2 1 1"]);
-    assert_eq!(db.unchanged(&register(&db, None)), Registered::Ok { schema: 2 });
+    db.raw(&["SET", "schema:{0}", "3 1 1"]);
+    assert_eq!(db.unchanged(&register(&db, None)), Registered::Ok { schema: 3 });
 }
 
 #[test]
@@ -257,10 +257,11 @@ fn a_newer_program_raises_the_schema() {
         (reply.items()[0].text().expect("a code").to_owned(), stored.text().expect("a schema").to_owned())
     };
     let told = |code: &str, stored: &str| (code.to_owned(), stored.to_owned());
-    assert_eq!(call("1", "1"), told("ok", "1 1 1"));
-    assert_eq!(call("2", "1"), told("ok", "2 1 1"), "a newer version that allows this one");
-    assert_eq!(call("1", "1"), told("ok", "2 1 1"), "this one keeps running beside it, and lowers nothing");
-    assert_eq!(call("3", "2"), told("ok", "3 2 1"), "one that does not allow it");
-    assert_eq!(call("1", "1"), told("old", "3 2 1"));
-    assert_eq!(call("2", "1"), told("ok", "3 2 1"));
+    assert_eq!(call("2", "1"), told("ok", "2 1 1"));
+    assert_eq!(call("1", "1"), told("ok", "2 1 1"), "an older version keeps running beside this one");
+    assert_eq!(call("3", "1"), told("ok", "3 1 1"), "a newer version that allows this one");
+    assert_eq!(call("2", "1"), told("ok", "3 1 1"), "this one keeps running beside it, and lowers nothing");
+    assert_eq!(call("4", "3"), told("ok", "4 3 1"), "one that does not allow it");
+    assert_eq!(call("2", "1"), told("old", "4 3 1"));
+    assert_eq!(call("3", "1"), told("ok", "4 3 1"));
 }

@@ -198,7 +198,7 @@ fn a_recovery_raises_fence_and_generation_once() {
     assert_eq!(db.reply(&Recover { keys, partitions: 1 }).as_deref(), Some("e1+3"));
     db.epoch.replace("e1+3".to_owned());
     let known = RegisterProcess { keys, fresh_epoch: "e2", partitions: 1, channel: None, receipts: None };
-    assert_eq!(db.reply(&known), Registered::Ok { schema: 1 });
+    assert_eq!(db.reply(&known), Registered::Ok { schema: 2 });
 }
 
 /// Walks all indexes of the channel.

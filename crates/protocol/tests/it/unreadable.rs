@@ -289,11 +289,11 @@ pub(crate) fn a_newer_version_handles_what_this_one_leaves() {
                 "HEAD_OLDEST, HEAD_VERSION, PARCEL_DELIVERIES, MOST_DELIVERIES = 1, 2,",
             )
             .replace(
-                "local LAST_FIELD, TEXT_OF_CHANNEL = 9, 16",
-                "local LAST_FIELD, TEXT_OF_CHANNEL = 10, 16",
+                "local LAST_FIELD, TEXT_OF_CHANNEL = 11, 16",
+                "local LAST_FIELD, TEXT_OF_CHANNEL = 12, 16",
             );
         assert_ne!(changed.len(), 0);
-        assert!(changed.contains("MOST_DELIVERIES = 1, 2,") && changed.contains("TEXT_OF_CHANNEL = 10, 16"));
+        assert!(changed.contains("MOST_DELIVERIES = 1, 2,") && changed.contains("TEXT_OF_CHANNEL = 12, 16"));
         changed
     };
     let db = Db::start();
@@ -301,7 +301,7 @@ pub(crate) fn a_newer_version_handles_what_this_one_leaves() {
         Order::inline(order_id).accept(&db);
     }
     head(&db, &Order::inline("u1:1"), |head| head[0] = 2);
-    piece(&db, &Order::inline("u1:2"), |piece| piece[2] = 10);
+    piece(&db, &Order::inline("u1:2"), |piece| piece[2] = 12);
     let old = Courier::new(&db, "old");
     let (taken, _) = old.take(&Claim { begin: 9, limit: 200, ..old.next() });
     assert_eq!(parcel_ids(&taken), ["u1:3:0"]);

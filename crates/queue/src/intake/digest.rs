@@ -13,7 +13,8 @@ use super::order::{
 };
 
 /// The sender of an order that names none.
-const NO_SENDER: SenderBody = SenderBody { id: None, name: None, role: None, email: None };
+const NO_SENDER: SenderBody =
+    SenderBody { id: None, name: None, role: None, from_email: None, reply_to: None };
 
 /// An incremental digest. Each part is preceded by its length, so that no two orders feed the same bytes.
 #[derive(Clone)]
@@ -45,9 +46,9 @@ impl Digest {
             source,
             metadata,
         } = order;
-        let SenderBody { id, name, role, email } = sender.as_ref().unwrap_or(&NO_SENDER);
+        let SenderBody { id, name, role, from_email, reply_to } = sender.as_ref().unwrap_or(&NO_SENDER);
         let mut digest = Self(Sha256::new());
-        for single in [id, name, role, email, text, subject, html, deliver_at, expires_at, source] {
+        for single in [id, name, role, from_email, text, subject, html, deliver_at, expires_at, source] {
             digest.maybe(single.as_deref());
         }
         // Sorted by name; unreadable metadata is refused anyway.
@@ -76,6 +77,11 @@ impl Digest {
             digest.maybe(text.as_deref());
         }
         digest.maybe(None);
+        // Newer than the others: an order without it keeps its digest. Recipients begin with 0, 1 or 2.
+        if reply_to.is_some() {
+            digest.0.update([3]);
+            digest.maybe(reply_to.as_deref());
+        }
         digest
     }
 
@@ -168,7 +174,10 @@ mod tests {
 
     /// An order with every field set.
     const FIELDS: &[(&str, &str)] = &[
-        ("sender", r#"{"id":"u1","name":"Ann","role":"staff","email":"ann@example.org"}"#),
+        (
+            "sender",
+            r#"{"id":"u1","name":"Ann","role":"staff","from_email":"ann@example.org","reply_to":"bo@example.org"}"#,
+        ),
         ("text", "\"a\""),
         ("subject", "\"b\""),
         ("html", "\"c\""),
@@ -183,8 +192,13 @@ mod tests {
         ("source", "\"e\""),
         ("metadata", r#"{"f":1}"#),
     ];
-    const SENDER: &[(&str, &str)] =
-        &[("id", "\"u1\""), ("name", "\"Ann\""), ("role", "\"staff\""), ("email", "\"ann@example.org\"")];
+    const SENDER: &[(&str, &str)] = &[
+        ("id", "\"u1\""),
+        ("name", "\"Ann\""),
+        ("role", "\"staff\""),
+        ("from_email", "\"ann@example.org\""),
+        ("reply_to", "\"bo@example.org\""),
+    ];
     const RECIPIENT: &[(&str, &str)] =
         &[("id", "\"1\""), ("name", "\"Bo\""), ("contacts", r#"{"sms":["+1"]}"#)];
 
@@ -212,7 +226,15 @@ mod tests {
 
     #[test]
     fn every_change_of_a_field_is_another_order() {
-        let senders = [("id", "\"u2\""), ("name", "\"\""), ("role", "\"x\""), ("email", "\"x@example.org\"")];
+        let senders = [
+            ("id", "\"u2\""),
+            ("name", "\"\""),
+            ("role", "\"x\""),
+            ("from_email", "\"x@example.org\""),
+            ("from_email", "\"bo@example.org\""),
+            ("reply_to", "\"x@example.org\""),
+            ("reply_to", "\"ann@example.org\""),
+        ];
         let mut others: Vec<(&str, String)> =
             changed(SENDER, &senders)[1..].iter().map(|sender| ("sender", sender.clone())).collect();
         let values = [
@@ -249,7 +271,7 @@ mod tests {
         ];
         let order = json(FIELDS);
         digests.extend(changed(RECIPIENT, &others)[1..].iter().map(|other| digest(&order, &[other])));
-        assert_eq!(digests.len(), 1 + 14 + 8 + 16 + 3 + 6);
+        assert_eq!(digests.len(), 1 + 14 + 12 + 16 + 3 + 6);
         for (at, one) in digests.iter().enumerate() {
             assert!(digests[..at].iter().all(|other| other != one), "{at}");
         }
@@ -258,8 +280,11 @@ mod tests {
     /// Stored orders and idempotency keys hold digests of earlier versions.
     #[test]
     fn the_digest_of_an_order_stays_the_same() {
-        let whole = digest(&json(FIELDS), &[&json(RECIPIENT), "{\"id\":5}"]);
-        assert_eq!(whole, [26, 181, 151, 200, 29, 83, 152, 118, 189, 5, 225, 109]);
+        let sender = json(&SENDER[..4]);
+        let fields: Vec<_> =
+            std::iter::once(("sender", &*sender)).chain(FIELDS[1..].iter().copied()).collect();
+        let without_reply_to = digest(&json(&fields), &[&json(RECIPIENT), "{\"id\":5}"]);
+        assert_eq!(without_reply_to, [26, 181, 151, 200, 29, 83, 152, 118, 189, 5, 225, 109]);
         assert_eq!(digest("{}", &[]), [10, 136, 17, 24, 82, 9, 92, 174, 4, 83, 64, 234]);
     }
 

@@ -95,7 +95,8 @@ pub(super) struct Person<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     id: Option<Given<'a>>,
-    /// The person's mailbox. For a recipient it is used as a contact.
+    /// The person's mailbox: a contact of a recipient, and From and Reply-To of the sender, each if the e-mail
+    /// courier's settings allow its domain.
     email: Option<String>,
     /// The person's name.
     name: Option<String>,
@@ -243,6 +244,7 @@ fn check(
         return Err(Problem::new(Code::TooManyRecipients, detail).with("limit", most));
     }
     let sender = body.sender.unwrap_or_default();
+    let sender_email = sender.email.filter(|email| !email.is_empty());
     if sender.role.is_none() && caller.role.is_none() {
         return Err(Problem::new(Code::RoleNotAllowed, "the sender has no role"));
     }
@@ -251,7 +253,8 @@ fn check(
             id: sender.id.map(word),
             name: sender.name,
             role: sender.role,
-            email: sender.email.filter(|email| !email.is_empty()),
+            from_email: sender_email.clone(),
+            reply_to: sender_email,
         }),
         text: body.text,
         source: body.provider,
@@ -259,7 +262,8 @@ fn check(
         ..OrderBody::default()
     };
     let digest = Digest::of(&order);
-    let draft = ValidatedOrder::new(order, caller, Some(&order_id), rules)?;
+    let draft = ValidatedOrder::new(order, caller, Some(&order_id), rules)
+        .map_err(|problem| problem.with_pointers(legacy_pointer))?;
     let mut sieve = RecipientValidator::new(&draft, digest, rules, rand::random());
     let mut deliveries = Deliveries::new();
     for (at, raw) in first.iter().enumerate() {
@@ -285,6 +289,15 @@ fn history(body: &QueueBody<'_>) -> Result<OrderId, Problem> {
         let detail = "must be history:<sender id>:<nanoseconds>, as returned by GET /history_key";
         refused(vec![ValidationError::new("/history_key", FlawCode::InvalidId, detail)])
     })
+}
+
+/// The pointer in a legacy body. Both mailboxes of the sender are `email` there, so one of them is enough.
+fn legacy_pointer(pointer: &str) -> Option<String> {
+    match pointer {
+        "/sender/from_email" => Some("/sender/email".to_owned()),
+        "/sender/reply_to" => None,
+        other => Some(other.to_owned()),
+    }
 }
 
 fn word(given: Given<'_>) -> String {

@@ -44,13 +44,16 @@ pub(crate) enum AddressMode {
 pub(crate) struct SenderBody {
     /// The sender's id, `[A-Za-z0-9_-]{1,64}`. May be left out if the key or the order's id determines it.
     pub(crate) id: Option<String>,
-    /// The name shown to recipients: one of the key's `display_names`.
+    /// The name shown to recipients with `from_email` and `reply_to`: one of the key's `display_names`.
     pub(crate) name: Option<String>,
     /// The sender's role, which determines the daily limit.
     pub(crate) role: Option<String>,
-    /// The sender's mailbox: used in From if the e-mail courier's settings allow it, otherwise in Reply-To. Must be
-    /// one of the key's `mailboxes`.
-    pub(crate) email: Option<String>,
+    /// The mailbox that e-mail is sent from, if the e-mail courier's settings allow its domain; default: the
+    /// installation's own. Must be one of the key's `mailboxes`.
+    pub(crate) from_email: Option<String>,
+    /// The mailbox that replies go to, if the e-mail courier's settings allow its domain; default: the
+    /// installation's own. Must be one of the key's `mailboxes`.
+    pub(crate) reply_to: Option<String>,
 }
 
 /// One message to a list of recipients.

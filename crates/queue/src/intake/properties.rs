@@ -65,6 +65,8 @@ fn names() -> impl Strategy<Value = String> {
         "name",
         "role",
         "email",
+        "from_email",
+        "reply_to",
         "recipients",
         "contacts",
         "sms",

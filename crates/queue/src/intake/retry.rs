@@ -101,7 +101,7 @@ pub(super) async fn retry(
     let choice = choice(&body)?;
     // The new order has the text and sender of the old one, which may have been allowed for another key.
     if let Some(content) = state.store.order_content(&old).await? {
-        send_as::check(&caller, content.sender_name.expose(), content.sender_email.expose())?;
+        send_as::check(&caller, &content)?;
     }
     let sender: SenderId = old.sender().parse().map_err(|_| Problem::order_not_found())?;
     let summary = state.store.order_summary(&old, None).await?.ok_or_else(Problem::order_not_found)?;

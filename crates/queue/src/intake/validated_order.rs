@@ -121,7 +121,7 @@ impl ValidatedOrder {
         if !flaws.is_empty() {
             return Err(refused(flaws.into_vec()));
         }
-        send_as::check(caller, content.sender_name.expose(), content.sender_email.expose())?;
+        send_as::check(caller, &content)?;
         Ok(Self {
             sender,
             key: caller.key_id.clone(),
@@ -242,10 +242,14 @@ fn content(
         }
         None => {}
     }
-    if let Some(email) = &sender.email {
-        let email =
-            mailbox(email).map_err(|(code, detail)| ValidationError::new("/sender/email", code, detail));
-        out.sender_email = Text::new(flaws.keep(email).unwrap_or_default());
+    for (given, pointer, kept) in [
+        (&sender.from_email, "/sender/from_email", &mut out.from_email),
+        (&sender.reply_to, "/sender/reply_to", &mut out.reply_to),
+    ] {
+        if let Some(given) = given {
+            let read = mailbox(given).map_err(|(code, detail)| ValidationError::new(pointer, code, detail));
+            *kept = Text::new(flaws.keep(read).unwrap_or_default());
+        }
     }
     out.texts = texts(body, rules, flaws);
     if let Some(raw) = body.metadata {

@@ -103,8 +103,14 @@ async fn invalid_fields_are_refused() {
         ("sender", json!({"id": "u1", "name": format!("{CANARY}\r\nx")}), "/sender/name", "invalid_text"),
         (
             "sender",
-            json!({"id": "u1", "email": format!("{CANARY}\r\n@example.org")}),
-            "/sender/email",
+            json!({"id": "u1", "from_email": format!("{CANARY}\r\n@example.org")}),
+            "/sender/from_email",
+            "invalid_email",
+        ),
+        (
+            "sender",
+            json!({"id": "u1", "reply_to": format!("{CANARY}\r\n@example.org")}),
+            "/sender/reply_to",
             "invalid_email",
         ),
         ("id", json!("u1.5"), "/id", "not_allowed_here"),

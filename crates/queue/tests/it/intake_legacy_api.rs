@@ -1,5 +1,6 @@
 //! The paths of the legacy API, called as its clients call them.
 
+use posthaste_model::OrderId;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, ask, get};
@@ -52,6 +53,11 @@ async fn a_key_is_made_then_tracked_then_the_order_is_created() {
     assert_eq!(tracked.status, 200, "{tracked:?}");
     assert_eq!(tracked.json()["history"]["history_key"], history);
     assert_eq!(tracked.json()["history"]["source"], "web");
+    // The sender's one mailbox is From and Reply-To.
+    let order_id: OrderId = history.strip_prefix("history:").and_then(|id| id.parse().ok()).expect("an id");
+    let content = service.store.order_content(&order_id).await.expect("read").expect("a content");
+    let mailboxes = (content.from_email.expose(), content.reply_to.expose());
+    assert_eq!(mailboxes, ("trainer@example.org", "trainer@example.org"));
     let again = queue(&service, &key, &body(&history)).await;
     assert_eq!(again.json(), told, "a repeat returns the same order");
     let limit = service.ask(get("/queue/limit?uid=u1&role=trainer").key(&key)).await.json();
@@ -104,6 +110,8 @@ async fn invalid_fields_are_named() {
         ("text", json!("  "), "/text"),
         ("recipients", json!([{"id": 17, "email": format!("{CANARY} x")}]), "/recipients/0/email"),
         ("recipients", json!([]), "/recipients"),
+        ("sender", json!({"id": "u1", "email": format!("{CANARY} x"), "role": "trainer"}), "/sender/email"),
+        ("sender", json!({"id": "u1", "reply_to": "a@example.org", "role": "trainer"}), "/sender"),
         ("deliver_at", json!(CANARY), "/deliver_at"),
         ("provider", json!("a\r\nb"), "/provider"),
         ("priority", json!("urgent"), ""),
@@ -112,6 +120,7 @@ async fn invalid_fields_are_named() {
         let answer = queue(&service, &key, &wrong).await;
         is_refused(&answer, 422, "validation_failed", &wrong.to_string());
         assert_eq!(first_flaw(&answer).0, place, "{answer:?}");
+        assert_eq!(answer.json()["errors"].as_array().map(Vec::len), Some(1), "{answer:?}");
     }
     for path in ["/history_key?sender_id=a:b", "/history_key?x=1", "/queue/limit?uid=%7B0%7D", "/queue/limit"]
     {

@@ -36,31 +36,17 @@ mod transport;
 mod unsubscribe;
 mod verp;
 
-use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process};
-use posthaste_courier::program::{self, CourierProgram};
+use posthaste_courier::program::{CourierArgs, CourierProgram, NewTransport};
 use posthaste_model::channels;
 use posthaste_ops::config::Sources;
-use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
 pub use transport::{EmailTransport, Open};
 
-/// The process of this channel.
-pub const PROCESS: Process =
-    Process { name: "posthaste-courier-email", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
-
 /// The program of this channel's courier.
-pub static COURIER: CourierProgram = CourierProgram {
-    channel: &channels::EMAIL,
-    process: PROCESS,
-    checks: "relays, TLS, credentials",
-    dev_settings: include_str!("dev.toml"),
-    arguments: <Args as clap::Args>::augment_args,
-    run: |matches| program::start(matches, run),
-    check: |process| Box::pin(check(Args { process, ..Args::default() })),
-    origins: |args| PROCESS.origins::<Settings>(args),
-};
+pub static COURIER: CourierProgram =
+    CourierProgram::new::<Args>(&channels::EMAIL, "relays, TLS, credentials", include_str!("dev.toml"));
 
 /// The courier's command line.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -76,10 +62,16 @@ pub struct Args {
     pub from: Option<String>,
 }
 
-impl Args {
-    /// All sources of settings, including these arguments.
-    pub fn sources(&self) -> Sources {
-        PROCESS.sources(&self.process, &|sources| self.flags(sources))
+impl CourierArgs for Args {
+    type Settings = Settings;
+    type Transport = EmailTransport;
+
+    const PROCESS: Process =
+        Process { name: "posthaste-courier-email", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+    const TRANSPORT: NewTransport<Settings, EmailTransport> = EmailTransport::new;
+
+    fn process(&self) -> &process::Args {
+        &self.process
     }
 
     fn flags(&self, sources: Sources) -> Sources {
@@ -89,20 +81,4 @@ impl Args {
             self.from.as_ref(),
         )
     }
-}
-
-/// Runs the courier of the e-mail channel until it is told to stop.
-///
-/// # Errors
-/// An [`ExitFailure`] whose exit code says what to do.
-pub async fn run(args: Args) -> Result<(), ExitFailure> {
-    PROCESS.run(&args.process, &|sources| args.flags(sources), EmailTransport::new).await
-}
-
-/// Checks the settings and that a relay accepts the credentials. Sends nothing.
-///
-/// # Errors
-/// An [`ExitFailure`] whose text says what to fix.
-pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
-    PROCESS.check(&args.process, &|sources| args.flags(sources), EmailTransport::new).await
 }

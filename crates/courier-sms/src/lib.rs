@@ -35,31 +35,17 @@ pub mod settings;
 mod transport;
 mod twilio;
 
-use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process};
-use posthaste_courier::program::{self, CourierProgram};
+use posthaste_courier::program::{CourierArgs, CourierProgram, NewTransport};
 use posthaste_model::channels;
 use posthaste_ops::config::Sources;
-use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
 pub use transport::SmsTransport;
 
-/// The process of this channel.
-pub const PROCESS: Process =
-    Process { name: "posthaste-courier-sms", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
-
 /// The program of this channel's courier.
-pub static COURIER: CourierProgram = CourierProgram {
-    channel: &channels::SMS,
-    process: PROCESS,
-    checks: "account and credential",
-    dev_settings: include_str!("dev.toml"),
-    arguments: <Args as clap::Args>::augment_args,
-    run: |matches| program::start(matches, run),
-    check: |process| Box::pin(check(Args { process, ..Args::default() })),
-    origins: |args| PROCESS.origins::<Settings>(args),
-};
+pub static COURIER: CourierProgram =
+    CourierProgram::new::<Args>(&channels::SMS, "account and credential", include_str!("dev.toml"));
 
 /// The courier's command line. Tokens are not arguments, because all users of the machine could read them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -78,10 +64,16 @@ pub struct Args {
     pub public_url: Option<String>,
 }
 
-impl Args {
-    /// All sources of settings, including these arguments.
-    pub fn sources(&self) -> Sources {
-        PROCESS.sources(&self.process, &|sources| self.flags(sources))
+impl CourierArgs for Args {
+    type Settings = Settings;
+    type Transport = SmsTransport;
+
+    const PROCESS: Process =
+        Process { name: "posthaste-courier-sms", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+    const TRANSPORT: NewTransport<Settings, SmsTransport> = SmsTransport::new;
+
+    fn process(&self) -> &process::Args {
+        &self.process
     }
 
     fn flags(&self, sources: Sources) -> Sources {
@@ -89,34 +81,5 @@ impl Args {
             .flag("--api-url", "twilio.api_url", self.api_url.as_ref())
             .flag("--listen", "sms.listen", self.listen.as_ref())
             .flag("--public-url", "sms.public_url", self.public_url.as_ref())
-    }
-}
-
-/// Runs the courier of the SMS channel until it is told to stop.
-///
-/// # Errors
-/// An [`ExitFailure`] whose exit code says what to do.
-pub async fn run(args: Args) -> Result<(), ExitFailure> {
-    PROCESS.run(&args.process, &|sources| args.flags(sources), SmsTransport::new).await
-}
-
-/// Checks the settings, the response rules, and that the provider accepts the credentials. Sends nothing.
-///
-/// # Errors
-/// An [`ExitFailure`] whose text says what to fix.
-pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
-    PROCESS.check(&args.process, &|sources| args.flags(sources), SmsTransport::new).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The defaults with these changes, given by their dotted keys.
-    pub(crate) fn settings(changes: &[(&str, &str)]) -> Settings {
-        let name = |key: &str| format!("POSTHASTE_{}", key.replace('.', "__").to_ascii_uppercase());
-        let variables = changes.iter().map(|(key, value)| (name(key).into(), (*value).into()));
-        let sources = Sources::new(settings::DEFAULTS).secrets(settings::SECRETS).environment(variables);
-        sources.load().unwrap().settings
     }
 }

@@ -1,5 +1,5 @@
 //! The courier of the SMS channel.
 
 fn main() -> std::process::ExitCode {
-    posthaste_courier::process::main("posthaste-courier-sms", posthaste_courier_sms::run)
+    posthaste_courier::program::main::<posthaste_courier_sms::Args>()
 }

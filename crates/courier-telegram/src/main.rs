@@ -1,5 +1,5 @@
 //! The courier of the Telegram channel.
 
 fn main() -> std::process::ExitCode {
-    posthaste_courier::process::main("posthaste-courier-telegram", posthaste_courier_telegram::run)
+    posthaste_courier::program::main::<posthaste_courier_telegram::Args>()
 }

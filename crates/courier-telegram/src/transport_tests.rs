@@ -3,16 +3,13 @@
 use posthaste_courier::conformance::sample;
 
 use super::*;
-use crate::PROCESS;
-use crate::settings::Settings;
+use crate::Args;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn of_two_bots() -> TelegramTransport {
     let tokens = [1, 2].map(|bot| format!("{bot}:CANARYcanaryCANARYcanaryCANARYcanar")).join(" ");
-    let changes = [("telegram.tokens", tokens.as_str())];
-    let (settings, courier): (Settings, _) = sample::settings(&PROCESS, None, &changes).unwrap();
-    TelegramTransport::new(settings, &courier, "telegram".parse().unwrap()).unwrap()
+    sample::transport::<Args>(None, &[("telegram.tokens", tokens.as_str())]).unwrap()
 }
 
 /// The wait counts from the answer, so it is never reported as shorter than requested.

@@ -7,7 +7,7 @@ use super::*;
 
 fn envelope(order: u64, token: u32, peer: &str, text: &str) -> Envelope {
     let order_id = OrderId::new(&"u1".parse().unwrap(), 1_700_000_000_000_000_000 + order);
-    Envelope { token: Some(token), ..sample::envelope(order_id, peer, text) }
+    Envelope { order_id, token: Some(token), ..sample::envelope(peer, text) }
 }
 
 fn vk() -> Channel {

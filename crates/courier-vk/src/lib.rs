@@ -31,31 +31,17 @@ pub mod settings;
 mod transport;
 mod vkscript;
 
-use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process};
-use posthaste_courier::program::{self, CourierProgram};
+use posthaste_courier::program::{CourierArgs, CourierProgram, NewTransport};
 use posthaste_model::channels;
 use posthaste_ops::config::Sources;
-use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
 pub use transport::VkTransport;
 
-/// The process of this channel.
-pub const PROCESS: Process =
-    Process { name: "posthaste-courier-vk", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
-
 /// The program of this channel's courier.
-pub static COURIER: CourierProgram = CourierProgram {
-    channel: &channels::VK,
-    process: PROCESS,
-    checks: "token and its permissions",
-    dev_settings: include_str!("dev.toml"),
-    arguments: <Args as clap::Args>::augment_args,
-    run: |matches| program::start(matches, run),
-    check: |process| Box::pin(check(Args { process, ..Args::default() })),
-    origins: |args| PROCESS.origins::<Settings>(args),
-};
+pub static COURIER: CourierProgram =
+    CourierProgram::new::<Args>(&channels::VK, "token and its permissions", include_str!("dev.toml"));
 
 /// Command-line arguments of the courier. Tokens are never arguments: every user of the machine could read them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -71,10 +57,16 @@ pub struct Args {
     pub listen: Option<String>,
 }
 
-impl Args {
-    /// All sources of settings, including these arguments.
-    pub fn sources(&self) -> Sources {
-        PROCESS.sources(&self.process, &|sources| self.flags(sources))
+impl CourierArgs for Args {
+    type Settings = Settings;
+    type Transport = VkTransport;
+
+    const PROCESS: Process =
+        Process { name: "posthaste-courier-vk", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+    const TRANSPORT: NewTransport<Settings, VkTransport> = VkTransport::new;
+
+    fn process(&self) -> &process::Args {
+        &self.process
     }
 
     fn flags(&self, sources: Sources) -> Sources {
@@ -84,20 +76,4 @@ impl Args {
             self.listen.as_ref(),
         )
     }
-}
-
-/// Runs the VK courier until it is asked to stop.
-///
-/// # Errors
-/// An [`ExitFailure`] whose exit code says what to do.
-pub async fn run(args: Args) -> Result<(), ExitFailure> {
-    PROCESS.run(&args.process, &|sources| args.flags(sources), VkTransport::new).await
-}
-
-/// Checks whether the courier could work: its settings, and whether VK accepts the token for sending. Sends nothing.
-///
-/// # Errors
-/// An [`ExitFailure`] that says what to fix.
-pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
-    PROCESS.check(&args.process, &|sources| args.flags(sources), VkTransport::new).await
 }

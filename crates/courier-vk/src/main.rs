@@ -1,5 +1,5 @@
 //! The courier of the VK channel.
 
 fn main() -> std::process::ExitCode {
-    posthaste_courier::process::main("posthaste-courier-vk", posthaste_courier_vk::run)
+    posthaste_courier::program::main::<posthaste_courier_vk::Args>()
 }

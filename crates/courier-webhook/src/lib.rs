@@ -22,33 +22,18 @@ pub mod settings;
 mod target;
 mod transport;
 
-use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Process};
-use posthaste_courier::program::{self, CourierProgram};
+use posthaste_courier::program::{CourierArgs, CourierProgram, NewTransport};
 use posthaste_model::channels;
-use posthaste_ops::config::Sources;
-use posthaste_ops::exit::ExitFailure;
 
 pub use message::ID_HEADER;
 pub use resolver::{LookingUp, Lookup, system_lookup};
 pub use settings::Settings;
 pub use transport::WebhookTransport;
 
-/// The process of this channel.
-pub const PROCESS: Process =
-    Process { name: "posthaste-courier-webhook", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
-
 /// The program of this channel's courier.
-pub static COURIER: CourierProgram = CourierProgram {
-    channel: &channels::WEBHOOK,
-    process: PROCESS,
-    checks: "hosts, ports",
-    dev_settings: include_str!("dev.toml"),
-    arguments: <Args as clap::Args>::augment_args,
-    run: |matches| program::start(matches, run),
-    check: |process| Box::pin(check(Args { process })),
-    origins: |args| PROCESS.origins::<Settings>(args),
-};
+pub static COURIER: CourierProgram =
+    CourierProgram::new::<Args>(&channels::WEBHOOK, "hosts, ports", include_str!("dev.toml"));
 
 /// Command-line arguments of the courier.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -58,25 +43,18 @@ pub struct Args {
     pub process: process::Args,
 }
 
-impl Args {
-    /// All sources of settings, including these arguments.
-    pub fn sources(&self) -> Sources {
-        PROCESS.sources(&self.process, &|sources| sources)
+impl CourierArgs for Args {
+    type Settings = Settings;
+    type Transport = WebhookTransport;
+
+    const PROCESS: Process = Process {
+        name: "posthaste-courier-webhook",
+        defaults: settings::DEFAULTS,
+        secrets: settings::SECRETS,
+    };
+    const TRANSPORT: NewTransport<Settings, WebhookTransport> = WebhookTransport::new;
+
+    fn process(&self) -> &process::Args {
+        &self.process
     }
-}
-
-/// Runs the webhook courier until it is asked to stop.
-///
-/// # Errors
-/// An [`ExitFailure`] whose exit code says what to do.
-pub async fn run(args: Args) -> Result<(), ExitFailure> {
-    PROCESS.run(&args.process, &|sources| sources, WebhookTransport::new).await
-}
-
-/// Checks the settings. Sends nothing, and calls nobody.
-///
-/// # Errors
-/// An [`ExitFailure`] that says what to fix.
-pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
-    PROCESS.check(&args.process, &|sources| sources, WebhookTransport::new).await
 }

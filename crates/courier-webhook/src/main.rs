@@ -1,5 +1,5 @@
 //! The courier of the webhook channel.
 
 fn main() -> std::process::ExitCode {
-    posthaste_courier::process::main("posthaste-courier-webhook", posthaste_courier_webhook::run)
+    posthaste_courier::program::main::<posthaste_courier_webhook::Args>()
 }

@@ -42,7 +42,7 @@ pub use feedback::{
 };
 pub use metrics::alert;
 pub use probe::{Point, Probe};
-pub use program::CourierProgram;
+pub use program::{CourierArgs, CourierProgram};
 pub use run::{Courier, RunError};
 pub use settings::Settings;
 pub use start_error::TransportStartError;

@@ -1,28 +1,14 @@
-//! The process of a channel: settings, log, admin port, database, courier, stop, exit code. A channel provides its
-//! default settings and its transport; its `main` is a few lines:
-//!
-//! ```no_run
-//! # mod channel {
-//! #     #[derive(clap::Args)]
-//! #     pub struct Args {}
-//! #     pub async fn run(_: Args) -> Result<(), posthaste_ops::exit::ExitFailure> { Ok(()) }
-//! # }
-//! fn main() -> std::process::ExitCode {
-//!     posthaste_courier::process::main("posthaste-courier-email", channel::run)
-//! }
-//! ```
+//! The process of a channel: settings, log, admin port, database, courier, stop, exit code. A channel describes its process
+//! by [`crate::program::CourierArgs`].
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use clap::Parser;
-use posthaste_model::{Channel, Clock, CourierId, SystemClock, channels};
+use posthaste_model::{Channel, Clock, CourierId, InvalidId, SystemClock, channels};
 use posthaste_ops::admin::{self, AdminPort, AdminState};
 use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origin, Origins, Sources};
-use posthaste_ops::exit::{self, Exit, ExitFailure};
+use posthaste_ops::exit::{Exit, ExitFailure};
 use posthaste_ops::health::{Check, Condition, Health};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::shutdown::{self, Shutdown};
@@ -164,25 +150,12 @@ impl Section {
     }
 }
 
-/// The command line: these arguments and --version.
-#[derive(Parser)]
-#[command(version)]
-struct Command<A: clap::Args> {
-    #[command(flatten)]
-    args: A,
-}
-
-/// The `main` of a channel: parses the command line and runs until the end.
-pub fn main<A, F>(name: &'static str, run: impl FnOnce(A) -> F) -> ExitCode
-where
-    A: clap::Args,
-    F: Future<Output = Result<(), ExitFailure>>,
-{
-    let command = Command::<A>::parse();
-    exit::run(name, || async { run(command.args).await.map(|()| Exit::Done) })
-}
-
 impl Process {
+    /// The channel, by the name of the process.
+    pub(crate) fn channel(&self) -> Result<Channel, InvalidId> {
+        self.name.trim_start_matches("posthaste-courier-").parse()
+    }
+
     /// All sources of settings, lowest precedence first; `flags` adds the channel's own flags.
     pub fn sources(&self, args: &Args, flags: &dyn Fn(Sources) -> Sources) -> Sources {
         let mut sources = Sources::new(config::SECTIONS)
@@ -329,8 +302,8 @@ impl Process {
         args.check()?;
         let shared = self.sources(args, flags).load::<Shared>()?.settings;
         let Loaded { settings, origins, .. } = self.sources(args, flags).load::<S>()?;
-        let channel: Result<Channel, _> = self.name.trim_start_matches("posthaste-courier-").parse();
-        let made = transport(settings, &shared.courier, channel.map_err(ExitFailure::software)?);
+        let channel = self.channel().map_err(ExitFailure::software)?;
+        let made = transport(settings, &shared.courier, channel);
         let transport = made.map_err(|error| error.exit(&origins))?;
         let runtime = shared.courier.settings();
         match runtime.check(&transport.abilities()) {

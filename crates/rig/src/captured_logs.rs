@@ -53,6 +53,22 @@ impl CapturedLogs {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
     }
+
+    /// Checks that neither the log nor `shown`, what the program returned, contains one of these secrets.
+    ///
+    /// # Panics
+    /// If one is found, with the text before it.
+    #[track_caller]
+    pub fn assert_hides(&self, shown: &str, secrets: &[&str]) {
+        for (name, text) in [("the log", &*self.text()), ("what was returned", shown)] {
+            for secret in secrets {
+                if let Some(at) = text.find(secret) {
+                    let before = String::from_utf8_lossy(&text.as_bytes()[at.saturating_sub(300)..at]);
+                    panic!("{name} shows a secret: {before}…");
+                }
+            }
+        }
+    }
 }
 
 impl io::Write for CapturedLogs {

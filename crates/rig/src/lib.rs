@@ -8,8 +8,10 @@
 //! |---|---|
 //! | [`servers`] | a private Redis or Valkey that can be killed, frozen and restarted |
 //! | [`process`] | child processes whose every output line is kept |
+//! | [`program`] | a program as an operator runs it: ready file, stop, refused settings |
 //! | [`http`] | a bare HTTP server for fake providers: hangs, resets, closes and reopens |
 //! | [`fake_provider`] | the same with a record of all requests, for tests of channels |
+//! | [`unix_http`] | raw requests to a server on a Unix socket |
 //! | [`proxy`] | network faults: latency, cuts, black holes, lost replies, late second copies |
 //! | [`resp`] | a bare connection for raw commands |
 //! | [`CapturedLogs`] | the content of a log |
@@ -23,16 +25,19 @@ pub mod eventually;
 pub mod fake_provider;
 pub mod http;
 pub mod process;
+pub mod program;
 pub mod proxy;
 pub mod resp;
 pub mod servers;
 mod spawner;
+pub mod unix_http;
 
 pub use captured_logs::CapturedLogs;
 pub use error::Error;
 pub use eventually::{eventually, eventually_async, patience};
-pub use fake_provider::FakeProvider;
+pub use fake_provider::{FakeProvider, ProviderApi};
 pub use process::{Child, Sig};
+pub use program::ProgramUnderTest;
 pub use proxy::Proxy;
 pub use resp::{Connection, RespReply};
 pub use servers::{Fsync, PrivateServer, ServerKind};

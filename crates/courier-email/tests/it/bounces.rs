@@ -236,11 +236,11 @@ async fn a_taken_port_is_named_and_a_stop_ends_it_soon() {
     let bounces = [BOUNCES[0], BOUNCES[1], ("bounces.listen", taken.as_str())];
     for (settings, key) in [(bounces, "bounces.listen"), (clicks, "unsubscribe.listen")] {
         let second = transport(&[server.url()], &settings);
-        let why = second.serve(served.sink.clone(), served.stop.clone()).await.unwrap_err();
+        let why = second.serve(served.sink.clone(), served.served.stop.clone()).await.unwrap_err();
         assert!(why.starts_with(key) && why.contains(&taken) && why.contains("in use"), "{why}");
     }
     let mut idle = Client::open(served.bounces()).await;
-    served.stop.cancel();
+    served.served.stop.cancel();
     assert_eq!(idle.reply().await, "421 4.3.2 shutting down\r\n");
-    eventually("the end", || if served.task.is_finished() { Ok(()) } else { Err("it serves") });
+    eventually("the end", || if served.served.is_finished() { Ok(()) } else { Err("it serves") });
 }

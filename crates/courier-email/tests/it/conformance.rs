@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use posthaste_courier::Transport;
 use posthaste_courier::conformance::{
-    self, Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward,
+    self, Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward, sample,
 };
 use posthaste_model::{Address, Content, Delivery, Text};
 use posthaste_rig::{Fsync, PrivateServer};
@@ -49,13 +49,7 @@ impl Bench for SmtpBench {
             }
             Behaviour::Garbage => Plan::says(Step::Text, "what is this"),
         };
-        let only = match toward {
-            Toward::Everyone => None,
-            Toward::Only(deliveries) => {
-                Some(deliveries.iter().map(|delivery| delivery.address.expose().to_owned()).collect())
-            }
-        };
-        self.server.plan(Plan { only, ..plan });
+        self.server.plan(Plan { only: toward.only(), ..plan });
         let away = behaviour == Behaviour::Unreachable;
         self.server.state.away.store(away, Ordering::SeqCst);
         if away {
@@ -81,8 +75,7 @@ impl Bench for SmtpBench {
     }
 
     fn delivery(&self, n: u32) -> Delivery {
-        let address = Address::new(format!("n{n}@mail.example"));
-        Delivery { index: n, recipient: format!("r{n}"), name: format!("Имя {n}"), address }
+        Delivery { name: format!("Имя {n}"), ..sample::delivery(n, format!("n{n}@mail.example")) }
     }
 
     fn texts(&self) -> Vec<TextCase> {
@@ -108,10 +101,6 @@ impl Bench for SmtpBench {
                 fate: TextFate::Rejected,
             },
         ]
-    }
-
-    fn hang_for(&self) -> Duration {
-        Duration::from_secs(1)
     }
 
     fn patience(&self) -> Duration {

@@ -2,22 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use posthaste_courier::conformance::sample;
-use posthaste_courier::process::Section;
 use posthaste_courier::{Envelope, Outcome, Transport};
-use posthaste_courier_email::{EmailTransport, PROCESS, Settings};
-use posthaste_model::{Clock, OrderId, SystemClock, UnixMs};
+use posthaste_courier_email::{Args, EmailTransport};
+use posthaste_model::UnixMs;
 use tokio::time::Instant;
-
-/// What a transport is built from with these changes of the defaults; of two with the same key the later one counts.
-fn settings(changes: &[(&str, &str)]) -> (Settings, Section) {
-    let changes: BTreeMap<&str, &str> = changes.iter().copied().collect();
-    sample::settings(&PROCESS, None, &changes.into_iter().collect::<Vec<_>>()).unwrap()
-}
 
 /// A transport to these relays with short timeouts and these changes.
 pub(crate) fn transport(relays: &[String], set: &[(&str, &str)]) -> EmailTransport {
@@ -33,17 +25,15 @@ pub(crate) fn transport(relays: &[String], set: &[(&str, &str)]) -> EmailTranspo
         ("email.from", "Example <no-reply@example.org>"),
     ];
     let all: Vec<(&str, &str)> = usual.into_iter().chain(set.iter().copied()).collect();
-    let (settings, courier) = settings(&all);
-    EmailTransport::new(settings, &courier, "email".parse().unwrap()).unwrap()
+    sample::transport::<Args>(None, &all).unwrap()
 }
 
 /// A new message to this address.
 pub(crate) fn envelope(to: &str) -> Envelope {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::SeqCst);
-    let order_id = OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + number);
     let due = UnixMs(1_700_000_000_000);
-    Envelope { due, ..sample::envelope(order_id, to, &format!("Message {number}.")) }
+    Envelope { due, ..sample::envelope(to, &format!("Message {number}.")) }
 }
 
 /// Sends one message with ample time.

@@ -2,20 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use posthaste_rig::{Child, PrivateServer, Sig, eventually};
+use posthaste_rig::{PrivateServer, ProgramUnderTest, Sig, eventually, program};
 
 use crate::server::{Kind, Server};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-email");
+const PROGRAM: ProgramUnderTest = ProgramUnderTest::new(env!("CARGO_BIN_EXE_posthaste-courier-email"));
 /// A password that must never be shown.
 const CANARY: &str = "canary-7361";
-
-fn start(args: &[&str], variables: &[(&str, &str)]) -> Child {
-    Child::spawn(PROGRAM, args, variables.iter().copied()).expect("the program")
-}
 
 /// An admin port's response to a path: the status line, and all of it.
 fn get(base: &str, path: &str) -> (String, String) {
@@ -28,7 +23,7 @@ fn get(base: &str, path: &str) -> (String, String) {
 }
 
 fn admin(file: &Path) -> String {
-    let text = eventually("the ready file", || std::fs::read_to_string(file));
+    let text = program::wait_ready(file);
     let at = text.strip_prefix("{\"admin\":\"").and_then(|rest| rest.strip_suffix("\"}\n"));
     at.expect("a JSON object with the admin port").to_owned()
 }
@@ -50,7 +45,7 @@ async fn it_works_until_it_is_asked_to_stop() {
         ("POSTHASTE_EMAIL__FROM", "no-reply@example.org"),
         ("POSTHASTE_ORDERS__DEFAULT_REGION", "RU"),
     ];
-    let courier = start(&args, &variables);
+    let courier = PROGRAM.start(&args, &variables);
     let admin = admin(&ready);
     assert_eq!(get(&admin, "/livez").0, "HTTP/1.1 200 OK");
     eventually("readiness", || {
@@ -60,11 +55,9 @@ async fn it_works_until_it_is_asked_to_stop() {
     let metrics = get(&admin, "/metrics").1;
     assert!(metrics.contains("posthaste_wakeups_total{channel=\"email\""), "{metrics}");
     courier.wait_line("the provider check", |line| line.contains("provider check passed")).expect("a look");
-    courier.signal(Sig::Term).expect("a signal");
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    program::stop(&courier, &[CANARY]);
     assert!(!ready.exists(), "an old file must not be left: others wait for it");
-    let said = courier.output().expect("its output");
-    assert!(!said.contains(CANARY) && !metrics.contains(CANARY), "{said}");
+    assert!(!metrics.contains(CANARY), "{metrics}");
 }
 
 /// Settings with listeners for bounces and clicks.
@@ -85,7 +78,7 @@ async fn its_ports_open_and_a_taken_one_ends_it_by_name() {
     let (redis, relay) = (PrivateServer::builder().start().expect("a server"), Server::plain().await);
     let (url, relays) = (redis.url(), relay.url());
     let args = ["--admin", "127.0.0.1:0", "--redis", &url, "--relays", &relays];
-    let first = start(&args, &ports("127.0.0.1:0", "127.0.0.1:0"));
+    let first = PROGRAM.start(&args, &ports("127.0.0.1:0", "127.0.0.1:0"));
     let at = |said: &str| {
         let line = first.wait_line(said, |line| line.contains(said)).expect("a port");
         line.split("address=").nth(1).expect("an address").split([' ', '"']).next().expect("it").to_owned()
@@ -98,23 +91,19 @@ async fn its_ports_open_and_a_taken_one_ends_it_by_name() {
         (ports(&bounces, "127.0.0.1:0"), "bounces.listen", &bounces),
         (ports("127.0.0.1:0", &clicks), "unsubscribe.listen", &clicks),
     ] {
-        let second = start(&args, &variables);
-        let code = second.wait_exit().expect("an end").code();
-        let said = second.output().expect("its output");
+        let (code, said) = PROGRAM.end(&args, &variables);
         assert_ne!(code, Some(0), "{said}");
         assert!(
             said.contains(&format!("{key}: cannot listen on {address}")) && !said.contains(CANARY),
             "{said}"
         );
     }
-    first.signal(Sig::Term).expect("a signal");
-    assert_eq!(first.wait_exit().expect("an end").code(), Some(0), "{}", first.tail(20));
-    assert!(!first.output().expect("its output").contains(CANARY));
+    program::stop(&first, &[CANARY]);
 }
 
 #[test]
 fn settings_that_make_no_sense_end_the_start_by_name() {
-    for (variable, value, key) in [
+    for case in [
         ("POSTHASTE_SMTP__RELAYS", "smtp+plain://relay.example.org:25", "smtp.relays"),
         ("POSTHASTE_SMTP__RELAYS", "smtp://user:canary-7361@relay.example.org", "smtp.relays"),
         ("POSTHASTE_SMTP__PASSWORD", CANARY, "smtp.username"),
@@ -140,12 +129,7 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_COURIER__MAX_TRIES", "16", "courier.max_tries"),
         ("POSTHASTE_REDIS__DURABILITY", "some", "redis.durability"),
     ] {
-        let courier = start(&["--admin", "127.0.0.1:0"], &[(variable, value)]);
-        let code = courier.wait_exit().expect("an end").code();
-        let said = courier.output().expect("its output");
-        assert_eq!(code, Some(78), "{variable}={value}: {said}");
-        assert!(said.contains(&format!("posthaste-courier-email: {key}: ")), "{variable}={value}: {said}");
-        assert!(!said.contains(CANARY), "{said}");
+        PROGRAM.refuses(&[], case, &[CANARY]);
     }
 }
 
@@ -156,13 +140,11 @@ fn keys_that_are_too_short_are_refused_and_not_shown() {
         ("UNSUBSCRIBE", ("POSTHASTE_UNSUBSCRIBE__PUBLIC_URL", "https://example.org")),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("key");
-        std::fs::write(&file, format!("{CANARY}\n")).expect("a file");
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("its rights");
+        let file = program::secret_file(folder.path(), "key", &format!("{CANARY}\n"));
         let variable = format!("POSTHASTE_{section}__KEY_FILE");
-        let courier = start(&[], &[(variable.as_str(), file.to_str().expect("a path")), rest]);
-        assert_eq!(courier.wait_exit().expect("an end").code(), Some(78));
-        let said = courier.output().expect("its output");
+        let variables = [(variable.as_str(), file.to_str().expect("a path")), rest];
+        let (code, said) = PROGRAM.end(&[], &variables);
+        assert_eq!(code, Some(78), "{said}");
         let key = format!("{}.key: must have at least 32 characters", section.to_ascii_lowercase());
         assert!(said.contains(&key) && !said.contains(CANARY), "{said}");
     }
@@ -171,9 +153,8 @@ fn keys_that_are_too_short_are_refused_and_not_shown() {
 #[test]
 fn a_password_that_was_typed_is_refused_and_not_shown() {
     for url in [format!("redis://:{CANARY}@127.0.0.1"), CANARY.to_owned()] {
-        let courier = start(&["--redis", &url], &[]);
-        assert_eq!(courier.wait_exit().expect("an end").code(), Some(78));
-        let said = courier.output().expect("its output");
+        let (code, said) = PROGRAM.end(&["--redis", &url], &[]);
+        assert_eq!(code, Some(78), "{said}");
         assert!(
             said.contains("posthaste-courier-email: redis.url: ") && said.contains("flag --redis"),
             "{said}"
@@ -188,9 +169,8 @@ fn without_a_database_it_says_so() {
     let url = format!("redis://{}", listener.local_addr().expect("an address"));
     drop(listener);
     let variables = [("POSTHASTE_REDIS__CALL_TIMEOUT", "500ms"), ("POSTHASTE_REDIS__WAIT_AT_START", "0s")];
-    let courier = start(&["--redis", &url], &variables);
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(69));
-    let said = courier.output().expect("its output");
+    let (code, said) = PROGRAM.end(&["--redis", &url], &variables);
+    assert_eq!(code, Some(69), "{said}");
     assert!(said.contains("posthaste-courier-email: cannot connect to Redis: connection refused"), "{said}");
 }
 
@@ -199,7 +179,7 @@ fn it_waits_for_its_database_and_says_so() {
     let mut redis = PrivateServer::builder().start().expect("a server");
     redis.kill9().expect("killed");
     let url = redis.url();
-    let courier = start(&["--redis", &url], &[]);
+    let courier = PROGRAM.start(&["--redis", &url], &[]);
     let event = |name: &'static str| {
         let said = format!("event=\"{name}\"");
         courier.wait_line(name, |line| line.contains(&said)).expect("a line")
@@ -240,8 +220,7 @@ fn a_signal_ends_the_wait() {
     let mut redis = PrivateServer::builder().start().expect("a server");
     redis.kill9().expect("killed");
     let url = redis.url();
-    let courier = start(&["--redis", &url], &[]);
+    let courier = PROGRAM.start(&["--redis", &url], &[]);
     courier.wait_line("the wait", |line| line.contains("redis.waiting_at_start")).expect("a line");
-    courier.signal(Sig::Term).expect("a signal");
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    program::stop(&courier, &[CANARY]);
 }

@@ -5,12 +5,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use posthaste_courier::conformance::ServedTransport;
 use posthaste_courier::recording_sink::RecordingSink;
-use posthaste_courier::{ConsentNotice, NoticeMoment, Transport};
+use posthaste_courier::{ConsentNotice, NoticeMoment};
 use posthaste_courier_email::{EmailTransport, Open};
 use posthaste_rig::eventually;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -19,30 +18,19 @@ pub(crate) struct Served {
     pub(crate) email: Arc<EmailTransport>,
     pub(crate) sink: Arc<RecordingSink>,
     pub(crate) open: Open,
-    pub(crate) stop: CancellationToken,
-    pub(crate) task: JoinHandle<Result<(), String>>,
+    pub(crate) served: ServedTransport<EmailTransport>,
 }
 
 impl Served {
     pub(crate) async fn start(email: EmailTransport) -> Self {
-        let (email, sink, stop) =
-            (Arc::new(email), Arc::new(RecordingSink::default()), CancellationToken::new());
-        let task = tokio::spawn({
-            let (email, sink, stop) = (Arc::clone(&email), Arc::clone(&sink), stop.clone());
-            async move { email.serve(sink, stop).await }
-        });
+        let (email, sink) = (Arc::new(email), Arc::<RecordingSink>::default());
+        let served = ServedTransport::start(Arc::clone(&email), Arc::clone(&sink));
         let open = eventually("the ports", || email.open().cloned().ok_or("not open"));
-        Self { email, sink, open, stop, task }
+        Self { email, sink, open, served }
     }
 
     pub(crate) fn bounces(&self) -> SocketAddr {
         self.open.bounces.unwrap()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

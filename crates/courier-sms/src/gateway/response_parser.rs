@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn judge(changes: &[(&str, &str)]) -> ResponseParser {
-        ResponseParser::read(&crate::tests::settings(changes).gateway).unwrap()
+        ResponseParser::read(&crate::fuzz::settings(changes).gateway).unwrap()
     }
 
     fn answer(status: u16, body: &str) -> HttpAnswer {
@@ -199,7 +199,7 @@ mod tests {
             ("gateway.taken_value", "ok"),
         ] {
             let refused =
-                ResponseParser::read(&crate::tests::settings(&[(key, value)]).gateway).err().unwrap();
+                ResponseParser::read(&crate::fuzz::settings(&[(key, value)]).gateway).err().unwrap();
             let key = if key == "gateway.taken_value" { "gateway.taken_pointer" } else { key };
             assert_eq!(refused.key, key);
         }

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     fn words() -> Words {
-        let settings = crate::tests::settings(&[]);
+        let settings = crate::fuzz::settings(&[]);
         Words::new(&settings.twilio).unwrap()
     }
 

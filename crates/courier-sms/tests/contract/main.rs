@@ -134,8 +134,8 @@ async fn requests_fit_the_contract() {
         assert_eq!(request.path, MESSAGES.replace("{AccountSid}", ACCOUNT));
         assert_eq!(contract.checks_creation(&request.form()), Ok(()));
     }
-    assert!(provider.looks().len() >= 6);
-    for look in provider.looks() {
+    assert!(provider.lookups().len() >= 6);
+    for look in provider.lookups() {
         assert_eq!(look.path, MESSAGES.replace("{AccountSid}", ACCOUNT));
         assert_eq!(contract.checks_look(&look), Ok(()));
     }
@@ -147,7 +147,7 @@ async fn the_stand_in_fits_the_contract() {
     let (contract, provider) = (Contract::read(), Provider::start().await);
     let twilio = transport(&provider, &[]);
     assert_eq!(send(&twilio, &envelope("+79160000001", "x")).await, Outcome::Sent);
-    let shown = provider.twilio().all().first().map(Message::shown).unwrap();
+    let shown = provider.api().all().first().map(Message::shown).unwrap();
     let schemas = &contract.0["components"]["schemas"];
     let fields = schemas["api.v2010.account.message"]["properties"].as_object().unwrap();
     for name in shown.as_object().unwrap().keys() {

@@ -2,21 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
+pub(crate) use posthaste_courier::conformance::sample::envelope;
 use posthaste_courier::conformance::{
     Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward, sample,
 };
-use posthaste_courier::{Envelope, Outcome, Transport, TransportStartError};
-use posthaste_courier_sms::settings::Settings;
-use posthaste_courier_sms::{PROCESS, SmsTransport};
-use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
+use posthaste_courier::{Envelope, Outcome, Transport};
+use posthaste_courier_sms::{Args, SmsTransport};
+use posthaste_model::{Address, Delivery, Text};
+use posthaste_rig::ProviderApi;
 use tokio::time::Instant;
 
 use super::provider::{ACCOUNT, Provider, Reply, Request, half, rate_limited, refusal};
@@ -26,17 +26,12 @@ pub(crate) const CANARY: &str = "CANARYcanaryCANARYcanaryCANARY42";
 /// The sender.
 pub(crate) const FROM: &str = "+12025550199";
 
-/// A transport with these settings instead of the defaults, given by dotted keys as in the environment; of two with
-/// the same key the later one counts.
+/// A transport with these settings instead of the defaults, given by dotted keys as in the environment.
 pub(crate) fn try_transport(
     file: Option<&str>,
     changes: &[(&str, &str)],
-) -> Result<SmsTransport, TransportStartError> {
-    let changes: BTreeMap<&str, &str> = changes.iter().copied().collect();
-    let changes: Vec<_> = changes.into_iter().collect();
-    let (settings, courier): (Settings, _) =
-        sample::settings(&PROCESS, file.map(Path::new), &changes).unwrap();
-    SmsTransport::new(settings, &courier, channel())
+) -> Result<SmsTransport, Box<dyn Error + Send + Sync>> {
+    sample::transport::<Args>(file.map(Path::new), changes)
 }
 
 /// The settings that Twilio needs.
@@ -59,17 +54,6 @@ pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> SmsTra
 pub(crate) fn basic(user: &str, password: &str) -> String {
     let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
     format!("Basic {both}")
-}
-
-pub(crate) fn channel() -> Channel {
-    "sms".parse().unwrap()
-}
-
-/// The first attempt of a message to this number, in its own order.
-pub(crate) fn envelope(number: &str, text: &str) -> Envelope {
-    static ORDERS: AtomicU64 = AtomicU64::new(0);
-    let ns = SystemClock.now_ns() + ORDERS.fetch_add(1, Ordering::SeqCst);
-    sample::envelope(OrderId::new(&"u1".parse().unwrap(), ns), number, text)
 }
 
 /// Sends one message and returns its outcome.
@@ -181,13 +165,8 @@ impl Bench for SmsBench {
             return Shown::Yes;
         }
         self.provider.open().await.unwrap();
-        let only: Option<BTreeSet<String>> = match toward {
-            Toward::Everyone => None,
-            Toward::Only(deliveries) => {
-                Some(deliveries.iter().map(|delivery| delivery.address.expose().to_owned()).collect())
-            }
-        };
-        let (taken, kind, twilio) = (Arc::clone(&self.taken), self.kind, self.provider.twilio());
+        let only = toward.only();
+        let (taken, kind, twilio) = (Arc::clone(&self.taken), self.kind, self.provider.api());
         self.provider.answer(move |request| {
             if !request.is_message() {
                 return match (behaviour, kind) {
@@ -226,23 +205,16 @@ impl Bench for SmsBench {
     }
 
     fn delivery(&self, n: u32) -> Delivery {
-        let address = Address::new(format!("+7916{:07}", n + 1));
-        Delivery { index: n, recipient: format!("r{n}"), name: String::new(), address }
+        sample::delivery(n, format!("+7916{:07}", n + 1))
     }
 
     fn texts(&self) -> Vec<TextCase> {
-        let of = |text: String| Content { text: Text::new(text), ..Content::default() };
-        let case = |what, text, fate| TextCase { what, content: of(text), fate };
         vec![
-            case("as long as a text may be", "😀".repeat(1600), TextFate::Taken),
-            case("a letter too long", "x".repeat(1601), TextFate::Rejected),
-            case("nothing", String::new(), TextFate::Rejected),
-            case("nothing to be seen", " \n\t ".repeat(99), TextFate::Rejected),
+            TextCase::new("as long as a text may be", "😀".repeat(1600), TextFate::Taken),
+            TextCase::new("a letter too long", "x".repeat(1601), TextFate::Rejected),
+            TextCase::new("nothing", "", TextFate::Rejected),
+            TextCase::new("nothing to be seen", " \n\t ".repeat(99), TextFate::Rejected),
         ]
-    }
-
-    fn hang_for(&self) -> Duration {
-        Duration::from_secs(1)
     }
 
     fn patience(&self) -> Duration {

@@ -7,17 +7,15 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use hmac::{Hmac, Mac};
+use posthaste_courier::conformance::ServedTransport;
 use posthaste_courier::recording_sink::{RecordingSink, SinkState};
 use posthaste_courier::{DeliveryReceipt, Envelope, Outcome, ReceiptStatus, SuppressAfter, Transport};
 use posthaste_courier_sms::SmsTransport;
 use posthaste_model::Reason;
 use posthaste_ops::metrics::Metrics;
-use posthaste_rig::eventually_async;
+use posthaste_rig::{eventually_async, unix_http};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 
@@ -33,8 +31,7 @@ pub(crate) struct Place {
     pub(crate) sms: Arc<SmsTransport>,
     pub(crate) sink: Arc<RecordingSink>,
     folder: tempfile::TempDir,
-    stop: CancellationToken,
-    serving: JoinHandle<Result<(), String>>,
+    served: ServedTransport<SmsTransport>,
 }
 
 impl Place {
@@ -51,13 +48,10 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let listen = format!("unix:{}", folder.path().join("s").display());
         let sms = Arc::new(make(&[("sms.listen", &listen), ("sms.public_url", PUBLIC)]));
-        let (sink, stop) = (Arc::<RecordingSink>::default(), CancellationToken::new());
-        let serving = {
-            let (sms, sink, stop) = (Arc::clone(&sms), Arc::clone(&sink), stop.clone());
-            tokio::spawn(async move { sms.serve(sink, stop).await })
-        };
-        let place = Self { provider, sms, sink, folder, stop, serving };
-        eventually_async("the place", async || UnixStream::connect(place.socket()).await.map(drop)).await;
+        let sink = Arc::<RecordingSink>::default();
+        let served = ServedTransport::start(Arc::clone(&sms), Arc::clone(&sink));
+        let place = Self { provider, sms, sink, folder, served };
+        unix_http::wait_socket(&place.socket()).await;
         place
     }
 
@@ -67,14 +61,7 @@ impl Place {
 
     /// Sends raw bytes; returns status and body of the response.
     pub(crate) async fn raw(&self, request: &[u8]) -> (u16, String) {
-        let mut stream = UnixStream::connect(self.socket()).await.unwrap();
-        // It may be rejected before it is read.
-        let _ = stream.write_all(request).await;
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
+        unix_http::exchange(&self.socket(), request).await
     }
 
     pub(crate) async fn post(&self, path: &str, kind: &str, signature: &str, body: &[u8]) -> (u16, String) {
@@ -113,8 +100,7 @@ impl Place {
     }
 
     pub(crate) async fn close(self) {
-        self.stop.cancel();
-        self.serving.await.unwrap().unwrap();
+        self.served.stopped().await.unwrap();
     }
 }
 

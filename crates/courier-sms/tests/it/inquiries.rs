@@ -9,6 +9,7 @@ use posthaste_courier::recording_sink::{RecordingSink, SinkState};
 use posthaste_courier::{Envelope, LookupResult, Outcome, SuppressAfter, Transport};
 use posthaste_courier_sms::SmsTransport;
 use posthaste_model::{OutcomeKind, Reason};
+use posthaste_rig::ProviderApi;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{envelope, send, transport};
@@ -24,7 +25,7 @@ async fn ask(twilio: &SmsTransport, envelope: &Envelope) -> LookupResult {
 
 /// Twilio accepts messages, changed like this, and the responses get lost.
 fn loses_answers(provider: &Provider, change: impl Fn(&mut Message) + Send + Sync + 'static) {
-    let twilio = provider.twilio();
+    let twilio = provider.api();
     provider.answer(move |request| {
         if !request.is_message() {
             return twilio.accept(request);
@@ -58,7 +59,7 @@ async fn a_message_with_a_lost_answer_is_found_and_another_is_not() {
     assert_eq!(ask(&twilio, &message).await, SENT);
     assert_eq!(ask(&twilio, &envelope(TO, "another text")).await, LookupResult::Never);
     assert_eq!(ask(&twilio, &envelope("+79160000002", "Встреча в девять")).await, LookupResult::Never);
-    let look = &provider.looks()[0];
+    let look = &provider.lookups()[0];
     assert_eq!((look.asked("To").as_str(), look.asked("From").as_str()), (TO, super::bench::FROM));
     assert!(look.asked("DateSent>").ends_with('Z'), "{look:?}");
 }
@@ -71,7 +72,7 @@ async fn a_message_that_never_came_may_be_sent_again() {
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, LookupResult::Never);
     // By the sending time, and among those not sent yet.
-    assert_eq!(provider.looks().len(), 2);
+    assert_eq!(provider.lookups().len(), 2);
 }
 
 #[tokio::test]
@@ -141,10 +142,10 @@ async fn an_older_or_later_message_of_the_same_text_is_another() {
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "equal").await;
     for apart in [-61_000_i64, 92_000] {
-        provider.twilio().change(|taken| taken.created.0 = message.due.0.checked_add_signed(apart).unwrap());
+        provider.api().change(|taken| taken.created.0 = message.due.0.checked_add_signed(apart).unwrap());
         assert_eq!(ask(&twilio, &message).await, LookupResult::Never, "{apart}");
     }
-    provider.twilio().change(|taken| taken.created.0 = message.due.0 + 89_000);
+    provider.api().change(|taken| taken.created.0 = message.due.0 + 89_000);
     assert_eq!(ask(&twilio, &message).await, SENT);
 }
 
@@ -163,7 +164,7 @@ async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_feedback(
     );
     let told = sink.receipts();
     assert_eq!((told[0].attempt.clone(), told[0].ban), (message.id(), Some(SuppressAfter::Now)));
-    provider.twilio().change(|message| message.status = "delivered".to_owned());
+    provider.api().change(|message| message.status = "delivered".to_owned());
     assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Delivered, Reason::None));
 }
 
@@ -194,7 +195,7 @@ async fn a_long_list_is_read_and_one_without_end_is_not() {
     let twilio = with_sink(&provider, &Arc::<RecordingSink>::default(), &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "x").await;
-    let shown: Vec<_> = provider.twilio().all().iter().map(Message::shown).collect();
+    let shown: Vec<_> = provider.api().all().iter().map(Message::shown).collect();
     for (pad, wanted) in [(1 << 20, SENT), (5 << 20, LookupResult::NotNow)] {
         let page = serde_json::json!({"messages": shown, "next_page_uri": null, "pad": "x".repeat(pad)});
         provider.answer(move |_| Reply::json(200, &page));
@@ -226,8 +227,8 @@ async fn messages_of_a_service_are_known_by_it() {
     loses_answers(&provider, |message| message.from = "+12025550111".to_owned());
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, SENT);
-    assert_eq!(provider.looks()[0].asked("From"), "");
-    provider.twilio().change(|message| message.service = service.replace('0', "1"));
+    assert_eq!(provider.lookups()[0].asked("From"), "");
+    provider.api().change(|message| message.service = service.replace('0', "1"));
     let again = envelope(TO, "x");
     assert_eq!(ask(&twilio, &again).await, LookupResult::Never);
 }
@@ -241,15 +242,15 @@ async fn all_pages_are_looked_at_and_no_other_place() {
     for n in 0..7 {
         lost(&twilio, &format!("text {n}")).await;
     }
-    let messages = provider.twilio();
+    let messages = provider.api();
     provider.answer(move |request| messages.list(request, 3));
     assert_eq!(ask(&twilio, &message).await, SENT);
-    assert_eq!(provider.looks().len(), 3);
+    assert_eq!(provider.lookups().len(), 3);
     // More pages than are read.
-    let messages = provider.twilio();
+    let messages = provider.api();
     provider.answer(move |request| messages.list(request, 0));
     assert_eq!(ask(&twilio, &message).await, LookupResult::CannotTell);
-    let looks = provider.looks().len();
+    let looks = provider.lookups().len();
     for elsewhere in [
         "http://127.0.0.1:1/2010-04-01/x",
         "//evil.example.org/x",
@@ -259,7 +260,7 @@ async fn all_pages_are_looked_at_and_no_other_place() {
         provider.answer(move |_| Reply::json(200, &page));
         assert_eq!(ask(&twilio, &message).await, LookupResult::NotNow, "{elsewhere}");
     }
-    assert_eq!(provider.looks().len(), looks + 3);
+    assert_eq!(provider.lookups().len(), looks + 3);
 }
 
 #[tokio::test]

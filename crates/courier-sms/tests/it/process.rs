@@ -1,35 +1,18 @@
 //! The program itself: it starts, checks its account, stops on request, and rejects unusable settings.
 
-use std::path::Path;
-
-use posthaste_rig::{Child, PrivateServer, Sig, eventually};
+use posthaste_rig::{PrivateServer, ProgramUnderTest, program};
 
 use super::bench::{CANARY, FROM};
 use super::provider::{ACCOUNT, Provider, refusal};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-sms");
-
-fn start(args: &[&str], variables: &[(&str, &str)]) -> Child {
-    Child::spawn(PROGRAM, args, variables.iter().copied()).expect("the program")
-}
-
-fn is_ready(file: &Path) {
-    eventually("the ready file", || std::fs::read_to_string(file));
-}
-
-/// A file with secrets is rejected if everyone may read it.
-fn restrict(file: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("rights");
-}
+const PROGRAM: ProgramUnderTest = ProgramUnderTest::new(env!("CARGO_BIN_EXE_posthaste-courier-sms"));
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_works_until_it_is_asked_to_stop() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
     let folder = tempfile::tempdir().expect("a folder");
-    let (ready, token) = (folder.path().join("ready.json"), folder.path().join("token"));
-    std::fs::write(&token, format!("{CANARY}\n")).expect("a file");
-    restrict(&token);
+    let ready = folder.path().join("ready.json");
+    let token = program::secret_file(folder.path(), "token", &format!("{CANARY}\n"));
     let (url, api, ready_file) = (redis.url(), provider.url(), ready.display().to_string());
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0", "--ready-file", &ready_file];
     // Variables of another process do no harm.
@@ -39,13 +22,11 @@ async fn it_works_until_it_is_asked_to_stop() {
         ("POSTHASTE_TWILIO__FROM", FROM),
         ("POSTHASTE_TELEGRAM__TOKENS", "x"),
     ];
-    let courier = start(&args, &variables);
-    is_ready(&ready);
+    let courier = PROGRAM.start(&args, &variables);
+    program::wait_ready(&ready);
     courier.wait_line("the provider check", |line| line.contains("provider check passed")).expect("a check");
-    courier.signal(Sig::Term).expect("a signal");
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    program::stop(&courier, &[CANARY]);
     assert_eq!(provider.log()[0].path, format!("/2010-04-01/Accounts/{ACCOUNT}.json"));
-    assert!(!courier.output().expect("its output").contains(CANARY));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,11 +40,9 @@ async fn a_wrong_credential_is_told_at_the_start() {
         ("POSTHASTE_TWILIO__ACCOUNT_SID", ACCOUNT),
         ("POSTHASTE_TWILIO__FROM", FROM),
     ];
-    let courier = start(&args, &variables);
+    let courier = PROGRAM.start(&args, &variables);
     courier.wait_line("a warning", |line| line.contains("rejected the credentials")).expect("a warning");
-    courier.signal(Sig::Term).expect("a signal");
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
-    assert!(!courier.output().expect("its output").contains(CANARY));
+    program::stop(&courier, &[CANARY]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,11 +54,10 @@ async fn a_gateway_nobody_can_ask_is_not_told_as_good() {
         ("POSTHASTE_GATEWAY__URL", &send),
         ("POSTHASTE_GATEWAY__BODY", "to={to}&text={text}"),
     ];
-    let courier = start(&["--redis", &url, "--admin", "127.0.0.1:0"], &variables);
+    let courier = PROGRAM.start(&["--redis", &url, "--admin", "127.0.0.1:0"], &variables);
     courier.wait_line("the provider check", |line| line.contains("cannot check whether")).expect("a check");
-    courier.signal(Sig::Term).expect("a signal");
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
-    assert!(!courier.output().expect("its output").contains("provider check passed"));
+    let said = program::stop(&courier, &[]);
+    assert!(!said.contains("provider check passed"), "{said}");
     assert_eq!(provider.log().len(), 0);
 }
 
@@ -88,7 +66,12 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let table = folder.path().join("answers.toml");
     std::fs::write(&table, "[[rule]]\nmeans = \"perhaps\"\n").expect("a file");
-    for (variable, value, key) in [
+    let valid = [
+        ("POSTHASTE_TWILIO__AUTH_TOKEN", CANARY),
+        ("POSTHASTE_TWILIO__ACCOUNT_SID", ACCOUNT),
+        ("POSTHASTE_TWILIO__FROM", FROM),
+    ];
+    for case in [
         ("POSTHASTE_TWILIO__AUTH_TOKEN", "", "twilio.auth_token"),
         ("POSTHASTE_TWILIO__ACCOUNT_SID", "AC1", "twilio.account_sid"),
         ("POSTHASTE_TWILIO__API_URL", "http://api.twilio.com", "twilio.api_url"),
@@ -100,19 +83,7 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_SMS__ANSWERS_FILE", table.to_str().expect("a name"), "sms.answers_file"),
         ("POSTHASTE_COURIER__HOLD_THROUGH", "60", "courier.hold_through"),
     ] {
-        let mut variables = vec![
-            ("POSTHASTE_TWILIO__AUTH_TOKEN", CANARY),
-            ("POSTHASTE_TWILIO__ACCOUNT_SID", ACCOUNT),
-            ("POSTHASTE_TWILIO__FROM", FROM),
-        ];
-        variables.retain(|(name, _)| *name != variable);
-        variables.push((variable, value));
-        let courier = start(&["--admin", "127.0.0.1:0"], &variables);
-        let code = courier.wait_exit().expect("an end").code();
-        let said = courier.output().expect("its output");
-        assert_eq!(code, Some(78), "{variable}={value}: {said}");
-        assert!(said.contains(&format!("posthaste-courier-sms: {key}: ")), "{variable}={value}: {said}");
-        assert!(!said.contains(CANARY), "{said}");
-        assert_eq!(said.contains("line 2"), key == "sms.answers_file", "{said}");
+        let said = PROGRAM.refuses(&valid, case, &[CANARY]);
+        assert_eq!(said.contains("line 2"), case.2 == "sms.answers_file", "{said}");
     }
 }

@@ -3,13 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use posthaste_model::{Clock, SystemClock, UnixMs};
-use posthaste_rig::FakeProvider;
 pub(crate) use posthaste_rig::http::HttpReply as Reply;
 use posthaste_rig::http::HttpRequest;
+use posthaste_rig::{FakeProvider, ProviderApi};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::form_urlencoded;
@@ -29,19 +28,6 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Reads a request.
-    fn read(raw: &HttpRequest) -> Self {
-        let (path, query) = raw.target.split_once('?').unwrap_or((&raw.target, ""));
-        Self {
-            at: raw.at,
-            verb: raw.verb.clone(),
-            path: path.to_owned(),
-            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-            head: raw.head.clone(),
-            body: String::from_utf8_lossy(&raw.body).into_owned(),
-        }
-    }
-
     /// Name and value of each field of the form.
     pub(crate) fn form(&self) -> Vec<(String, String)> {
         form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
@@ -137,61 +123,13 @@ impl Message {
 }
 
 /// The fake provider.
-pub(crate) struct Provider {
-    fake: FakeProvider<Request>,
-    messages: Arc<Messages>,
-}
+pub(crate) type Provider = FakeProvider<Twilio>;
 
-impl Deref for Provider {
-    type Target = FakeProvider<Request>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.fake
-    }
-}
-
-impl Provider {
-    /// Takes every message.
-    pub(crate) async fn start() -> Arc<Self> {
-        let messages = Arc::new(Messages::default());
-        let twilio = Arc::clone(&messages);
-        let fake = FakeProvider::start(Request::read, move |request| twilio.accept(request)).await.unwrap();
-        Arc::new(Self { fake, messages })
-    }
-
-    /// Responds to one message after another this way, then accepts all.
-    pub(crate) fn script(&self, replies: Vec<Reply>) {
-        let twilio = self.twilio();
-        self.fake.script(replies, Request::is_message, move |request| twilio.accept(request));
-    }
-
-    /// Takes every message.
-    pub(crate) fn accept(&self) {
-        let twilio = self.twilio();
-        self.answer(move |request| twilio.accept(request));
-    }
-
-    /// The messages at Twilio.
-    pub(crate) fn twilio(&self) -> Arc<Messages> {
-        Arc::clone(&self.messages)
-    }
-
-    /// The requests to create a message so far.
-    pub(crate) fn messages(&self) -> Vec<Request> {
-        self.log().into_iter().filter(Request::is_message).collect()
-    }
-
-    /// The requests for the list of messages so far.
-    pub(crate) fn looks(&self) -> Vec<Request> {
-        self.log().into_iter().filter(|request| !request.is_message()).collect()
-    }
-}
-
-/// The state of Twilio, and its normal responses.
+/// The messages at Twilio, and its normal responses.
 #[derive(Default)]
-pub(crate) struct Messages(Mutex<Vec<Message>>);
+pub(crate) struct Twilio(Mutex<Vec<Message>>);
 
-impl Messages {
+impl Twilio {
     pub(crate) fn all(&self) -> Vec<Message> {
         self.0.lock().unwrap().clone()
     }
@@ -208,27 +146,6 @@ impl Messages {
     /// Changes all messages.
     pub(crate) fn change(&self, change: impl FnMut(&mut Message)) {
         self.0.lock().unwrap().iter_mut().for_each(change);
-    }
-
-    pub(crate) fn accept(&self, request: &Request) -> Reply {
-        if request.is_message() {
-            return Reply::json(201, &self.add(request, |_| {}).shown());
-        }
-        if let Some((_, reply)) = request.path.split_once("/Messages/") {
-            // A reply of a recipient, made at the second of its number.
-            let seconds = i64::from_str_radix(reply.trim_start_matches("SM").trim_end_matches(".json"), 16);
-            let made =
-                jiff::Timestamp::from_second(seconds.unwrap()).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
-            let made = jiff::fmt::rfc2822::to_string(&made).unwrap();
-            return Reply::json(200, &json!({"sid": "SM", "direction": "inbound", "date_created": made}));
-        }
-        if request.path.ends_with("/Messages.json") {
-            return self.list(request, 50);
-        }
-        Reply::json(
-            200,
-            &json!({"sid": ACCOUNT, "status": "active", "friendly_name": "Office", "type": "Full"}),
-        )
     }
 
     /// A page of at most `most` messages, the newest first.
@@ -255,6 +172,47 @@ impl Messages {
         Reply::json(
             200,
             &json!({"messages": messages, "next_page_uri": next, "page": page, "page_size": most}),
+        )
+    }
+}
+
+impl ProviderApi for Twilio {
+    type Request = Request;
+
+    fn read(raw: &HttpRequest) -> Request {
+        let (path, query) = raw.target.split_once('?').unwrap_or((&raw.target, ""));
+        Request {
+            at: raw.at,
+            verb: raw.verb.clone(),
+            path: path.to_owned(),
+            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            head: raw.head.clone(),
+            body: String::from_utf8_lossy(&raw.body).into_owned(),
+        }
+    }
+
+    fn is_message(request: &Request) -> bool {
+        request.is_message()
+    }
+
+    fn accept(&self, request: &Request) -> Reply {
+        if request.is_message() {
+            return Reply::json(201, &self.add(request, |_| {}).shown());
+        }
+        if let Some((_, reply)) = request.path.split_once("/Messages/") {
+            // A reply of a recipient, made at the second of its number.
+            let seconds = i64::from_str_radix(reply.trim_start_matches("SM").trim_end_matches(".json"), 16);
+            let made =
+                jiff::Timestamp::from_second(seconds.unwrap()).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+            let made = jiff::fmt::rfc2822::to_string(&made).unwrap();
+            return Reply::json(200, &json!({"sid": "SM", "direction": "inbound", "date_created": made}));
+        }
+        if request.path.ends_with("/Messages.json") {
+            return self.list(request, 50);
+        }
+        Reply::json(
+            200,
+            &json!({"sid": ACCOUNT, "status": "active", "friendly_name": "Office", "type": "Full"}),
         )
     }
 }

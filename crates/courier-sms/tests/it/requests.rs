@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use posthaste_courier::{Outcome, ThrottleScope, Transport};
 use posthaste_model::Reason;
-use posthaste_rig::CapturedLogs;
+use posthaste_rig::{CapturedLogs, ProviderApi};
 use serde_json::json;
 
 use super::bench::{CANARY, FROM, basic, envelope, send, transport};
@@ -162,7 +162,7 @@ async fn an_answer_without_end_is_one_nobody_can_read() {
 
 /// Numbers in this list can't be reached from our sender.
 fn unreachable(provider: &Provider, numbers: &'static [&'static str]) {
-    let twilio = provider.twilio();
+    let twilio = provider.api();
     provider.answer(move |request| match numbers.contains(&request.field("To").as_str()) {
         true => refusal(400, 21612),
         false => twilio.accept(request),

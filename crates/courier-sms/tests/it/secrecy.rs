@@ -90,19 +90,14 @@ async fn nothing_shows_a_token_a_number_or_a_text() {
     let ok = transport(&sample, &[]);
     assert!(matches!(send(&ok, &envelope(NUMBER, TEXT)).await, posthaste_courier::Outcome::Sent));
     place.close().await;
-    let log = log.text();
+    let said = log.text();
     // The log was recorded, including that of the libraries.
     assert!(
-        log.contains("Twilio rejected a message")
-            && log.contains("opted out")
-            && log.contains("rejected requests without Twilio's signature")
-            && log.contains("hyper"),
-        "{log}"
+        said.contains("Twilio rejected a message")
+            && said.contains("opted out")
+            && said.contains("rejected requests without Twilio's signature")
+            && said.contains("hyper"),
+        "{said}"
     );
-    for (name, text) in [("the log", &log), ("outcomes and errors", &shown)] {
-        for secret in [CANARY, NUMBER, &NUMBER[1..], TEXT] {
-            let at = text.find(secret);
-            assert!(at.is_none(), "{name}: {}", &text[at.unwrap_or_default().saturating_sub(300)..]);
-        }
-    }
+    log.assert_hides(&shown, &[CANARY, NUMBER, &NUMBER[1..], TEXT]);
 }

@@ -1,6 +1,7 @@
 //! Settings that are rejected before anything is opened, and the results of the account check.
 
 use posthaste_courier::{Outcome, Transport};
+use posthaste_rig::ProviderApi;
 use serde_json::json;
 
 use super::bench::{CANARY, basic, envelope, for_twilio, send, transport, try_transport};
@@ -201,7 +202,7 @@ async fn a_token_beside_a_key_is_tried_when_it_signs_what_comes_in() {
     assert_eq!(looks[0].header("authorization").map(str::to_owned), by(KEY, secret));
     assert_eq!(looks[1].header("authorization").map(str::to_owned), by(ACCOUNT, CANARY));
     assert_eq!(looks[1].path, format!("/2010-04-01/Accounts/{ACCOUNT}.json"));
-    let messages = provider.twilio();
+    let messages = provider.api();
     provider.answer(move |request| match request.path.ends_with("/Messages.json") {
         true => messages.accept(request),
         false => refusal(401, 20003),

@@ -2,18 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub(crate) use posthaste_courier::conformance::sample::envelope;
 use posthaste_courier::conformance::{
     Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward, sample,
 };
-use posthaste_courier::{Capabilities, Envelope, Outcome, Transport, TransportStartError};
-use posthaste_courier_telegram::settings::Settings;
-use posthaste_courier_telegram::{PROCESS, TelegramTransport};
-use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
+use posthaste_courier::{Capabilities, Envelope, Outcome, Transport};
+use posthaste_courier_telegram::{Args, TelegramTransport};
+use posthaste_model::{Address, Channel, Delivery, Text};
 use tokio::time::Instant;
 
 use super::provider::{Provider, Reply, accept, half, rate_limited, refusal};
@@ -27,29 +28,17 @@ pub(crate) fn token(number: u64) -> String {
 }
 
 /// A transport with these settings in place of the defaults: keys of the section, and values as in the environment.
-pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<TelegramTransport, TransportStartError> {
-    let keys: Vec<String> = changes.iter().map(|(key, _)| format!("telegram.{key}")).collect();
-    let changes: Vec<_> = keys.iter().zip(changes).map(|(key, (_, value))| (key.as_str(), *value)).collect();
-    let (settings, courier): (Settings, _) = sample::settings(&PROCESS, None, &changes).unwrap();
-    TelegramTransport::new(settings, &courier, channel())
+pub(crate) fn try_transport(
+    changes: &[(&str, &str)],
+) -> Result<TelegramTransport, Box<dyn Error + Send + Sync>> {
+    sample::transport::<Args>(None, &sample::in_section("telegram", changes))
 }
 
 /// A transport to the fake provider, with one bot unless `tokens` is among the changes.
 pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> TelegramTransport {
     let (url, tokens) = (provider.url(), token(42));
-    let mut all = vec![("api_url", url.as_str()), ("tokens", tokens.as_str())];
-    all.retain(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
-    all.extend_from_slice(changes);
-    try_transport(&all).unwrap()
-}
-
-pub(crate) fn channel() -> Channel {
-    "telegram".parse().unwrap()
-}
-
-/// A message to this chat, on its first attempt.
-pub(crate) fn envelope(chat: &str, text: &str) -> Envelope {
-    sample::envelope(OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns()), chat, text)
+    let usual = [("api_url", url.as_str()), ("tokens", tokens.as_str())];
+    try_transport(&[&usual[..], changes].concat()).unwrap()
 }
 
 /// Sends one message and returns its outcome.
@@ -138,12 +127,7 @@ impl Bench for TelegramBench {
             return Shown::Yes;
         }
         self.provider.open().await.unwrap();
-        let only: Option<BTreeSet<String>> = match toward {
-            Toward::Everyone => None,
-            Toward::Only(deliveries) => {
-                Some(deliveries.iter().map(|delivery| delivery.address.expose().to_owned()).collect())
-            }
-        };
+        let only = toward.only();
         let (taken, under_way) = (Arc::clone(&self.taken), Arc::clone(&self.under_way));
         // A refusal that holds for every bot, without requests by each of them.
         let gone = match self.bots {
@@ -197,25 +181,18 @@ impl Bench for TelegramBench {
     }
 
     fn delivery(&self, n: u32) -> Delivery {
-        let address = Address::new((i64::from(n) + 1).to_string());
-        Delivery { index: n, recipient: format!("r{n}"), name: String::new(), address }
+        sample::delivery(n, (i64::from(n) + 1).to_string())
     }
 
     fn texts(&self) -> Vec<TextCase> {
-        let of = |text: String| Content { text: Text::new(text), ..Content::default() };
-        let case = |what, text, fate| TextCase { what, content: of(text), fate };
         vec![
-            case("the longest single part", "😀".repeat(2048), TextFate::Taken),
-            case("one character more", format!("{}x", "😀".repeat(2048)), TextFate::Taken),
-            case("the most parts allowed", "x".repeat(4096 * 16), TextFate::Taken),
-            case("one character too long", "x".repeat(4096 * 16 + 1), TextFate::Rejected),
-            case("nothing", String::new(), TextFate::Rejected),
-            case("white space only", " \n\t ".repeat(99), TextFate::Rejected),
+            TextCase::new("the longest single part", "😀".repeat(2048), TextFate::Taken),
+            TextCase::new("one character more", format!("{}x", "😀".repeat(2048)), TextFate::Taken),
+            TextCase::new("the most parts allowed", "x".repeat(4096 * 16), TextFate::Taken),
+            TextCase::new("one character too long", "x".repeat(4096 * 16 + 1), TextFate::Rejected),
+            TextCase::new("nothing", "", TextFate::Rejected),
+            TextCase::new("white space only", " \n\t ".repeat(99), TextFate::Rejected),
         ]
-    }
-
-    fn hang_for(&self) -> Duration {
-        Duration::from_secs(1)
     }
 
     fn patience(&self) -> Duration {

@@ -10,7 +10,7 @@ use posthaste_model::Reason;
 use serde_json::json;
 
 use super::bench::{envelope, send, token, transport};
-use super::provider::{Provider, Reply, accept, refusal};
+use super::provider::{Provider, Reply, accept, by_bot, refusal};
 
 fn tokens(bots: u64) -> String {
     (1..=bots).map(token).collect::<Vec<_>>().join("\n")
@@ -35,7 +35,7 @@ async fn every_courier_assigns_chats_to_bots_the_same_way() {
         bots.entry(request.chat()).or_default().push(bot_of(&request));
     }
     assert!(bots.values().all(|bots| bots.len() == 3 && bots.iter().all(|bot| *bot == bots[0])));
-    let counts = provider.by_bot();
+    let counts = by_bot(&provider);
     assert!(counts.len() == 3 && counts.values().all(|count| *count >= 60 / 3), "{counts:?}");
 }
 
@@ -144,7 +144,7 @@ async fn a_revoked_token_stops_its_bot_and_not_the_others() {
     for chat in 1..=20 {
         assert_eq!(send(&telegram, envelope(&chat.to_string(), "x")).await, Outcome::Sent);
     }
-    let counts = provider.by_bot();
+    let counts = by_bot(&provider);
     assert_eq!((counts[&token(1)], counts[&token(2)]), (20, 1), "bot 2 is used once: {counts:?}");
     assert_eq!(posthaste_courier::Transport::check(&telegram).await, Ok(()));
 }

@@ -1,29 +1,19 @@
 //! The program itself: it starts, checks its tokens, stops when asked, and refuses invalid settings.
 
-use std::path::Path;
-
-use posthaste_rig::{Child, PrivateServer, Sig, eventually};
+use posthaste_rig::{PrivateServer, ProgramUnderTest, program};
 
 use super::bench::{CANARY, token};
 use super::provider::{Provider, refusal};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-telegram");
-
-fn start(args: &[&str], variables: &[(&str, &str)]) -> Child {
-    Child::spawn(PROGRAM, args, variables.iter().copied()).expect("the program")
-}
-
-fn is_ready(file: &Path) {
-    eventually("the ready file", || std::fs::read_to_string(file));
-}
+const PROGRAM: ProgramUnderTest = ProgramUnderTest::new(env!("CARGO_BIN_EXE_posthaste-courier-telegram"));
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_works_until_it_is_asked_to_stop() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
     let folder = tempfile::tempdir().expect("a folder");
-    let (ready, tokens) = (folder.path().join("ready.json"), folder.path().join("tokens"));
-    std::fs::write(&tokens, format!("{}\n{}\n", token(42), token(43))).expect("a file");
-    restrict(&tokens);
+    let ready = folder.path().join("ready.json");
+    let both = format!("{}\n{}\n", token(42), token(43));
+    let tokens = program::secret_file(folder.path(), "tokens", &both);
     let (url, api, ready_file) = (redis.url(), provider.url(), ready.display().to_string());
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0", "--ready-file", &ready_file];
     // Variables of another process are ignored.
@@ -31,14 +21,12 @@ async fn it_works_until_it_is_asked_to_stop() {
         ("POSTHASTE_TELEGRAM__TOKENS_FILE", tokens.to_str().expect("a name")),
         ("POSTHASTE_SMTP__RELAYS", "smtp://x"),
     ];
-    let courier = start(&args, &variables);
-    is_ready(&ready);
+    let courier = PROGRAM.start(&args, &variables);
+    program::wait_ready(&ready);
     courier.wait_line("the provider check", |line| line.contains("provider check passed")).expect("a check");
-    courier.signal(Sig::Term).expect("a signal");
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    program::stop(&courier, &[CANARY]);
     let bots: Vec<String> = provider.log().into_iter().map(|request| request.token).collect();
     assert_eq!(bots, [token(42), token(43)]);
-    assert!(!courier.output().expect("its output").contains(CANARY));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,17 +35,15 @@ async fn a_wrong_token_is_reported_at_the_start() {
     provider.answer(|_| refusal(401, "Unauthorized"));
     let (url, api, token) = (redis.url(), provider.url(), token(42));
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0"];
-    let courier = start(&args, &[("POSTHASTE_TELEGRAM__TOKENS", &token)]);
+    let courier = PROGRAM.start(&args, &[("POSTHASTE_TELEGRAM__TOKENS", &token)]);
     courier.wait_line("a warning", |line| line.contains("refuses the token of bot 42")).expect("a warning");
-    courier.signal(Sig::Term).expect("a signal");
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
-    assert!(!courier.output().expect("its output").contains(CANARY));
+    program::stop(&courier, &[CANARY]);
 }
 
 #[test]
 fn invalid_settings_end_the_start_and_are_named() {
     let (good, broken) = (token(42), format!("42:{CANARY}/../x"));
-    for (variable, value, key) in [
+    for case in [
         ("POSTHASTE_TELEGRAM__TOKENS", "", "telegram.tokens"),
         ("POSTHASTE_TELEGRAM__TOKENS", broken.as_str(), "telegram.tokens"),
         ("POSTHASTE_TELEGRAM__API_URL", "http://api.telegram.org", "telegram.api_url"),
@@ -66,20 +52,6 @@ fn invalid_settings_end_the_start_and_are_named() {
         ("POSTHASTE_TELEGRAM__ON_UNKNOWN", "forget", "telegram.on_unknown"),
         ("POSTHASTE_COURIER__HOLD_THROUGH", "60", "courier.hold_through"),
     ] {
-        let mut variables = vec![("POSTHASTE_TELEGRAM__TOKENS", good.as_str())];
-        variables.retain(|(name, _)| *name != variable);
-        variables.push((variable, value));
-        let courier = start(&["--admin", "127.0.0.1:0"], &variables);
-        let code = courier.wait_exit().expect("an end").code();
-        let said = courier.output().expect("its output");
-        assert_eq!(code, Some(78), "{variable}={value}: {said}");
-        assert!(said.contains(&format!("posthaste-courier-telegram: {key}: ")), "{variable}={value}: {said}");
-        assert!(!said.contains(CANARY), "{said}");
+        PROGRAM.refuses(&[("POSTHASTE_TELEGRAM__TOKENS", good.as_str())], case, &[CANARY]);
     }
-}
-
-/// A secret file that everyone may read is refused.
-fn restrict(file: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("rights");
 }

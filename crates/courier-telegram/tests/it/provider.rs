@@ -3,12 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::collections::HashMap;
-use std::ops::Deref;
-use std::sync::Arc;
 
-use posthaste_rig::FakeProvider;
 pub(crate) use posthaste_rig::http::HttpReply as Reply;
 use posthaste_rig::http::HttpRequest;
+use posthaste_rig::{FakeProvider, ProviderApi};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -24,19 +22,6 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Parses a request.
-    fn read(raw: &HttpRequest) -> Self {
-        let mut path = raw.target.trim_start_matches('/').split('/');
-        let token = path.next().unwrap().strip_prefix("bot").unwrap().to_owned();
-        Self {
-            at: raw.at,
-            method: path.next().unwrap().to_ascii_lowercase(),
-            token,
-            head: raw.head.clone(),
-            body: serde_json::from_slice(&raw.body).unwrap_or(Value::Null),
-        }
-    }
-
     /// The chat in the form of an address.
     pub(crate) fn chat(&self) -> String {
         match &self.body["chat_id"] {
@@ -87,42 +72,43 @@ pub(crate) fn bot_of(token: &str) -> Reply {
 }
 
 /// The fake provider.
-pub(crate) struct Provider {
-    fake: FakeProvider<Request>,
-}
+pub(crate) type Provider = FakeProvider<BotApi>;
 
-impl Deref for Provider {
-    type Target = FakeProvider<Request>;
+/// The Bot API. It remembers nothing.
+#[derive(Default)]
+pub(crate) struct BotApi;
 
-    fn deref(&self) -> &Self::Target {
-        &self.fake
-    }
-}
+impl ProviderApi for BotApi {
+    type Request = Request;
 
-impl Provider {
-    /// Accepts every message.
-    pub(crate) async fn start() -> Arc<Self> {
-        Arc::new(Self { fake: FakeProvider::start(Request::read, accept).await.unwrap() })
-    }
-
-    /// Answers messages with these replies in turn, then accepts all.
-    pub(crate) fn script(&self, replies: Vec<Reply>) {
-        self.fake.script(replies, Request::is_message, accept);
-    }
-
-    /// The messages requested so far.
-    pub(crate) fn messages(&self) -> Vec<Request> {
-        self.log().into_iter().filter(Request::is_message).collect()
-    }
-
-    /// How many messages were sent by each bot.
-    pub(crate) fn by_bot(&self) -> HashMap<String, usize> {
-        let mut counts = HashMap::new();
-        for request in self.messages() {
-            *counts.entry(request.token).or_default() += 1;
+    fn read(raw: &HttpRequest) -> Request {
+        let mut path = raw.target.trim_start_matches('/').split('/');
+        let token = path.next().unwrap().strip_prefix("bot").unwrap().to_owned();
+        Request {
+            at: raw.at,
+            method: path.next().unwrap().to_ascii_lowercase(),
+            token,
+            head: raw.head.clone(),
+            body: serde_json::from_slice(&raw.body).unwrap_or(Value::Null),
         }
-        counts
     }
+
+    fn is_message(request: &Request) -> bool {
+        request.is_message()
+    }
+
+    fn accept(&self, request: &Request) -> Reply {
+        accept(request)
+    }
+}
+
+/// How many messages were sent by each bot.
+pub(crate) fn by_bot(provider: &Provider) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for request in provider.messages() {
+        *counts.entry(request.token).or_default() += 1;
+    }
+    counts
 }
 
 pub(crate) fn accept(request: &Request) -> Reply {

@@ -8,7 +8,7 @@ use posthaste_ops::metrics::Metrics;
 use posthaste_rig::CapturedLogs;
 use serde_json::{Value, json};
 
-use super::bench::{channel, envelope, send, token, transport};
+use super::bench::{envelope, send, token, transport};
 use super::provider::{Provider, Reply, accept, refusal};
 
 /// The parameters of sendMessage in use, and their types: "string", "number", "boolean", "array", "object".
@@ -120,7 +120,7 @@ async fn settings_add_their_parameters() {
         assert_eq!(body[name], true, "{name}");
     }
     assert_eq!(telegram.abilities().rate, Some(900.0));
-    assert_eq!(telegram.channel(), channel());
+    assert_eq!(telegram.channel().as_str(), "telegram");
 }
 
 #[tokio::test]

@@ -6,18 +6,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use posthaste_courier::conformance::ServedTransport;
 use posthaste_courier::recording_sink::{ListChange, RecordingSink, SinkState};
-use posthaste_courier::{NoticeMoment, Outcome, SuppressionList, Transport};
+use posthaste_courier::{NoticeMoment, Outcome, SuppressionList};
 use posthaste_courier_telegram::TelegramTransport;
 use posthaste_model::UnixMs;
 use posthaste_ops::metrics::Metrics;
 use posthaste_rig::{CapturedLogs, eventually_async};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::bench::{envelope, send, token, transport};
-use super::provider::{Provider, Reply, Request, accept, half, refusal};
+use super::provider::{Provider, Reply, Request, accept, by_bot, half, refusal};
 
 /// The changes of the channel's list: "+7 blocked" or "-7 blocked".
 fn lines(sink: &RecordingSink) -> Vec<String> {
@@ -79,31 +78,19 @@ async fn asked(provider: &Provider, times: usize) -> Vec<Request> {
     .await
 }
 
-/// Serves until the guard is stopped.
-struct Served {
-    telegram: Arc<TelegramTransport>,
-    sink: Arc<RecordingSink>,
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), String>>,
-}
+type Served = ServedTransport<TelegramTransport>;
 
 fn serve(provider: &Provider, sink: &Arc<RecordingSink>, changes: &[(&str, &str)]) -> Served {
     let mut all = vec![("updates", "true"), ("updates_again", "20ms")];
     all.extend_from_slice(changes);
-    let telegram = Arc::new(transport(provider, &all));
-    let (stop, to) = (CancellationToken::new(), Arc::clone(sink));
-    let (until, serving) = (stop.clone(), Arc::clone(&telegram));
-    let task = tokio::spawn(async move { serving.serve(to, until).await });
-    Served { telegram, sink: Arc::clone(sink), stop, task }
+    Served::start(Arc::new(transport(provider, &all)), Arc::clone(sink))
 }
 
-impl Served {
-    async fn stopped(self) {
-        self.stop.cancel();
-        self.task.await.unwrap().unwrap();
-        let record = self.sink.record();
-        assert!(record.receipts.is_empty() && record.names.is_empty(), "Telegram has neither");
-    }
+async fn stop(served: Served) {
+    let sink = Arc::clone(&served.sink);
+    served.stopped().await.unwrap();
+    let record = sink.record();
+    assert!(record.receipts.is_empty() && record.names.is_empty(), "Telegram has neither");
 }
 
 /// A sink that fails until it is told to store.
@@ -117,7 +104,7 @@ pub(crate) fn unavailable() -> Arc<RecordingSink> {
 async fn no_updates_are_requested_unless_the_settings_say_so() {
     let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     let served = serve(&provider, &sink, &[("updates", "false")]);
-    served.task.await.unwrap().unwrap();
+    served.ended().await.unwrap();
     assert_eq!(provider.log().len(), 0);
 }
 
@@ -146,7 +133,7 @@ async fn blocks_suppress_and_returns_lift_and_each_is_confirmed() {
     assert_eq!(asked[0].body["allowed_updates"], json!(["my_chat_member", "message"]));
     assert!(asked[0].body["timeout"].as_u64().is_some_and(|held| (1..=50).contains(&held)));
     assert_eq!((asked[0].body.get("offset"), &asked[1].body["offset"]), (None, &json!(951)));
-    served.stopped().await;
+    stop(served).await;
 }
 
 #[tokio::test]
@@ -166,7 +153,7 @@ async fn an_update_that_is_not_stored_is_not_confirmed_and_comes_again() {
         last => Err(format!("{:?}", last.map(|last| last.body.clone()))),
     })
     .await;
-    served.stopped().await;
+    stop(served).await;
 }
 
 #[tokio::test]
@@ -188,7 +175,7 @@ async fn unknown_updates_are_ignored() {
     let served = serve(&provider, &sink, &[]);
     eventually_lines(&sink, &["+7 blocked"]).await;
     assert_eq!(asked(&provider, 2).await[1].body["offset"], 5);
-    served.stopped().await;
+    stop(served).await;
 }
 
 #[tokio::test]
@@ -198,7 +185,7 @@ async fn a_repeated_update_is_handled_once() {
     let served = serve(&provider, &sink, &[]);
     asked(&provider, 5).await;
     assert_eq!(lines(&sink), ["+7 blocked"]);
-    served.stopped().await;
+    stop(served).await;
 }
 
 #[tokio::test]
@@ -228,7 +215,7 @@ async fn updates_are_requested_again_after_any_refusal() {
     assert_eq!(asked[5].body["limit"], asked[9].body["limit"]);
     assert!(asked[6..=8].iter().all(|asked| asked.body["limit"] == 1));
     assert!(asked.windows(2).take(8).all(|pair| pair[1].at - pair[0].at >= Duration::from_millis(20)));
-    served.stopped().await;
+    stop(served).await;
 }
 
 #[tokio::test]
@@ -243,7 +230,7 @@ async fn another_program_that_requests_updates_is_logged_once() {
     });
     let served = serve(&provider, &sink, &[]);
     asked(&provider, 10).await;
-    served.stopped().await;
+    stop(served).await;
     let log = log.text();
     assert_eq!(log.matches("another program requests the bot's updates").count(), 1, "{log}");
     assert!(!log.contains("receiving updates again"), "{log}");
@@ -284,10 +271,10 @@ async fn after_three_conflicts_a_bot_is_left_to_the_other_program() {
         "{told}"
     );
     for chat in 1..=20 {
-        assert_eq!(send(&served.telegram, envelope(&chat.to_string(), "x")).await, Outcome::Sent);
+        assert_eq!(send(&served.transport, envelope(&chat.to_string(), "x")).await, Outcome::Sent);
     }
-    assert!(provider.by_bot()[&token(1)] > 0);
-    served.stopped().await;
+    assert!(by_bot(&provider)[&token(1)] > 0);
+    stop(served).await;
 }
 
 #[tokio::test]
@@ -305,7 +292,7 @@ async fn one_request_after_the_rest_finds_out_whether_the_other_program_is_gone(
     let rests: Vec<bool> =
         asked.windows(2).take(5).map(|pair| pair[1].at - pair[0].at >= Duration::from_millis(200)).collect();
     assert!(rests[2..].iter().all(|rested| *rested), "{rests:?}");
-    served.stopped().await;
+    stop(served).await;
     let log = log.text();
     assert_eq!(log.matches("set telegram.updates = false").count(), 1, "{log}");
     assert!(log.contains("receiving updates again"), "{log}");
@@ -330,5 +317,5 @@ async fn a_block_of_one_of_several_bots_suppresses_nobody() {
     let mut changed = lines(&sink);
     changed.sort();
     assert_eq!(changed, ["-8 blocked", "-8 invalid_address", "-9 blocked", "-9 invalid_address"]);
-    served.stopped().await;
+    stop(served).await;
 }

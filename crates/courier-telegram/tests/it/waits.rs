@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::bench::{envelope, send, token, transport};
-use super::provider::{Provider, Reply, accept, rate_limited, refusal};
+use super::provider::{Provider, Reply, accept, by_bot, rate_limited, refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -232,7 +232,7 @@ async fn a_bot_that_pauses_does_not_hold_up_the_others() {
         }
     }
     assert!(waiting > 0 && taken > 0);
-    assert_eq!(provider.by_bot()[&token(1)], 1);
+    assert_eq!(by_bot(&provider)[&token(1)], 1);
     // With both bots in a ban the channel waits,
     provider.answer(|_| rate_limited(60));
     let mut last = None;

@@ -71,7 +71,7 @@ async fn each_code(about: About, answer: impl Fn(&Provider, u32) -> Vec<Envelope
 #[tokio::test]
 async fn every_code_about_a_peer_has_its_outcome() {
     each_code(About::Peer, |provider, code| {
-        provider.answer(move |shop, request| shop.run(request, &|_| Some(code)));
+        provider.answer_with(move |shop, request| shop.run(request, &|_| Some(code)));
         to_many(1..=3, "x", 1)
     })
     .await;
@@ -80,7 +80,7 @@ async fn every_code_about_a_peer_has_its_outcome() {
 #[tokio::test]
 async fn every_code_about_a_call_to_one_has_its_outcome() {
     each_code(About::One, |provider, code| {
-        provider.answer(move |shop, request| shop.run_with(request, &|_| Some(code)));
+        provider.answer_with(move |shop, request| shop.run_with(request, &|_| Some(code)));
         vec![envelope("1", "x", 1), envelope("1", "y", 2)]
     })
     .await;
@@ -89,7 +89,7 @@ async fn every_code_about_a_call_to_one_has_its_outcome() {
 #[tokio::test]
 async fn every_code_about_a_request_has_its_outcome() {
     each_code(About::Request, |provider, code| {
-        provider.answer(move |shop, request| match request.is_message() {
+        provider.answer_with(move |shop, request| match request.is_message() {
             true => refusal(code, &request.form["code"]),
             false => accept(shop, request),
         });
@@ -105,7 +105,7 @@ async fn every_code_about_a_call_to_many_is_decided_or_the_one_at_fault_is_found
     for code in codes() {
         let verdict = judge(&answers, code, About::Many);
         // Any call that includes peer 2 fails as a whole.
-        provider.answer(move |shop, request| {
+        provider.answer_with(move |shop, request| {
             shop.run_with(request, &|call| peers(call).contains(&2).then_some(code))
         });
         let outcomes = send(&vk, &to_many(1..=3, "x", 1)).await;

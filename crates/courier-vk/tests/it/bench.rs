@@ -2,19 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::collections::HashSet;
+use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_courier::conformance::{
     Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward, sample,
 };
-use posthaste_courier::{Envelope, Outcome, Transport, TransportStartError};
-use posthaste_courier_vk::settings::Settings;
-use posthaste_courier_vk::{PROCESS, VkTransport};
-use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
+use posthaste_courier::{Envelope, Outcome, Transport};
+use posthaste_courier_vk::{Args, VkTransport};
+use posthaste_model::{Address, Delivery, Text};
 use tokio::time::Instant;
 
 use super::provider::{Provider, Reply, accept, half, refusal};
@@ -23,36 +21,20 @@ use super::provider::{Provider, Reply, accept, half, refusal};
 pub(crate) const TOKEN: &str = "vk1.a.CANARYcanaryCANARYcanary-_0123456789";
 
 /// A transport with these settings in place of the defaults: keys of the section, and values as in the environment.
-pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<VkTransport, TransportStartError> {
-    let keys: Vec<String> = changes.iter().map(|(key, _)| format!("vk.{key}")).collect();
-    let changes: Vec<_> = keys.iter().zip(changes).map(|(key, (_, value))| (key.as_str(), *value)).collect();
-    let (settings, courier): (Settings, _) = sample::settings(&PROCESS, None, &changes).unwrap();
-    VkTransport::new(settings, &courier, channel())
+pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<VkTransport, Box<dyn Error + Send + Sync>> {
+    sample::transport::<Args>(None, &sample::in_section("vk", changes))
 }
 
 /// A transport to the fake provider, so fast that rates play no part unless a test changes them.
 pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> VkTransport {
     let url = provider.url();
-    let mut all = vec![("api_url", url.as_str()), ("token", TOKEN), ("rate", "1000")];
-    all.retain(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
-    all.extend_from_slice(changes);
-    try_transport(&all).unwrap()
-}
-
-pub(crate) fn channel() -> Channel {
-    "vk".parse().unwrap()
-}
-
-/// An order id that no other test uses.
-pub(crate) fn order() -> OrderId {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let next = u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
-    OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + next)
+    let usual = [("api_url", url.as_str()), ("token", TOKEN), ("rate", "1000")];
+    try_transport(&[&usual[..], changes].concat()).unwrap()
 }
 
 /// A message of a separate order, on its first attempt.
 pub(crate) fn envelope(peer: &str, text: &str, token: u32) -> Envelope {
-    Envelope { token: Some(token), ..sample::envelope(order(), peer, text) }
+    Envelope { token: Some(token), ..sample::envelope(peer, text) }
 }
 
 /// An order to these peers, with one token per hundred peers, counting from `token`.
@@ -105,15 +87,10 @@ impl Bench for VkBench {
             self.provider.close().await;
             return Shown::Yes;
         }
-        let only: Option<HashSet<i64>> = match toward {
-            Toward::Everyone => None,
-            Toward::Only(deliveries) => {
-                Some(deliveries.iter().map(|delivery| delivery.address.expose().parse().unwrap()).collect())
-            }
-        };
+        let only = toward.only();
         self.provider.open().await.unwrap();
-        self.provider.answer(move |shop, request| {
-            let meant = |peer: i64| only.as_ref().is_none_or(|only| only.contains(&peer));
+        self.provider.answer_with(move |shop, request| {
+            let meant = |peer: i64| only.as_ref().is_none_or(|only| only.contains(&peer.to_string()));
             let peers = |code: u32| shop.run(request, &|peer| meant(peer).then_some(code));
             if !request.is_message() {
                 return match behaviour {
@@ -147,7 +124,7 @@ impl Bench for VkBench {
     }
 
     async fn taken(&self) -> Vec<TakenMessage> {
-        let taken = self.provider.taken().into_iter();
+        let taken = self.provider.api().taken().into_iter();
         let one = |message: super::provider::Message| TakenMessage {
             identity: Some(message.random_id.to_string()),
             text: Some(Text::new(message.text)),
@@ -161,27 +138,17 @@ impl Bench for VkBench {
     }
 
     fn delivery(&self, n: u32) -> Delivery {
-        let address = Address::new((i64::from(n) + 1).to_string());
-        Delivery { index: n, recipient: format!("r{n}"), name: String::new(), address }
+        sample::delivery(n, (i64::from(n) + 1).to_string())
     }
 
     fn texts(&self) -> Vec<TextCase> {
-        let case = |what, text: String, fate| TextCase {
-            what,
-            content: Content { text: Text::new(text), ..Content::default() },
-            fate,
-        };
         vec![
-            case("the longest text", "😀".repeat(4096), TextFate::Taken),
-            case("one character more", format!("{}x", "😀".repeat(4096)), TextFate::Rejected),
-            case("text that would end a program", "\"}),API.x()];\u{2028}//".to_owned(), TextFate::Taken),
-            case("nothing", String::new(), TextFate::Rejected),
-            case("white space only", " \n\t ".repeat(99), TextFate::Rejected),
+            TextCase::new("the longest text", "😀".repeat(4096), TextFate::Taken),
+            TextCase::new("one character more", format!("{}x", "😀".repeat(4096)), TextFate::Rejected),
+            TextCase::new("text that would end a program", "\"}),API.x()];\u{2028}//", TextFate::Taken),
+            TextCase::new("nothing", "", TextFate::Rejected),
+            TextCase::new("white space only", " \n\t ".repeat(99), TextFate::Rejected),
         ]
-    }
-
-    fn hang_for(&self) -> Duration {
-        Duration::from_secs(1)
     }
 
     fn patience(&self) -> Duration {

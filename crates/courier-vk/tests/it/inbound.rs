@@ -5,17 +5,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use posthaste_courier::conformance::ServedTransport;
 use posthaste_courier::recording_sink::{ListChange, RecordingSink, SinkState};
-use posthaste_courier::{ConsentNotice, NoticeMoment, SuppressionList, Transport};
+use posthaste_courier::{ConsentNotice, NoticeMoment, SuppressionList};
+use posthaste_courier_vk::VkTransport;
 use posthaste_model::{Address, Reason};
 use posthaste_ops::metrics::Metrics;
-use posthaste_rig::eventually_async;
+use posthaste_rig::unix_http;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::bench::{TOKEN, try_transport};
 
@@ -27,8 +25,7 @@ const GROUP: u64 = 42;
 pub(crate) struct Place {
     pub(crate) sink: Arc<RecordingSink>,
     folder: tempfile::TempDir,
-    stop: CancellationToken,
-    serving: JoinHandle<Result<(), String>>,
+    served: ServedTransport<VkTransport>,
 }
 
 impl Place {
@@ -43,13 +40,10 @@ impl Place {
             ("secret", SECRET),
             ("group_id", "42"),
         ]);
-        let (vk, sink, stop) = (vk.unwrap(), Arc::<RecordingSink>::default(), CancellationToken::new());
-        let serving = {
-            let (sink, stop) = (Arc::clone(&sink), stop.clone());
-            tokio::spawn(async move { vk.serve(sink, stop).await })
-        };
-        let place = Self { sink, folder, stop, serving };
-        eventually_async("the place", async || UnixStream::connect(place.socket()).await.map(drop)).await;
+        let sink = Arc::<RecordingSink>::default();
+        let served = ServedTransport::start(Arc::new(vk.unwrap()), Arc::clone(&sink));
+        let place = Self { sink, folder, served };
+        unix_http::wait_socket(&place.socket()).await;
         place
     }
 
@@ -69,14 +63,7 @@ impl Place {
              {lines}content-length: {}\r\n\r\n",
             body.len()
         );
-        let mut stream = UnixStream::connect(self.socket()).await.unwrap();
-        // The request may be refused before it is read.
-        let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
+        unix_http::exchange(&self.socket(), &[head.as_bytes(), body].concat()).await
     }
 
     pub(crate) async fn tell(&self, event: &Value) -> (u16, String) {
@@ -84,8 +71,7 @@ impl Place {
     }
 
     pub(crate) async fn close(self) {
-        self.stop.cancel();
-        self.serving.await.unwrap().unwrap();
+        self.served.stopped().await.unwrap();
         let record = self.sink.record();
         assert!(record.receipts.is_empty() && record.names.is_empty(), "VK has neither");
     }

@@ -1,29 +1,18 @@
 //! The program itself: it starts, checks its token, receives callbacks, stops when asked, and refuses invalid settings.
 
-use std::path::Path;
-
-use posthaste_rig::{Child, PrivateServer, Sig, eventually};
+use posthaste_rig::{PrivateServer, ProgramUnderTest, program};
 
 use super::bench::TOKEN;
 use super::provider::{Provider, refusal};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-vk");
-
-fn start(args: &[&str], variables: &[(&str, &str)]) -> Child {
-    Child::spawn(PROGRAM, args, variables.iter().copied()).expect("the program")
-}
-
-fn is_ready(file: &Path) {
-    eventually("the ready file", || std::fs::read_to_string(file));
-}
+const PROGRAM: ProgramUnderTest = ProgramUnderTest::new(env!("CARGO_BIN_EXE_posthaste-courier-vk"));
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_works_until_it_is_asked_to_stop() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
     let folder = tempfile::tempdir().expect("a folder");
-    let (ready, token) = (folder.path().join("ready.json"), folder.path().join("token"));
-    std::fs::write(&token, format!("{TOKEN}\n")).expect("a file");
-    restrict(&token);
+    let ready = folder.path().join("ready.json");
+    let token = program::secret_file(folder.path(), "token", &format!("{TOKEN}\n"));
     let (url, api, ready_file) = (redis.url(), provider.url(), ready.display().to_string());
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0", "--ready-file", &ready_file];
     // Variables of another process are ignored.
@@ -36,34 +25,30 @@ async fn it_works_until_it_is_asked_to_stop() {
         ("POSTHASTE_VK__GROUP_ID", "42"),
         ("POSTHASTE_SMTP__RELAYS", "smtp://x"),
     ];
-    let courier = start(&args, &variables);
-    is_ready(&ready);
+    let courier = PROGRAM.start(&args, &variables);
+    program::wait_ready(&ready);
     courier.wait_line("the provider check", |line| line.contains("provider check passed")).expect("a check");
     courier.wait_line("the endpoint", |line| line.contains("listening for VK callbacks")).expect("a line");
-    courier.signal(Sig::Term).expect("a signal");
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    program::stop(&courier, &["CANARY"]);
     let asked: Vec<String> = provider.log().into_iter().map(|request| request.method).collect();
     assert_eq!(asked, ["groups.getTokenPermissions"]);
-    assert!(!courier.output().expect("its output").contains("CANARY"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_is_reported_at_the_start() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
-    provider.answer(|_, _| refusal(5, TOKEN));
+    provider.answer(|_| refusal(5, TOKEN));
     let (url, api) = (redis.url(), provider.url());
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0"];
-    let courier = start(&args, &[("POSTHASTE_VK__TOKEN", TOKEN)]);
+    let courier = PROGRAM.start(&args, &[("POSTHASTE_VK__TOKEN", TOKEN)]);
     courier.wait_line("a warning", |line| line.contains("refuses vk.token (error 5)")).expect("a warning");
-    courier.signal(Sig::Term).expect("a signal");
-    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
-    assert!(!courier.output().expect("its output").contains("CANARY"));
+    program::stop(&courier, &["CANARY"]);
 }
 
 #[test]
 fn invalid_settings_end_the_start_and_are_named() {
     let broken = format!("{TOKEN}/../x");
-    for (variable, value, key) in [
+    for case in [
         ("POSTHASTE_VK__TOKEN", "", "vk.token"),
         ("POSTHASTE_VK__TOKEN", broken.as_str(), "vk.token"),
         ("POSTHASTE_VK__API_URL", "http://api.vk.com", "vk.api_url"),
@@ -72,20 +57,6 @@ fn invalid_settings_end_the_start_and_are_named() {
         ("POSTHASTE_VK__ON_UNKNOWN", "retry", "vk.on_unknown"),
         ("POSTHASTE_VK__LISTEN", "127.0.0.1:0", "vk.path"),
     ] {
-        let mut variables = vec![("POSTHASTE_VK__TOKEN", TOKEN)];
-        variables.retain(|(name, _)| *name != variable);
-        variables.push((variable, value));
-        let courier = start(&["--admin", "127.0.0.1:0"], &variables);
-        let code = courier.wait_exit().expect("an end").code();
-        let said = courier.output().expect("its output");
-        assert_eq!(code, Some(78), "{variable}={value}: {said}");
-        assert!(said.contains(&format!("posthaste-courier-vk: {key}: ")), "{variable}={value}: {said}");
-        assert!(!said.contains("CANARY"), "{said}");
+        PROGRAM.refuses(&[("POSTHASTE_VK__TOKEN", TOKEN)], case, &["CANARY"]);
     }
-}
-
-/// A secret file that everyone may read is refused.
-fn restrict(file: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("rights");
 }

@@ -4,12 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use posthaste_rig::FakeProvider;
 pub(crate) use posthaste_rig::http::HttpReply as Reply;
 use posthaste_rig::http::HttpRequest;
+use posthaste_rig::{FakeProvider, ProviderApi};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -26,18 +25,6 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Parses a request.
-    fn read(raw: &HttpRequest) -> Self {
-        let form: HashMap<String, String> = url::form_urlencoded::parse(&raw.body).into_owned().collect();
-        Self {
-            at: raw.at,
-            method: raw.target.strip_prefix("/method/").unwrap().to_owned(),
-            head: raw.head.clone(),
-            calls: form.get("code").and_then(|code| calls(code)),
-            form,
-        }
-    }
-
     pub(crate) fn is_message(&self) -> bool {
         self.method == "execute"
     }
@@ -91,6 +78,11 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
+    /// The messages accepted so far.
+    pub(crate) fn taken(&self) -> Vec<Message> {
+        self.taken.lock().unwrap().clone()
+    }
+
     /// Runs a call for all its peers except those refused. A repeat is answered and dropped.
     pub(crate) fn call(&self, call: &Value, refuses: &dyn Fn(i64) -> Option<u32>) -> Value {
         let (random_id, text) = (call["random_id"].as_u64().unwrap(), call["message"].as_str().unwrap());
@@ -141,48 +133,28 @@ impl Shop {
 }
 
 /// The fake provider.
-pub(crate) struct Provider {
-    fake: FakeProvider<Request>,
-    shop: Arc<Shop>,
-}
+pub(crate) type Provider = FakeProvider<Shop>;
 
-impl Deref for Provider {
-    type Target = FakeProvider<Request>;
+impl ProviderApi for Shop {
+    type Request = Request;
 
-    fn deref(&self) -> &Self::Target {
-        &self.fake
-    }
-}
-
-impl Provider {
-    /// Accepts every message.
-    pub(crate) async fn start() -> Arc<Self> {
-        let shop = Arc::new(Shop::default());
-        let open = Arc::clone(&shop);
-        let fake = FakeProvider::start(Request::read, move |request| accept(&open, request)).await.unwrap();
-        Arc::new(Self { fake, shop })
+    fn read(raw: &HttpRequest) -> Request {
+        let form: HashMap<String, String> = url::form_urlencoded::parse(&raw.body).into_owned().collect();
+        Request {
+            at: raw.at,
+            method: raw.target.strip_prefix("/method/").unwrap().to_owned(),
+            head: raw.head.clone(),
+            calls: form.get("code").and_then(|code| calls(code)),
+            form,
+        }
     }
 
-    /// Sets the answer to requests that arrive from now on.
-    pub(crate) fn answer(&self, how: impl Fn(&Shop, &Request) -> Reply + Send + Sync + 'static) {
-        let shop = Arc::clone(&self.shop);
-        self.fake.answer(move |request| how(&shop, request));
+    fn is_message(request: &Request) -> bool {
+        request.is_message()
     }
 
-    /// Answers requests with messages with these replies in turn, then accepts all.
-    pub(crate) fn script(&self, replies: Vec<Reply>) {
-        let shop = Arc::clone(&self.shop);
-        self.fake.script(replies, Request::is_message, move |request| accept(&shop, request));
-    }
-
-    /// The requests with messages so far.
-    pub(crate) fn messages(&self) -> Vec<Request> {
-        self.log().into_iter().filter(Request::is_message).collect()
-    }
-
-    /// The messages accepted so far.
-    pub(crate) fn taken(&self) -> Vec<Message> {
-        self.shop.taken.lock().unwrap().clone()
+    fn accept(&self, request: &Request) -> Reply {
+        accept(self, request)
     }
 }
 

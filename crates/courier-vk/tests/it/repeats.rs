@@ -24,21 +24,21 @@ async fn a_repeat_after_a_lost_answer_is_dropped_by_vk() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let mut batch = to_many(1..=2500, "x", 1);
-    provider.answer(|shop, request| {
+    provider.answer_with(|shop, request| {
         accept(shop, request);
         half()
     });
     let lost = Outcome::Unknown(Reason::ConnectionLost);
     assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == lost));
-    assert_eq!(provider.taken().len(), 2500);
-    provider.answer(accept);
+    assert_eq!(provider.api().taken().len(), 2500);
+    provider.accept();
     // A repeat has the same tokens as the original, in any order.
     batch.reverse();
     for envelope in &mut batch {
         (envelope.attempt, envelope.repeat) = (2, true);
     }
     assert!(all_accepted(&send(&vk, &batch).await));
-    assert_eq!((provider.taken().len(), sizes(&provider)), (2500, vec![25, 25]));
+    assert_eq!((provider.api().taken().len(), sizes(&provider)), (2500, vec![25, 25]));
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn scattered_tokens_take_several_requests_of_one_call() {
 async fn a_program_that_is_too_much_is_halved_until_it_runs() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
-    provider.answer(|shop, request| match request.calls().len() {
+    provider.answer_with(|shop, request| match request.calls().len() {
         7.. => {
             // The program was interrupted after it had run: no message is duplicated.
             accept(shop, request);
@@ -67,7 +67,7 @@ async fn a_program_that_is_too_much_is_halved_until_it_runs() {
         _ => accept(shop, request),
     });
     assert!(all_accepted(&send(&vk, &to_many(1..=2500, "x", 1)).await));
-    assert_eq!(provider.taken().len(), 2500);
+    assert_eq!(provider.api().taken().len(), 2500);
     assert_eq!(sizes(&provider), [25, 12, 6, 6, 6, 6, 1]);
     // The next batch is split from the start.
     assert!(all_accepted(&send(&vk, &to_many(3001..=4000, "x", 100)).await));
@@ -83,7 +83,7 @@ async fn calls_that_may_have_run_are_unknown_if_they_can_not_be_sent_again() {
     assert!(send(&vk, &to_many(1..=200, "x", 1)).await.iter().all(|outcome| *outcome == unknown));
     assert_eq!(sizes(&provider), [2, 1]);
     let vk = transport(&provider, &[]);
-    provider.answer(|_, _| refusal(13, ""));
+    provider.answer(|_| refusal(13, ""));
     assert_eq!(send_one(&vk, envelope("1", "x", 1)).await, unknown);
 }
 
@@ -93,7 +93,7 @@ async fn a_program_vk_can_not_parse_is_sent_call_by_call() {
     let vk = transport(&provider, &[]);
     let bad =
         |request: &super::provider::Request| request.calls().iter().any(|call| call["message"] == "bad");
-    provider.answer(move |shop, request| match bad(request) {
+    provider.answer_with(move |shop, request| match bad(request) {
         true => refusal(12, ""),
         false => accept(shop, request),
     });
@@ -108,7 +108,7 @@ async fn access_denied_stops_only_for_a_token_that_may_not_send() {
     let provider = Provider::start().await;
     for (rights, stops) in [(&["messages"][..], false), (&["wall"][..], true)] {
         let vk = transport(&provider, &[]);
-        provider.answer(move |shop, request| match request.is_message() {
+        provider.answer_with(move |shop, request| match request.is_message() {
             true => shop.run_with(request, &|call| (peers(call) == [1]).then_some(15)),
             false => permissions(rights),
         });
@@ -182,7 +182,7 @@ async fn after_a_failure_the_rest_of_a_batch_is_not_tried() {
     provider.close().await;
     let outcomes = send(&vk, &batch).await;
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::NotSent { .. })), "{outcomes:?}");
-    assert_eq!(provider.taken().len(), 0);
+    assert_eq!(provider.api().taken().len(), 0);
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn calls_at_once_do_not_mix() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let seen = Mutex::new(HashSet::new());
-    provider.answer(move |shop, request| {
+    provider.answer_with(move |shop, request| {
         // The requests of one of the two calls are refused, each peer separately.
         let peers = request.peers();
         seen.lock().unwrap().extend(peers.clone());
@@ -208,7 +208,7 @@ async fn a_peer_that_makes_vk_fail_takes_no_others_with_it() {
     let vk = transport(&provider, &[]);
     let (of_requests, of_calls) = (to_many(1..=300, "x", 1), to_many(301..=600, "y", 10));
     for (mut batch, guilty) in [(of_requests, 2), (of_calls, 302)] {
-        provider.answer(move |shop, request| match request.peers().contains(&guilty) {
+        provider.answer_with(move |shop, request| match request.peers().contains(&guilty) {
             true if guilty == 2 => refusal(10, ""),
             true => shop.run_with(request, &|call| peers(call).contains(&guilty).then_some(10)),
             false => accept(shop, request),
@@ -226,14 +226,14 @@ async fn a_peer_that_makes_vk_fail_takes_no_others_with_it() {
             assert_eq!(*outcome, if at == 1 { unknown.clone() } else { Outcome::Sent }, "{at}");
         }
     }
-    assert_eq!(provider.taken().len(), 598);
+    assert_eq!(provider.api().taken().len(), 598);
 }
 
 #[tokio::test]
 async fn the_search_ends_while_vk_is_down() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
-    provider.answer(|_, _| refusal(10, ""));
+    provider.answer(|_| refusal(10, ""));
     let mut batch = to_many(1..=2500, "x", 1);
     for envelope in &mut batch {
         envelope.repeat = true;

@@ -6,7 +6,7 @@ use posthaste_rig::CapturedLogs;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::bench::{TOKEN, channel, envelope, send, send_one, to_many, transport};
+use super::bench::{TOKEN, envelope, send, send_one, to_many, transport};
 use super::provider::{Provider, peers};
 
 /// The parameters of messages.send in use.
@@ -61,7 +61,7 @@ async fn individual_texts_go_25_per_request() {
     assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Sent));
     let sizes: Vec<usize> = provider.messages().iter().map(|request| request.calls().len()).collect();
     assert_eq!(sizes, [25, 25, 10]);
-    let said: Vec<String> = provider.taken().into_iter().map(|message| message.text).collect();
+    let said: Vec<String> = provider.api().taken().into_iter().map(|message| message.text).collect();
     assert_eq!(said, (1..=60).map(|n| format!("text {n}")).collect::<Vec<_>>());
 }
 
@@ -69,7 +69,7 @@ async fn individual_texts_go_25_per_request() {
 async fn outcomes_are_in_the_order_of_their_envelopes() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
-    provider.answer(|shop, request| shop.run(request, &|peer| (peer % 3 == 0).then_some(901)));
+    provider.answer_with(|shop, request| shop.run(request, &|peer| (peer % 3 == 0).then_some(901)));
     // Two orders, shuffled together.
     let (one, other) = (to_many(1..=150, "one", 1), to_many(151..=300, "other", 9));
     let batch: Vec<Envelope> = one.into_iter().zip(other).flat_map(|(a, b)| [b, a]).collect();
@@ -171,7 +171,7 @@ async fn settings_add_their_parameters() {
         "dont_parse_links": true, "disable_mentions": true,
     });
     assert_eq!(request.calls(), [wanted]);
-    assert_eq!(vk.channel(), channel());
+    assert_eq!(vk.channel().as_str(), "vk");
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn alternating_bad_orders_are_logged_once_each() {
     let log = CapturedLogs::by_this_thread();
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
-    provider.answer(|shop, request| shop.run(request, &|_| Some(914)));
+    provider.answer_with(|shop, request| shop.run(request, &|_| Some(914)));
     let orders = [envelope("1", "x", 1), envelope("2", "y", 2)];
     for _ in 0..4 {
         for order in &orders {

@@ -85,11 +85,11 @@ async fn a_wrong_token_and_one_without_its_right_are_reported_by_check() {
         ),
         (Reply::Reset, "127.0.0.1 can't be reached or does not answer"),
     ] {
-        provider.answer(move |_, _| reply.clone());
+        provider.answer(move |_| reply.clone());
         assert_eq!(vk.check().await.unwrap_err(), words);
     }
     for reply in [masked(4096), permissions(&["messages"]), refusal(6, "")] {
-        provider.answer(move |_, _| reply.clone());
+        provider.answer(move |_| reply.clone());
         vk.check().await.unwrap();
     }
     provider.close().await;

@@ -2,16 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+pub(crate) use posthaste_courier::conformance::sample::content as text;
 use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, Toward, sample};
 use posthaste_courier::{Envelope, Outcome, Transport, TransportStartError};
-use posthaste_courier_webhook::settings::Settings;
-use posthaste_courier_webhook::{Lookup, PROCESS, WebhookTransport, system_lookup};
-use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
+use posthaste_courier_webhook::{Args, Lookup, WebhookTransport, system_lookup};
+use posthaste_model::{Address, Content, Delivery, Text};
 use posthaste_rig::http::HttpReply;
 use tokio::time::Instant;
 
@@ -22,10 +20,9 @@ pub(crate) fn try_transport(
     changes: &[(&str, &str)],
     lookup: &Lookup,
 ) -> Result<WebhookTransport, TransportStartError> {
-    let keys: Vec<String> = changes.iter().map(|(key, _)| format!("webhook.{key}")).collect();
-    let changes: Vec<_> = keys.iter().zip(changes).map(|(key, (_, value))| (key.as_str(), *value)).collect();
-    let (settings, courier): (Settings, _) = sample::settings(&PROCESS, None, &changes).unwrap();
-    WebhookTransport::with_lookup(settings, &courier, channel(), lookup)
+    let (settings, courier) =
+        sample::settings::<Args>(None, &sample::in_section("webhook", changes)).unwrap();
+    WebhookTransport::with_lookup(settings, &courier, "webhook".parse().unwrap(), lookup)
 }
 
 /// A transport to the receiver.
@@ -33,36 +30,9 @@ pub(crate) fn transport(receiver: &Receiver) -> WebhookTransport {
     try_transport(&[("private_hosts", receiver.place().as_str())], &system_lookup()).unwrap()
 }
 
-fn channel() -> Channel {
-    "webhook".parse().unwrap()
-}
-
 /// A message of a separate order to this URL, on its first attempt.
 pub(crate) fn envelope(url: &str, content: Content) -> Envelope {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let next = u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
-    Envelope {
-        order_id: OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + next),
-        parcel: 0,
-        delivery: 3,
-        attempt: 1,
-        to: Delivery {
-            index: 0,
-            recipient: "r0".to_owned(),
-            name: String::new(),
-            address: Address::new(url),
-        },
-        content: Arc::new(content),
-        due: SystemClock.now(),
-        token: None,
-        tries: 0,
-        repeat: false,
-    }
-}
-
-/// A content with this text alone.
-pub(crate) fn text(text: &str) -> Content {
-    Content { text: Text::new(text), ..Content::default() }
+    Envelope { delivery: 3, content: Arc::new(content), ..sample::envelope(url, "") }
 }
 
 /// Sends one message and returns its outcome.
@@ -90,12 +60,7 @@ impl Bench for WebhookBench {
             Behaviour::Throttle(wait) => wait.as_secs(),
             _ => 0,
         };
-        let only: Option<HashSet<String>> = match toward {
-            Toward::Everyone => None,
-            Toward::Only(deliveries) => {
-                Some(deliveries.iter().map(|delivery| delivery.address.expose().to_owned()).collect())
-            }
-        };
+        let only = toward.only();
         let base = self.0.url("");
         self.0.answer(move |request| {
             let url = format!("{base}{}", request.target);
@@ -132,7 +97,6 @@ impl Bench for WebhookBench {
     }
 
     fn delivery(&self, n: u32) -> Delivery {
-        let address = Address::new(self.0.url(&format!("/people/{n}?key=canary")));
-        Delivery { index: n, recipient: format!("r{n}"), name: String::new(), address }
+        sample::delivery(n, self.0.url(&format!("/people/{n}?key=canary")))
     }
 }

@@ -4,7 +4,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use posthaste_rig::http::{HttpReply, HttpRequest, HttpServer};
+use posthaste_rig::http::{HttpReply, HttpRequest};
+use posthaste_rig::{FakeProvider, ProviderApi};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -16,20 +17,32 @@ pub(crate) struct Taken {
     pub(crate) text: String,
 }
 
-type Answering = dyn Fn(&HttpRequest) -> (HttpReply, bool) + Send + Sync;
-
+/// The accepted messages.
 #[derive(Default)]
-struct Book {
-    requests: Mutex<Vec<HttpRequest>>,
-    taken: Mutex<Vec<Taken>>,
-    answering: Mutex<Option<Box<Answering>>>,
+struct Inbox(Mutex<Vec<Taken>>);
+
+impl ProviderApi for Inbox {
+    type Request = HttpRequest;
+
+    fn read(raw: &HttpRequest) -> HttpRequest {
+        raw.clone()
+    }
+
+    fn is_message(_: &HttpRequest) -> bool {
+        true
+    }
+
+    fn accept(&self, request: &HttpRequest) -> HttpReply {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let word = |name: &str| body[name].as_str().unwrap().to_owned();
+        let path = request.target.clone();
+        self.0.lock().unwrap().push(Taken { path, id: word("id"), text: word("text") });
+        status(200)
+    }
 }
 
 /// The receiver.
-pub(crate) struct Receiver {
-    server: HttpServer,
-    book: Arc<Book>,
-}
+pub(crate) struct Receiver(Arc<FakeProvider<Inbox>>);
 
 /// An answer without headers and body.
 pub(crate) fn status(status: u16) -> HttpReply {
@@ -39,15 +52,12 @@ pub(crate) fn status(status: u16) -> HttpReply {
 impl Receiver {
     /// A receiver that accepts everything.
     pub(crate) async fn start() -> Self {
-        let book = Arc::new(Book::default());
-        let own = Arc::clone(&book);
-        let server = HttpServer::start(move |request| own.answer(request)).await.unwrap();
-        Self { server, book }
+        Self(FakeProvider::start().await)
     }
 
     /// Host and port.
     pub(crate) fn place(&self) -> String {
-        self.server.url().strip_prefix("http://").unwrap().to_owned()
+        self.0.url().strip_prefix("http://").unwrap().to_owned()
     }
 
     /// Its port.
@@ -57,7 +67,7 @@ impl Receiver {
 
     /// The address of a recipient.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.server.url())
+        format!("{}{path}", self.0.url())
     }
 
     /// From now on answers with this; the flag says whether the message was accepted.
@@ -65,22 +75,28 @@ impl Receiver {
         &self,
         answering: impl Fn(&HttpRequest) -> (HttpReply, bool) + Send + Sync + 'static,
     ) {
-        *self.book.answering.lock().unwrap() = Some(Box::new(answering));
+        self.0.answer_with(move |inbox, request| {
+            let (reply, accepted) = answering(request);
+            if accepted {
+                inbox.accept(request);
+            }
+            reply
+        });
     }
 
     /// Accepts no connections until [`Receiver::open`].
     pub(crate) async fn close(&self) {
-        self.server.close().await;
+        self.0.close().await;
     }
 
     /// Accepts connections again.
     pub(crate) async fn open(&self) {
-        self.server.open().await.unwrap();
+        self.0.open().await.unwrap();
     }
 
     /// All requests.
     pub(crate) fn requests(&self) -> Vec<HttpRequest> {
-        self.book.requests.lock().unwrap().clone()
+        self.0.log()
     }
 
     /// When they arrived.
@@ -90,23 +106,6 @@ impl Receiver {
 
     /// All accepted messages, without repeats.
     pub(crate) fn taken(&self) -> Vec<Taken> {
-        self.book.taken.lock().unwrap().clone()
-    }
-}
-
-impl Book {
-    fn answer(&self, request: HttpRequest) -> HttpReply {
-        let (reply, accepted) = match &*self.answering.lock().unwrap() {
-            Some(answering) => answering(&request),
-            None => (status(200), true),
-        };
-        if accepted {
-            let body: Value = serde_json::from_slice(&request.body).unwrap();
-            let word = |name: &str| body[name].as_str().unwrap().to_owned();
-            let path = request.target.clone();
-            self.taken.lock().unwrap().push(Taken { path, id: word("id"), text: word("text") });
-        }
-        self.requests.lock().unwrap().push(request);
-        reply
+        self.0.api().0.lock().unwrap().clone()
     }
 }

@@ -1,5 +1,6 @@
 //! What a channel provides to the suite: its transport, and a fake provider whose behaviour it can set.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use async_trait::async_trait;
 use posthaste_model::{Address, Content, Delivery, Text};
 use tokio::time::Instant;
 
+use super::sample;
 use crate::transport::Transport;
 
 /// How a fake provider handles requests.
@@ -80,6 +82,19 @@ pub enum Toward<'a> {
     Only(&'a [Delivery]),
 }
 
+impl Toward<'_> {
+    /// The addresses it is limited to, for a fake provider to compare with; `None`: it applies to everyone.
+    #[must_use]
+    pub fn only(self) -> Option<BTreeSet<String>> {
+        match self {
+            Self::Everyone => None,
+            Self::Only(deliveries) => {
+                Some(deliveries.iter().map(|delivery| delivery.address.expose().to_owned()).collect())
+            }
+        }
+    }
+}
+
 /// Whether the fake provider can show a behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
@@ -119,6 +134,14 @@ pub struct TextCase {
     pub content: Content,
     /// The required result.
     pub fate: TextFate,
+}
+
+impl TextCase {
+    /// A message of this text alone.
+    #[must_use]
+    pub fn new(what: &'static str, text: impl Into<String>, fate: TextFate) -> Self {
+        Self { what, content: sample::content(text), fate }
+    }
 }
 
 /// The required result for a text.
@@ -165,10 +188,7 @@ pub trait Bench: Send + Sync {
 
     /// A sample message whose text contains this mark, a word of letters and digits.
     fn content(&self, mark: &str) -> Content {
-        Content {
-            text: Text::new(format!("A message of the conformance suite, {mark}.")),
-            ..Content::default()
-        }
+        sample::content(format!("A message of the conformance suite, {mark}."))
     }
 
     /// Texts at the limits of what the channel can carry.
@@ -178,7 +198,7 @@ pub trait Bench: Send + Sync {
 
     /// How long the suite lets a provider hang before it drops the call, when it calls the transport directly.
     fn hang_for(&self) -> Duration {
-        Duration::from_secs(2)
+        Duration::from_secs(1)
     }
 
     /// How long the suite waits for something that must happen.

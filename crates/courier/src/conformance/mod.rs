@@ -19,10 +19,12 @@ mod bench;
 mod report;
 mod runtime_tests;
 pub mod sample;
+mod served;
 mod transport_tests;
 
 pub use bench::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
 pub use report::{ConformanceFailure, ConformanceReport};
+pub use served::ServedTransport;
 
 pub use runtime_tests::through_runtime;
 pub use transport_tests::on_transport;

@@ -31,7 +31,7 @@ async fn cancel(store: &Store, order: &AcceptedOrder, asked: &mut Asked) -> anyh
     let p = store.partition_of(&order.order_id);
     match store.cancel(p, &order.order_id).await?.reply {
         Cancelled::Ok { stopped, too_late, .. } => asked.cancelled = Some((stopped, too_late)),
-        Cancelled::Final => {}
+        Cancelled::Finished => {}
         other => anyhow::bail!("cancelling answered {other:?}"),
     }
     Ok(())
@@ -43,7 +43,10 @@ async fn shift(store: &Store, order: &AcceptedOrder, by: i64, asked: &mut Asked)
     let read = store.load_order(p, &order.order_id).await?.map_or(0, |view| view.revision);
     match store.reschedule(p, &order.order_id, due, None, read).await?.reply {
         Rescheduled::Ok { due, .. } => asked.moved = Some(due),
-        Rescheduled::Started | Rescheduled::Final | Rescheduled::Cancelled | Rescheduled::Moved { .. } => {}
+        Rescheduled::Started
+        | Rescheduled::Finished
+        | Rescheduled::Cancelled
+        | Rescheduled::Changed { .. } => {}
         other => anyhow::bail!("moving answered {other:?}"),
     }
     Ok(())

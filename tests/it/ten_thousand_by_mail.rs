@@ -64,7 +64,7 @@ async fn ten_thousand_people_get_an_e_mail() -> anyhow::Result<()> {
         ("POSTHASTE_SMTP__FINAL_REPLY_WITHIN", "8s"),
         ("POSTHASTE_SMTP__SEND_WITHIN", "12s"),
         ("POSTHASTE_SMTP__ON_UNKNOWN", "hold"),
-        ("POSTHASTE_SMTP__CONNECTIONS", CONNECTIONS),
+        ("POSTHASTE_SMTP__MAX_CONNECTIONS", CONNECTIONS),
         ("POSTHASTE_COURIER__MAX_UNSETTLED", CONNECTIONS),
         ("POSTHASTE_COURIER__BACKOFF_BASE", "300ms"),
     ];

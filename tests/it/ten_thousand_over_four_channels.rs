@@ -167,7 +167,7 @@ const SMS: [(&str, &str); 5] = [
     ("POSTHASTE_COURIER__LEASE", "2s"),
     ("POSTHASTE_COURIER__RENEW_EVERY", "500ms"),
     ("POSTHASTE_SMS__SEND_WITHIN", "3s"),
-    ("POSTHASTE_TWILIO__ASK_AFTER", "1s"),
+    ("POSTHASTE_TWILIO__LOOKUP_AFTER", "1s"),
 ];
 
 /// The counts of one channel of an order.

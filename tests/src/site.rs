@@ -231,7 +231,7 @@ impl<S> Site<S> {
             ("POSTHASTE_TELEGRAM__API_URL", url.as_str()),
             ("POSTHASTE_TELEGRAM__TOKENS", "42:AAsandboxsandboxsandboxsandboxsandb"),
             ("POSTHASTE_TELEGRAM__PAID", "true"),
-            ("POSTHASTE_TELEGRAM__RATE", "500"),
+            ("POSTHASTE_TELEGRAM__MESSAGES_PER_SECOND", "500"),
             ("POSTHASTE_TELEGRAM__ON_UNKNOWN", "hold"),
         ];
         all.extend(env);

@@ -70,7 +70,8 @@ impl TelegramTransport {
         let mut bots = Vec::new();
         for token in token::read(&settings.tokens)? {
             let bot = Bot::new(token, &base, &client)?;
-            let budget = RateLimiter::new(settings.rate, SLOWEST, settings.recover_within.get(), now);
+            let budget =
+                RateLimiter::new(settings.messages_per_second, SLOWEST, settings.recover_within.get(), now);
             bots.push(BotSender { bot, budget: Mutex::new(budget), refused: Mutex::new(None) });
         }
         let chats = ChatLimits::new(
@@ -338,7 +339,8 @@ impl Transport for TelegramTransport {
         let mut bots = JoinSet::new();
         for sender in &self.bots {
             let settings = &self.settings;
-            let waits = Waits { again: settings.updates_again.get(), rest: settings.updates_rest.get() };
+            let waits =
+                Waits { again: settings.updates_retry_after.get(), rest: settings.updates_pause.get() };
             let (feedback, channel, alone) =
                 (Arc::clone(&feedback), self.channel.clone(), self.bots.len() == 1);
             let updates = Updates::new(sender.bot.clone(), feedback, channel, waits, alone);

@@ -51,7 +51,12 @@ impl VkTransport {
     pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, TransportStartError> {
         let settings = settings.vk;
         settings.check()?;
-        let budget = RateLimiter::new(settings.rate, SLOWEST, settings.recover_within.get(), Instant::now());
+        let budget = RateLimiter::new(
+            settings.requests_per_second,
+            SLOWEST,
+            settings.recover_within.get(),
+            Instant::now(),
+        );
         Ok(Self {
             told: OrderFaults::new(channel.clone()),
             channel,
@@ -108,7 +113,7 @@ impl VkTransport {
 }
 
 fn abilities(settings: &settings::VkSettings, courier: &Section) -> Capabilities {
-    let at_once = requests(settings.rate * 2.0);
+    let at_once = requests(settings.requests_per_second * 2.0);
     courier.abilities(Capabilities {
         batching: Batching::Groups { groups: settings.groups_per_request, deliveries: MOST_PEERS },
         concurrency: at_once.min(8),

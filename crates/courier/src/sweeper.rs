@@ -286,7 +286,7 @@ impl Sweeper {
                         self.meter.purged(n);
                         break;
                     }
-                    PurgedOrders::Early => break,
+                    PurgedOrders::TooEarly => break,
                 }
             }
         }

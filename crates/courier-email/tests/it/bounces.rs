@@ -196,7 +196,7 @@ async fn relays_that_know_of_reports_are_asked_for_them() {
             paths[1].ends_with("> NOTIFY=FAILURE,DELAY ORCPT=rfc822;anna+2Bx+3Dy@mail.example"),
             "{paths:?}"
         );
-        let quiet = [BOUNCES[0], BOUNCES[1], ("bounces.request", "false")];
+        let quiet = [BOUNCES[0], BOUNCES[1], ("bounces.request_dsn", "false")];
         for settings in [&quiet[..], &[]] {
             let transport = transport(&[server.url()], settings);
             assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);

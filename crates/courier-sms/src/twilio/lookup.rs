@@ -60,7 +60,7 @@ const NEVER_TOLD: Doubt = Doubt(LookupResult::CannotTell);
 impl Inner {
     pub(super) async fn look(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
         // A receipt may still arrive; it is better evidence than a lookup.
-        if now.since(begun) < self.settings.ask_after.get() {
+        if now.since(begun) < self.settings.lookup_after.get() {
             return LookupResult::NotNow;
         }
         let _alone = self.asking.lock().await;

@@ -98,7 +98,7 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_SMS__ON_UNKNOWN", "forget", "sms.on_unknown"),
         ("POSTHASTE_SMS__LISTEN", "127.0.0.1:0", "sms.public_url"),
         ("POSTHASTE_SMS__ANSWERS_FILE", table.to_str().expect("a name"), "sms.answers_file"),
-        ("POSTHASTE_COURIER__HOLD_THROUGH", "60", "courier.hold_through"),
+        ("POSTHASTE_COURIER__MAX_HOLD", "60", "courier.max_hold"),
     ] {
         let mut variables = vec![
             ("POSTHASTE_TWILIO__AUTH_TOKEN", CANARY),

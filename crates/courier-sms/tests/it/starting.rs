@@ -36,7 +36,7 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         (&[("twilio.api_url", "http://api.twilio.com")], "twilio.api_url: must be https://"),
         (&[("twilio.valid_for", "11h")], "twilio.valid_for: must be"),
         (&[("twilio.valid_for", "500ms")], "twilio.valid_for: must be"),
-        (&[("twilio.ask_after", "2h")], "twilio.ask_after: must be"),
+        (&[("twilio.lookup_after", "2h")], "twilio.lookup_after: must be"),
         (&[("twilio.callback_options", "rc=1 x")], "twilio.callback_options: must be"),
         (
             &[hook, ("sms.public_url", "https://x.org"), ("twilio.callback_options", "rc=3")],

@@ -23,7 +23,12 @@ fn bot_of(request: &super::provider::Request) -> String {
 #[tokio::test]
 async fn every_courier_assigns_chats_to_bots_the_same_way() {
     let provider = Provider::start().await;
-    let fast = [("tokens", &*tokens(3)), ("rate", "1000"), ("paid", "true"), ("chat_messages", "100")];
+    let fast = [
+        ("tokens", &*tokens(3)),
+        ("messages_per_second", "1000"),
+        ("paid", "true"),
+        ("chat_messages", "100"),
+    ];
     let (one, other) = (transport(&provider, &fast), transport(&provider, &fast));
     for chat in 1..=60 {
         for telegram in [&one, &other, &one] {

@@ -110,7 +110,13 @@ async fn settings_add_their_parameters() {
     let on = "true";
     let telegram = transport(
         &provider,
-        &[("silent", on), ("protect_content", on), ("paid", on), ("rate", "900"), ("link_previews", "false")],
+        &[
+            ("silent", on),
+            ("protect_content", on),
+            ("paid", on),
+            ("messages_per_second", "900"),
+            ("link_previews", "false"),
+        ],
     );
     assert_eq!(send(&telegram, envelope("7", "https://example.org")).await, Outcome::Sent);
     let body = &provider.messages()[0].body;

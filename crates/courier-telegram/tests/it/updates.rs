@@ -88,7 +88,7 @@ struct Served {
 }
 
 fn serve(provider: &Provider, sink: &Arc<RecordingSink>, changes: &[(&str, &str)]) -> Served {
-    let mut all = vec![("updates", "true"), ("updates_again", "20ms")];
+    let mut all = vec![("updates", "true"), ("updates_retry_after", "20ms")];
     all.extend_from_slice(changes);
     let telegram = Arc::new(transport(provider, &all));
     let (stop, to) = (CancellationToken::new(), Arc::clone(sink));
@@ -299,7 +299,7 @@ async fn one_request_after_the_rest_finds_out_whether_the_other_program_is_gone(
         0..5 => conflict(),
         _ => tell(request, &[place(6, 7, "kicked")]),
     });
-    let served = serve(&provider, &sink, &[("updates_rest", "200ms")]);
+    let served = serve(&provider, &sink, &[("updates_pause", "200ms")]);
     eventually_lines(&sink, &["+7 blocked"]).await;
     let asked = asked(&provider, 7).await;
     let rests: Vec<bool> =

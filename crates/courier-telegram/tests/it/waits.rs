@@ -47,7 +47,8 @@ async fn asking(telegram: Arc<TelegramTransport>, chat: i64) -> (Outcome, Instan
 
 /// A bot that sent so much to chats 1 to 16 that each of them counts as busy at its next message.
 async fn with_busy_chats(provider: &Provider) -> Arc<TelegramTransport> {
-    let fast = [("rate", "1000"), ("paid", "true"), ("chat_messages", "4"), ("chat_span", "1h")];
+    let fast =
+        [("messages_per_second", "1000"), ("paid", "true"), ("chat_messages", "4"), ("chat_span", "1h")];
     let telegram = Arc::new(transport(provider, &fast));
     for _ in 0..2 {
         assert_eq!(at_once(&telegram, 1..=16).await, vec![Outcome::Sent; 16]);
@@ -90,7 +91,7 @@ async fn after_a_ban_the_bot_goes_on() {
 #[tokio::test]
 async fn during_repeated_bans_one_request_is_made_per_ban() {
     let provider = Provider::start().await;
-    let telegram = transport(&provider, &[("rate", "1000"), ("paid", "true")]);
+    let telegram = transport(&provider, &[("messages_per_second", "1000"), ("paid", "true")]);
     provider.answer(|_| rate_limited(1));
     eventually_async("three bans", async || {
         for chat in 1..=20 {
@@ -191,8 +192,10 @@ async fn only_messages_already_on_the_wire_to_busy_chats_meet_a_ban() {
 async fn a_message_that_waits_for_its_turn_sees_that_its_chat_waits() {
     eventually_async("an answer before the next turn", async || {
         let provider = Provider::start().await;
-        let telegram =
-            Arc::new(transport(&provider, &[("rate", "10"), ("chat_messages", "4"), ("chat_span", "1h")]));
+        let telegram = Arc::new(transport(
+            &provider,
+            &[("messages_per_second", "10"), ("chat_messages", "4"), ("chat_span", "1h")],
+        ));
         // Turns come every 0.1 s.
         let fourth_turn = Instant::now() + Duration::from_millis(300);
         for _ in 0..2 {
@@ -248,7 +251,7 @@ async fn a_bot_that_pauses_does_not_hold_up_the_others() {
 #[tokio::test]
 async fn the_rate_is_kept() {
     let provider = Provider::start().await;
-    let telegram = Arc::new(transport(&provider, &[("rate", "20")]));
+    let telegram = Arc::new(transport(&provider, &[("messages_per_second", "20")]));
     assert_eq!(telegram.abilities().rate, Some(20.0));
     let begun = Instant::now();
     let calls = (1..=40).map(|chat| asking(Arc::clone(&telegram), chat));

@@ -33,7 +33,7 @@ pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<VkTransport, Tra
 /// A transport to the fake provider, so fast that rates play no part unless a test changes them.
 pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> VkTransport {
     let url = provider.url();
-    let mut all = vec![("api_url", url.as_str()), ("token", TOKEN), ("rate", "1000")];
+    let mut all = vec![("api_url", url.as_str()), ("token", TOKEN), ("requests_per_second", "1000")];
     all.retain(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
     all.extend_from_slice(changes);
     try_transport(&all).unwrap()

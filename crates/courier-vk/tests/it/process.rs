@@ -67,7 +67,7 @@ fn invalid_settings_end_the_start_and_are_named() {
         ("POSTHASTE_VK__TOKEN", "", "vk.token"),
         ("POSTHASTE_VK__TOKEN", broken.as_str(), "vk.token"),
         ("POSTHASTE_VK__API_URL", "http://api.vk.com", "vk.api_url"),
-        ("POSTHASTE_VK__RATE", "0", "vk.rate"),
+        ("POSTHASTE_VK__REQUESTS_PER_SECOND", "0", "vk.requests_per_second"),
         ("POSTHASTE_VK__RAET", "1", "vk.raet"),
         ("POSTHASTE_VK__ON_UNKNOWN", "retry", "vk.on_unknown"),
         ("POSTHASTE_VK__LISTEN", "127.0.0.1:0", "vk.path"),

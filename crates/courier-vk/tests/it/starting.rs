@@ -22,7 +22,7 @@ async fn invalid_settings_are_reported_by_name() {
         ("version", "5.199&x", "vk.version: must be"),
         ("api_url", "http://api.vk.com", "vk.api_url: must be https://"),
         ("api_url", "api.vk.com", "vk.api_url: is not a URL"),
-        ("rate", "0.01", "vk.rate: must be"),
+        ("requests_per_second", "0.01", "vk.requests_per_second: must be"),
         ("groups_per_request", "26", "vk.groups_per_request: must be"),
         ("groups_per_request", "0", "vk.groups_per_request: must be"),
         ("connect_within", "31s", "vk.connect_within: must be"),

@@ -252,15 +252,15 @@ impl Engine {
             self.meter.alert("clock_jump");
         }
         let taken = match answer.reply {
-            ClaimReply::Taken(taken) => {
+            ClaimReply::Claimed(taken) => {
                 let inline = taken.parcels.iter().any(|parcel| parcel.inline.is_some());
-                if inline && (taken.again || done.begin > 0) {
+                if inline && (taken.already_done || done.begin > 0) {
                     // What the claim began is confirmed.
                     self.starting.trust(done.p);
                 }
                 taken
             }
-            ClaimReply::Old => {
+            ClaimReply::Outdated => {
                 self.partitions[at].wake = now;
                 return;
             }
@@ -285,7 +285,7 @@ impl Engine {
         }
         if taken.newer > 0 {
             let order =
-                taken.newer_suffix.as_ref().map(posthaste_model::OrderId::wire_id).unwrap_or_default();
+                taken.newer_order_id.as_ref().map(posthaste_model::OrderId::wire_id).unwrap_or_default();
             self.meter.newer(&self.channel, taken.newer, &order);
         }
         for unreadable in &taken.unreadable {
@@ -329,7 +329,7 @@ impl Engine {
             wake = wake.min(self.until_server(taken.oldest, server_now, now));
         }
         let partition = &mut self.partitions[at];
-        let in_vain = overdue && count == 0 && taken.rung == 0;
+        let in_vain = overdue && count == 0 && taken.promoted == 0;
         partition.in_vain = if in_vain { (partition.in_vain + 1).min(6) } else { 0 };
         // The tasks just woken need a moment, and claiming all the time does not speed them up.
         let floor = if count == 0 {

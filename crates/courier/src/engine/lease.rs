@@ -92,7 +92,7 @@ impl Engine {
             let Some(parcel) = self.held.get(id) else { continue };
             match renewed {
                 Renewed::Renewed => parcel.lease_until = until,
-                Renewed::Over | Renewed::Stale => {
+                Renewed::LeaseExpired | Renewed::LeaseLost => {
                     // The last settle of the parcel, if in progress, has already ended the lease.
                     if !parcel.settling {
                         tracing::warn!(

@@ -260,7 +260,7 @@ impl Engine {
             self.meter.reported(*letter);
         }
         match code {
-            ParcelCode::Held | ParcelCode::Sending => {
+            ParcelCode::Leased | ParcelCode::Sending => {
                 // Deliveries reported after this call started are still `sending` in the record; they wait for the
                 // next call.
                 let told = |delivery: &u16| {
@@ -274,7 +274,7 @@ impl Engine {
                     self.held.requeue(id, delivery, at.map(|at| at.max(now)));
                 }
             }
-            ParcelCode::Ready | ParcelCode::Left => {
+            ParcelCode::Ready | ParcelCode::Settled => {
                 if parcel.out == 0 {
                     return self.held.drop_parcel(id);
                 }

@@ -43,7 +43,7 @@ pub(super) async fn of_claim(
     channel: &Channel,
     reply: &ClaimReply,
 ) -> Result<Vec<SuppressedDeliveries>, CallError> {
-    let ClaimReply::Taken(taken) = reply else { return Ok(Vec::new()) };
+    let ClaimReply::Claimed(taken) = reply else { return Ok(Vec::new()) };
     let asked: Vec<_> = taken.parcels.iter().flat_map(deliveries).collect();
     let mut found = look_up(store, channel, &asked).await?.into_iter();
     Ok(taken

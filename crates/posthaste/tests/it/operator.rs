@@ -62,10 +62,10 @@ async fn settings_are_shown_with_their_origin_checked_and_explained() {
         ("email", "[smtp]\nrelay = \"smtp://h\"\n", "smtp.relay"),
         ("email", "[smtp]\nidle_for = 5\n", "smtp.idle_for"),
         ("email", "[bounces]\nlissen = \"h\"\n", "bounces.lissen"),
-        ("sms", "[twilio]\nask_after = 5\n", "twilio.ask_after"),
+        ("sms", "[twilio]\nlookup_after = 5\n", "twilio.lookup_after"),
         ("sms", "[courier]\nleese = \"5s\"\n", "courier.leese"),
         ("telegram", "[telegram]\ntoken = \"x\"\n", "telegram.token"),
-        ("vk", "[vk]\nrate = \"much\"\n", "vk.rate"),
+        ("vk", "[vk]\nrequests_per_second = \"much\"\n", "vk.requests_per_second"),
         ("webhook", "[webhook]\nports = [70000]\n", "webhook.ports"),
         ("sandbox", "[sandbox.vk]\nper_secnd = 1\n", "per_secnd"),
     ] {

@@ -103,7 +103,7 @@ fn a_key_is_gone_once_its_moment_has_passed() {
         let order = Order::inline("u1:5").due_in(&db, lead);
         lead *= 2;
         match order.enqueue(&db) {
-            Enqueued::Accepted { now: false, .. } => Ok(order.due.expect("a due time")),
+            Enqueued::Accepted { due_now: false, .. } => Ok(order.due.expect("a due time")),
             other => Err(format!("{other:?}")),
         }
     });

@@ -171,7 +171,7 @@ pub(crate) async fn conclude(
 ) -> Result<AcceptedView, Problem> {
     match accepted {
         Ok(accepted) => {
-            if accepted.again {
+            if accepted.already_done {
                 give_second_back(state, draft, &cleared, accepted.accepted).await;
             }
             count(&accepted);
@@ -194,7 +194,7 @@ pub(crate) async fn conclude(
 
 /// Counts accepted orders; repeats are not counted.
 pub(crate) fn count(accepted: &AcceptedOrder) {
-    if !accepted.again {
+    if !accepted.already_done {
         let deliveries: u64 = accepted.channels.iter().map(|one| u64::from(one.deliveries)).sum();
         metrics::counter!("posthaste_orders_accepted_total").increment(1);
         metrics::counter!("posthaste_deliveries_accepted_total").increment(deliveries);
@@ -299,7 +299,7 @@ fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tall
     let stored = stored(accepted);
     AcceptedView {
         id: order_id.wire_id(),
-        status: Some(if accepted.now { "running" } else { "scheduled" }),
+        status: Some(if accepted.due_now { "running" } else { "scheduled" }),
         dry_run: false,
         created_at: ApiTime(accepted.accepted),
         deliver_at: ApiTime(due),
@@ -307,7 +307,7 @@ fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tall
         durability: accepted.durability,
         channels_without_courier: without_courier(&stored, state.clock.now().max(accepted.accepted)),
         recipients: recipients(tally, &stored),
-        again: accepted.again,
+        again: accepted.already_done,
     }
 }
 

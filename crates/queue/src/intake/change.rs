@@ -80,7 +80,9 @@ pub(super) async fn reschedule(
     let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, summary.head.priority, &order_id));
     let due = moved.unwrap_or(base);
     let not_after = match &body.expires_at {
-        Some(text) => Some(times::expires(text, due, rules.max_span).map_err(|flaw| refused(vec![flaw]))?),
+        Some(text) => {
+            Some(times::expires(text, due, rules.max_lifetime).map_err(|flaw| refused(vec![flaw]))?)
+        }
         None => None,
     };
     let p = state.store.partition_of(&order_id);
@@ -90,12 +92,12 @@ pub(super) async fn reschedule(
         let answer = state.store.reschedule(p, &order_id, due, not_after, revision).await;
         match answer.map_err(|error| unanswered(&error, &order_id))?.reply {
             // Either the order is already as requested, or another request changed it in between.
-            Rescheduled::Moved { due: is, not_after: ends, .. }
+            Rescheduled::Changed { due: is, not_after: ends, .. }
                 if is == due && not_after.is_none_or(|end| end == ends) =>
             {
                 break Rescheduled::Ok { due: is, not_after: ends };
             }
-            Rescheduled::Moved { revision: now, .. } if tries < TRIES => {
+            Rescheduled::Changed { revision: now, .. } if tries < TRIES => {
                 (revision, tries) = (now, tries + 1);
             }
             reply => break reply,
@@ -107,10 +109,10 @@ pub(super) async fn reschedule(
             expires_at: ApiTime(not_after),
             delay_reason: moved.map(|_| "quiet_hours"),
         })),
-        Rescheduled::Moved { .. } => {
+        Rescheduled::Changed { .. } => {
             Err(in_status("other requests are moving it too; try again", OrderStatus::Scheduled))
         }
-        reply @ (Rescheduled::Started | Rescheduled::Final) => {
+        reply @ (Rescheduled::Started | Rescheduled::Finished) => {
             let now =
                 state.store.order_summary(&order_id, Some(&summary)).await.ok().flatten().unwrap_or(summary);
             // A repeat of a move whose reply was lost, after the order became due.
@@ -131,7 +133,7 @@ pub(super) async fn reschedule(
             );
             Err(refused(vec![flaw]))
         }
-        Rescheduled::Gone => Err(Problem::order_not_found()),
+        Rescheduled::NotFound => Err(Problem::order_not_found()),
         Rescheduled::Unreadable => Err(unreadable()),
     }
 }
@@ -159,12 +161,12 @@ pub(super) async fn cancel(
         Cancelled::Ok { stopped, too_late, .. } => {
             Ok(Json(CancelledView { cancelled_count: stopped, too_late_count: too_late }))
         }
-        Cancelled::Final => {
+        Cancelled::Finished => {
             let summary =
                 state.store.order_summary(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
             Err(ended(&state, &order_id, summary).await)
         }
-        Cancelled::Gone => Err(Problem::order_not_found()),
+        Cancelled::NotFound => Err(Problem::order_not_found()),
         Cancelled::Unreadable => Err(unreadable()),
     }
 }

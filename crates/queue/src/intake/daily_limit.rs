@@ -73,14 +73,14 @@ pub(crate) async fn take(
         let failed = |problem: Problem| NoPlace { problem, lost: false };
         match reserved {
             // Taken by a try of this request whose reply was lost.
-            DailyPlaces::Ok { again: true, taken, .. } if lost && !before => {
+            DailyPlaces::Ok { already_done: true, taken, .. } if lost && !before => {
                 return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
             }
-            DailyPlaces::Ok { again: true, .. } => return Ok(None),
-            DailyPlaces::Ok { again: false, taken, .. } => {
+            DailyPlaces::Ok { already_done: true, .. } => return Ok(None),
+            DailyPlaces::Ok { already_done: false, taken, .. } => {
                 return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
             }
-            DailyPlaces::Full { to_check, .. } => {
+            DailyPlaces::LimitReached { to_check, .. } => {
                 // A repeated order does not count again.
                 let found =
                     state.store.order_summary(order_id, None).await.map_err(|error| failed(error.into()))?;

@@ -95,14 +95,14 @@ impl IdempotencyBinding {
             Err(error) => return Err(not_tied(state, sender, key, &minted, digest, error).await),
         };
         match bound {
-            BoundIdempotencyKey::Fresh => {
+            BoundIdempotencyKey::Bound => {
                 let fresh = Some((sender.clone(), key.clone()));
                 Ok(Self { order_id: minted, fresh, keyed: true, before: false, _busy: busy })
             }
-            BoundIdempotencyKey::Same(order_id) => {
+            BoundIdempotencyKey::AlreadyDone(order_id) => {
                 Ok(Self { order_id, fresh: None, keyed: true, before: true, _busy: busy })
             }
-            BoundIdempotencyKey::Other => Err(reused()),
+            BoundIdempotencyKey::Conflict => Err(reused()),
         }
     }
 

@@ -200,7 +200,7 @@ async fn make(
         (told, error.nothing_stored())
     })?;
     count(&accepted);
-    if let Some(content) = content.as_ref().filter(|_| !accepted.again) {
+    if let Some(content) = content.as_ref().filter(|_| !accepted.already_done) {
         let counted = counted.into_inner().unwrap_or_else(PoisonError::into_inner);
         sms_limits::count(state, by, content, &counted).await;
     }
@@ -208,7 +208,7 @@ async fn make(
         .into_iter()
         .filter(|one| one.deliveries > 0)
         .map(|one| (one.channel, one.deliveries));
-    Ok(show(old, &accepted.order_id, deliveries.collect(), (accepted.due, moved), accepted.again))
+    Ok(show(old, &accepted.order_id, deliveries.collect(), (accepted.due, moved), accepted.already_done))
 }
 
 /// The response. `moved`: the time that quiet hours move the requested one to.

@@ -132,7 +132,7 @@ pub(crate) async fn look(
 ) -> Result<(), Problem> {
     let Some(limits) = state.settings.sms_limits.limits() else { return Ok(()) };
     let paid = Paid { channel: Some(channel.clone()), messages: 1, ..Paid::default() };
-    charge(state, QuotaStep::Look, (key, order_id), content, &paid, limits).await.map(|_| ())
+    charge(state, QuotaStep::Check, (key, order_id), content, &paid, limits).await.map(|_| ())
 }
 
 /// Counts the messages of a stored order, whatever is left.
@@ -187,10 +187,10 @@ async fn charge(
             tell(before, spent, state.settings.sms_limits.segments_a_day);
             return Ok(Some(taken));
         }
-        Quota::Same(_) => return Ok(None),
-        Quota::Day(_) => ("segments_a_day", limits.segments_a_day, day.end.since(now)),
-        Quota::Key(_) => ("messages_an_hour", limits.messages_an_hour, hour_left),
-        Quota::Prefix(_) => ("to_prefix_an_hour", limits.to_prefix_an_hour, hour_left),
+        Quota::AlreadyDone(_) => return Ok(None),
+        Quota::DayLimit(_) => ("segments_a_day", limits.segments_a_day, day.end.since(now)),
+        Quota::KeyLimit(_) => ("messages_an_hour", limits.messages_an_hour, hour_left),
+        Quota::PrefixLimit(_) => ("to_prefix_an_hour", limits.to_prefix_an_hour, hour_left),
     };
     // A repeated order does not count again.
     if state.store.order_summary(order_id, None).await?.is_some() {

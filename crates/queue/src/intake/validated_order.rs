@@ -153,7 +153,7 @@ impl ValidatedOrder {
         let due = moved.or(asked);
         let expires = match &self.expires_at {
             Some(text) => {
-                let end = times::expires(text, due.unwrap_or(now), rules.max_span);
+                let end = times::expires(text, due.unwrap_or(now), rules.max_lifetime);
                 Some(end.map_err(|flaw| vec![flaw])?)
             }
             None => None,
@@ -169,7 +169,7 @@ impl ValidatedOrder {
             priority: self.priority,
             on_unknown: self.on_unknown,
             not_after: times.expires,
-            span: rules.span,
+            span: rules.lifetime,
             content: self.content.clone(),
         }
     }
@@ -226,7 +226,7 @@ fn content(
     let sender = body.sender.clone().unwrap_or_default();
     let mut out = Content {
         subject: checked(&body.subject, "/subject", &text::subject),
-        html: checked(&body.html, "/html", &|html, at| text::message(html, rules.max_html, at)),
+        html: checked(&body.html, "/html", &|html, at| text::message(html, rules.max_html_characters, at)),
         sender_name: checked(&sender.name, "/sender/name", &text::name),
         origin: checked(&body.source, "/source", &text::source).expose().to_owned(),
         role: role.unwrap_or_default(),
@@ -234,7 +234,7 @@ fn content(
     };
     match &body.text {
         Some(given) => {
-            flaws.keep(text::message(given, rules.max_text, "/text"));
+            flaws.keep(text::message(given, rules.max_text_characters, "/text"));
             out.text = Text::new(given);
         }
         None if body.overrides.is_none() => {
@@ -262,7 +262,11 @@ fn texts(body: &OrderBody<'_>, rules: &Rules, flaws: &mut ValidationErrors) -> B
             continue;
         };
         if let Some(given) = &changed.text {
-            flaws.keep(text::message(given, rules.max_text, &format!("/overrides/{channel}/text")));
+            flaws.keep(text::message(
+                given,
+                rules.max_text_characters,
+                &format!("/overrides/{channel}/text"),
+            ));
             out.insert(channel.clone(), Text::new(given));
         }
     }

@@ -217,7 +217,7 @@ async fn add(
     let put = state.store.suppress(&asked.channel, &all).await;
     let put = put.map_err(|error| Problem::of_write(&error))?;
     let count = |wanted| put.iter().filter(|one| **one == wanted).count();
-    let (added, unchanged) = (count(Suppressed::Added), count(Suppressed::Again));
+    let (added, unchanged) = (count(Suppressed::Added), count(Suppressed::AlreadyListed));
     if added + unchanged < put.len() {
         // The record was written by a newer version.
         return Err(Problem::new(

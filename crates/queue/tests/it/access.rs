@@ -168,7 +168,7 @@ async fn a_key_above_its_rate_limit_learns_when_to_retry() {
 
 #[tokio::test]
 async fn replicas_share_rate_limits_and_keys() {
-    let settings = [("rate.per_second", "1"), ("rate.burst", "4"), ("keys.known_for", "50ms")];
+    let settings = [("rate.per_second", "1"), ("rate.burst", "4"), ("keys.cache_for", "50ms")];
     let one = Service::with(&settings).await;
     let two = Replica::with(&one.redis, &settings, posthaste_queue::api::router).await;
     let key = one.master().await;

@@ -7,7 +7,7 @@ use crate::service::Service;
 
 #[tokio::test]
 async fn without_the_store_no_request_succeeds() {
-    let mut service = Service::with(&[("redis.call_timeout", "1s"), ("keys.known_for", "1h")]).await;
+    let mut service = Service::with(&[("redis.call_timeout", "1s"), ("keys.cache_for", "1h")]).await;
     let key = service.master().await;
     assert_eq!(service.ask(get("/v1/orders").key(&key)).await.status, 200);
     service.redis.kill9().expect("killed");

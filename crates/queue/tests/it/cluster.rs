@@ -31,7 +31,7 @@ async fn reachable_partitions_are_served_while_a_primary_is_dead() {
     let key = master_key(&tool).await;
     let partitions = PARTITIONS.to_string();
     // Keys are looked up at every request.
-    let more = [("redis.partitions", partitions.as_str()), ("keys.known_for", "1ms")];
+    let more = [("redis.partitions", partitions.as_str()), ("keys.cache_for", "1ms")];
     let address = serve(&cluster.url(), &more).await;
     let mut told: BTreeMap<u16, String> = BTreeMap::new();
     while told.len() < usize::from(PARTITIONS) {

@@ -42,7 +42,7 @@ pub(crate) async fn deliver_over(
         };
         let answer = store.claim(0, &ask).await.map_err(|error| error.to_string())?;
         match answer.reply {
-            ClaimReply::Taken(taken) if !taken.parcels.is_empty() => Ok((taken, answer.fence)),
+            ClaimReply::Claimed(taken) if !taken.parcels.is_empty() => Ok((taken, answer.fence)),
             other => Err(format!("{other:?}")),
         }
     })

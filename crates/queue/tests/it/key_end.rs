@@ -15,7 +15,7 @@ use crate::service::{Service, order_id};
 const KNOWN_FOR: Duration = Duration::from_secs(2);
 /// Extra time for a loaded machine.
 const SLACK: Duration = Duration::from_secs(8);
-const SETTINGS: &[(&str, &str)] = &[("keys.known_for", "2s"), ("trackers.heartbeat", "100ms")];
+const SETTINGS: &[(&str, &str)] = &[("keys.cache_for", "2s"), ("trackers.heartbeat", "100ms")];
 
 fn id_of(key: &str) -> KeyId {
     Bearer::read(key).expect("a key").id
@@ -77,7 +77,7 @@ async fn open_requests_end_soon_after_their_key_is_revoked_elsewhere() {
 
 #[tokio::test]
 async fn open_requests_end_at_once_when_their_key_is_revoked_here() {
-    let service = Service::with(&[("keys.known_for", "1h")]).await;
+    let service = Service::with(&[("keys.cache_for", "1h")]).await;
     let (key, master) = (service.key(&[KeyScope::Read], Some("u1")).await, service.master().await);
     all_end(&service, &key, async || {
         let path = format!("/v1/api-keys/{}", id_of(&key));
@@ -90,7 +90,7 @@ async fn open_requests_end_at_once_when_their_key_is_revoked_here() {
 #[tokio::test]
 async fn open_requests_end_when_their_key_expires() {
     // The key is looked up once an hour: its expiry is known without asking the store.
-    let service = Service::with(&[("keys.known_for", "1h")]).await;
+    let service = Service::with(&[("keys.cache_for", "1h")]).await;
     let span = Duration::from_secs(6);
     let begun = Instant::now();
     let key = expiring(&service, span).await;

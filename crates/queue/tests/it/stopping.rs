@@ -8,7 +8,7 @@ use crate::service::{Service, order_id};
 
 #[tokio::test]
 async fn streams_end_polls_respond_and_open_requests_finish() {
-    let service = Service::with(&[("http.requests", "1")]).await;
+    let service = Service::with(&[("http.max_requests", "1")]).await;
     let key = service.master().await;
     let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;

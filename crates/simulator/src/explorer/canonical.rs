@@ -162,7 +162,7 @@ fn write_orders(view: &DatabaseView, hasher: &mut Ink) {
     for order in &view.orders {
         let over = order.head.as_ref().map(|head| view.now >= at(head.not_after));
         let due = order.due.map(|due| (due - view.now).max(-1 - view.lead));
-        (over, order.cancelled, order.ended, order.rung, due, order.bell).hash(hasher);
+        (over, order.cancelled, order.ended, order.promoted, due, order.bell).hash(hasher);
         // Far in the future all moments are equal.
         let span = order.head.as_ref().map(|head| left(view.now, at(head.not_after)));
         span.filter(|span| *span < NEAR_MS).hash(hasher);

@@ -90,15 +90,15 @@ impl Explorer {
             state.found(LEASES, || format!("parcel {parcel}: {it:?}"));
         }
         let number = u64::from(self.scenario.parcels[parcel].parcel_id.number);
-        let rung = order.due.is_none() || order.rung.is_some_and(|rung| number < rung);
+        let promoted = order.due.is_none() || order.promoted.is_some_and(|promoted| number < promoted);
         let anywhere = it.ready.is_some() || it.leased.is_some() || it.unresolved.is_some();
         let rules = [
             (!it.wrong_priority, "it is in the index of the other priority"),
             (!it.parked, "it is parked"),
             (it.leased.is_some() == it.lease.is_some(), "leased without a lease, or the other way round"),
             (!(it.ready.is_some() && it.leased.is_some()), "ready and leased"),
-            (rung || !anywhere, "in an index before it was promoted"),
-            (!rung || pending == 0 || it.ready.is_some() || it.leased.is_some(), "pending in no index"),
+            (promoted || !anywhere, "in an index before it was promoted"),
+            (!promoted || pending == 0 || it.ready.is_some() || it.leased.is_some(), "pending in no index"),
             (it.ready.is_none() || pending > 0, "ready with nothing pending"),
             (it.unresolved.is_some() == (unresolved > 0), "the index of unresolved parcels differs"),
             (

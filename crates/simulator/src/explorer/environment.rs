@@ -198,13 +198,13 @@ impl Explorer {
             match letter {
                 Reported::Evidence => windows.push(Window::SettleEvidence),
                 Reported::Stale => windows.push(Window::SettleStale),
-                Reported::Known => windows.push(Window::SettleKnown),
-                Reported::Applied if code == ParcelCode::Stale => windows.push(Window::SettleUnresolved),
+                Reported::NothingNew => windows.push(Window::SettleKnown),
+                Reported::Applied if code == ParcelCode::LeaseLost => windows.push(Window::SettleUnresolved),
                 Reported::Applied if over => windows.push(Window::SettleOver),
                 Reported::Applied => {}
             }
         }
-        if partial && code == ParcelCode::Held {
+        if partial && code == ParcelCode::Leased {
             windows.push(Window::SettlePartial);
         }
         if code == ParcelCode::Sending {
@@ -218,7 +218,7 @@ fn windows_of_resolve(state: &mut ExplorerState, decided: &[Decided]) {
     // What was applied shows in the deliveries themselves.
     state.entered.extend(decided.iter().filter_map(|decided| match decided {
         Decided::Applied => None,
-        Decided::Known => Some(Window::ResolvedKnown),
+        Decided::NothingNew => Some(Window::ResolvedKnown),
         Decided::Stale => Some(Window::ResolvedStale),
         Decided::RetryUnconfirmed => Some(Window::ResolvedSpent),
     }));
@@ -228,9 +228,9 @@ fn windows_of_resolve(state: &mut ExplorerState, decided: &[Decided]) {
 fn windows_of_copy(state: &mut ExplorerState, began: bool, heard: &ServerAnswer) {
     let mut windows = Vec::new();
     match heard {
-        ServerAnswer::Taken { again: true, .. } => windows.push(Window::CopyClaimAgain),
-        ServerAnswer::Taken { parcels, .. } if !parcels.is_empty() => windows.push(Window::CopyClaimTook),
-        ServerAnswer::Old => windows.push(Window::CopyClaimOld),
+        ServerAnswer::Claimed { already_done: true, .. } => windows.push(Window::CopyClaimAgain),
+        ServerAnswer::Claimed { parcels, .. } if !parcels.is_empty() => windows.push(Window::CopyClaimTook),
+        ServerAnswer::Outdated => windows.push(Window::CopyClaimOld),
         ServerAnswer::Begun(code, letters) => match code {
             ParcelCode::Ok => windows.extend(letters.iter().filter_map(|letter| match letter {
                 DeliveryBegun::Begun { .. } => Some(Window::CopyBeginAgain),
@@ -238,24 +238,24 @@ fn windows_of_copy(state: &mut ExplorerState, began: bool, heard: &ServerAnswer)
                 DeliveryBegun::Final => Some(Window::CopyBeginFinal),
                 DeliveryBegun::NoDelivery => None,
             })),
-            ParcelCode::Over => windows.push(Window::CopyBeginOver),
+            ParcelCode::LeaseExpired => windows.push(Window::CopyBeginOver),
             ParcelCode::Cancelled | ParcelCode::Expired => windows.push(Window::CopyBeginEnded),
             _ => windows.push(Window::CopyBeginStale),
         },
         ServerAnswer::Settled(_, letters) => windows.extend(letters.iter().map(|letter| match letter {
             Reported::Applied => Window::CopySettleApplied,
             Reported::Evidence => Window::CopySettleEvidence,
-            Reported::Known => Window::CopySettleKnown,
+            Reported::NothingNew => Window::CopySettleKnown,
             Reported::Stale => Window::CopySettleStale,
         })),
         ServerAnswer::Released(ParcelCode::Ready) => windows.push(Window::CopyReleaseReady),
         ServerAnswer::Released(_) => windows.push(Window::CopyReleaseStale),
-        ServerAnswer::Renewed(Renewed::Renewed | Renewed::Over | Renewed::Stale) => {
+        ServerAnswer::Renewed(Renewed::Renewed | Renewed::LeaseExpired | Renewed::LeaseLost) => {
             windows.push(Window::CopyRenew)
         }
         ServerAnswer::Resolved(decided) => {
             windows.extend(decided.iter().filter_map(|decided| match decided {
-                Decided::Known => Some(Window::CopyResolveKnown),
+                Decided::NothingNew => Some(Window::CopyResolveKnown),
                 Decided::Stale => Some(Window::CopyResolveStale),
                 Decided::RetryUnconfirmed => Some(Window::ResolvedSpent),
                 Decided::Applied => None,

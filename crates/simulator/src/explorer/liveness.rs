@@ -127,7 +127,7 @@ impl Explorer {
         let server = self.server();
         let mut events = Vec::new();
         let claim = ScriptRequest::Claim { courier, life: u16::MAX, number, begin: 0 };
-        let ServerAnswer::Taken { fence, parcels, .. } = server.answer(world, &mut events, &claim)? else {
+        let ServerAnswer::Claimed { fence, parcels, .. } = server.answer(world, &mut events, &claim)? else {
             return Ok(());
         };
         for (parcel, _) in parcels {

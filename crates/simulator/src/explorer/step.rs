@@ -128,8 +128,8 @@ impl Explorer {
         let courier = &mut state.couriers[at];
         courier.asking = None;
         courier.number += 1;
-        let ServerAnswer::Taken { again, fence, parcels } = heard else { return };
-        if again {
+        let ServerAnswer::Claimed { already_done, fence, parcels } = heard else { return };
+        if already_done {
             state.entered.push(Window::ClaimAsked);
         }
         for (parcel, outcomes) in parcels {
@@ -214,7 +214,7 @@ impl Explorer {
             }
             ParcelCode::Cancelled => Window::BeginCancelled,
             ParcelCode::Expired => Window::BeginExpired,
-            ParcelCode::Over => Window::BeginOver,
+            ParcelCode::LeaseExpired => Window::BeginOver,
             _ => Window::BeginStale,
         };
         state.entered.push(window);
@@ -303,7 +303,7 @@ impl Explorer {
         let held = &mut state.couriers[courier].held[place];
         held.settling = None;
         match code {
-            ParcelCode::Held | ParcelCode::Sending => {
+            ParcelCode::Leased | ParcelCode::Sending => {
                 for memory in &mut held.deliveries {
                     if let CourierDelivery::Again(last) = *memory {
                         *memory = if held.closed {

@@ -125,10 +125,10 @@ impl Store {
         let lifted = match self.0.call(PARTITION, &script).await?.reply {
             OptedIn::Lifted => true,
             // Remembered, or reported again: it may not be confirmed yet.
-            OptedIn::Gone | OptedIn::OtherReason(_) | OptedIn::Repeated => false,
-            OptedIn::Older => return Ok(false),
-            OptedIn::Bad => return Err(super::malformed("suppression")),
-            OptedIn::OtherKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
+            OptedIn::NotFound | OptedIn::OtherReason(_) | OptedIn::Repeated => false,
+            OptedIn::Outdated => return Ok(false),
+            OptedIn::Unreadable => return Err(super::malformed("suppression")),
+            OptedIn::WrongKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
         };
         self.0.confirmed(PARTITION, before).await?;
         Ok(lifted)

@@ -228,10 +228,10 @@ impl Store {
                 Lifted::Changed(_) => continue,
                 Lifted::Lifted => true,
                 // Confirmed again: an earlier lift that was not confirmed may be by now.
-                Lifted::Before(_) => false,
-                Lifted::Gone => return Ok(false),
-                Lifted::Bad => return Err(super::malformed("suppression")),
-                Lifted::OtherKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
+                Lifted::AlreadyDone(_) => false,
+                Lifted::NotFound => return Ok(false),
+                Lifted::Unreadable => return Err(super::malformed("suppression")),
+                Lifted::WrongKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
             };
             self.0.confirmed(PARTITION, before).await?;
             return Ok(lifted);

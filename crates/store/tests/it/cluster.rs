@@ -327,8 +327,8 @@ async fn deliveries_begun_by_a_claim_are_never_returned_unconfirmed_and_never_lo
     posthaste_rig::eventually_async("its delivery is begun, and not confirmed", async || {
         match store.claim(p, &ask(4)).await {
             Ok(answer) => match answer.reply {
-                ClaimReply::Taken(taken) => panic!("handed out: {taken:?}"),
-                ClaimReply::Old => panic!("an old number"),
+                ClaimReply::Claimed(taken) => panic!("handed out: {taken:?}"),
+                ClaimReply::Outdated => panic!("an old number"),
             },
             answer => undurable(answer),
         }
@@ -351,7 +351,7 @@ async fn deliveries_begun_by_a_claim_are_never_returned_unconfirmed_and_never_lo
         })
         .await;
     match taken {
-        ClaimReply::Taken(taken) => assert!(taken.again && taken.parcels.len() == 1, "{taken:?}"),
-        ClaimReply::Old => panic!("an old number"),
+        ClaimReply::Claimed(taken) => assert!(taken.already_done && taken.parcels.len() == 1, "{taken:?}"),
+        ClaimReply::Outdated => panic!("an old number"),
     }
 }

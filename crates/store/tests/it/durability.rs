@@ -81,7 +81,7 @@ async fn replicated_without_a_replica_is_unknown_until_there_is_one() {
         store.accept(&order(order_id(1), 1)).await.map_err(|error| error.to_string())
     })
     .await;
-    assert!(accepted.again);
+    assert!(accepted.already_done);
     assert_eq!(accepted.durability, Durability::Replicated);
     let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &asked).await.unwrap();
     assert_eq!(begun.reply[0].0, ParcelCode::Ok);

@@ -14,7 +14,7 @@ async fn scripts_are_loaded_again_after_a_flush() {
     for n in 1..=3 {
         server.command(&["SCRIPT", "FLUSH"]).unwrap();
         let accepted = store.accept(&order(order_id(n), 1)).await.unwrap();
-        assert!(!accepted.again);
+        assert!(!accepted.already_done);
     }
     server.command(&["SCRIPT", "FLUSH"]).unwrap();
     assert_eq!(claim(&store, 1, 0).await.unwrap().0.parcels.len(), 3);

@@ -59,7 +59,7 @@ async fn deliveries_of_a_small_order_can_be_retried() {
         .retry_order(&order_id(1), &ask(2), |_, _, outcome| outcome.state == State::Failed)
         .await
         .unwrap();
-    assert!(again.again);
+    assert!(again.already_done);
 }
 
 #[tokio::test]

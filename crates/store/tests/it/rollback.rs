@@ -146,7 +146,7 @@ async fn a_repeated_claim_answer_is_not_a_roll_back() {
     };
     assert!(store.claim(0, &ask).await.unwrap().fence > first);
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();
-    assert!(taken.again);
+    assert!(taken.already_done);
     assert_eq!(fence, first);
     store.promote_due(0).await.unwrap();
     assert_eq!(store.stopped(), None);

@@ -52,7 +52,7 @@ async fn an_address_is_suppressed_until_it_is_lifted() {
     assert_eq!(store.suppress(&email(), &[]).await.unwrap(), []);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
     let all = [of_channel("Ann@Example.org"), of_channel("ann@example.org ")];
-    assert_eq!(store.suppress(&email(), &all).await.unwrap(), [Suppressed::Added, Suppressed::Again]);
+    assert_eq!(store.suppress(&email(), &all).await.unwrap(), [Suppressed::Added, Suppressed::AlreadyListed]);
     // Another process sees it, only on this channel.
     let other = tool(&server).await;
     assert_eq!(reason_of(&other, "u2", "ANN@example.org").await, Some(Reason::InvalidAddress));

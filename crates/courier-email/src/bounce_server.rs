@@ -293,14 +293,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         // Parsed off the async threads; a panic of the parser ends here.
         let handler = self.post.handler.clone();
         let read = tokio::task::spawn_blocking(move || handler.read(&text)).await;
-        let heard = read.unwrap_or(BounceReport::Nothing(Kind::Unclear));
+        let received = read.unwrap_or(BounceReport::Nothing(Kind::Unclear));
         let mut all_stored = true;
         for named in &to {
-            let told = match timeout_at(until, self.post.handler.tell(named, heard)).await {
-                Ok(told) => told,
+            let reported = match timeout_at(until, self.post.handler.tell(named, received)).await {
+                Ok(reported) => reported,
                 Err(_) => Err(crate::bounce_handler::Again::TooLong),
             };
-            if let Err(again) = &told {
+            if let Err(again) = &reported {
                 tracing::warn!(
                     event = "feedback.not_stored",
                     source = "bounce",
@@ -308,9 +308,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                     "a bounce could not be stored; the sending server must retry"
                 );
             }
-            all_stored &= told.is_ok();
+            all_stored &= reported.is_ok();
             if self.lmtp {
-                self.say(reply(told.is_ok())).await?;
+                self.say(reply(reported.is_ok())).await?;
             }
         }
         if self.lmtp { Ok(()) } else { self.say(reply(all_stored)).await }

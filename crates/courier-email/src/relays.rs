@@ -140,7 +140,7 @@ impl Relays {
                         Then::Stop => _ = stop.get_or_insert_with(|| format!("{relay} {why}")),
                         Then::Away => away = true,
                         Then::Broke => after = Some(longer_each_time(envelope.attempt)),
-                        Then::Wait(asked) => wait = wait.max(Some(asked)),
+                        Then::Wait(requested) => wait = wait.max(Some(requested)),
                     }
                 }
             }

@@ -40,7 +40,7 @@ pub struct VkTransport {
     inbound: Option<Inbound>,
     budget: Mutex<RateLimiter>,
     groups: Mutex<BatchSize>,
-    told: OrderFaults,
+    order_faults: OrderFaults,
 }
 
 impl VkTransport {
@@ -58,7 +58,7 @@ impl VkTransport {
             Instant::now(),
         );
         Ok(Self {
-            told: OrderFaults::new(channel.clone()),
+            order_faults: OrderFaults::new(channel.clone()),
             channel,
             abilities: abilities(&settings, courier),
             answers: VkRules::embedded(&TABLE)?,
@@ -100,7 +100,7 @@ impl VkTransport {
 
     /// Logs a fault of the message or the program, once per order.
     pub(crate) fn tell(&self, order: &OrderId, found: VkClassification<'_>, number: u32) {
-        if found.alarm && self.told.is_new(order) {
+        if found.alarm && self.order_faults.is_new(order) {
             tracing::error!(
                 event = "message.rejected",
                 provider = "vk",

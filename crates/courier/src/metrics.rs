@@ -69,7 +69,7 @@ impl Meter {
             .increment(1);
     }
 
-    pub(crate) fn heard(&self, event: &WakeupEvent) {
+    pub(crate) fn received(&self, event: &WakeupEvent) {
         // The first gap is the subscription itself; work from before it is found by the first claim anyway.
         if matches!(event, WakeupEvent::Gap) && self.listened.swap(true, Ordering::Relaxed) {
             self.alert("wakeup_gap");

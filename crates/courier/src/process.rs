@@ -342,10 +342,10 @@ impl Process {
 
 /// Runs the courier as a task that shutdown waits for, and checks the provider once in the background.
 fn spawn(stop: &Shutdown, courier: Courier, transport: Arc<dyn Transport>, failed: &Arc<OnceLock<RunError>>) {
-    let (told, until) = (Arc::clone(failed), stop.clone());
+    let (reported, until) = (Arc::clone(failed), stop.clone());
     stop.spawn("courier", async move {
         if let Err(error) = Box::pin(courier.run(until)).await {
-            let _ = told.set(error);
+            let _ = reported.set(error);
         }
     });
     let soft = stop.soft.clone();

@@ -72,7 +72,7 @@ fn source(reason: Reason) -> SuppressionSource {
 
 /// A notice about the address of an attempt. Copies have the same name, so it counts once.
 pub(crate) fn of_attempt(of: &AttemptId, reason: Reason) -> ConsentNotice {
-    ConsentNotice::named(format!("{of} {}", reason.code()), NoticeMoment::Heard(Instant::now()))
+    ConsentNotice::named(format!("{of} {}", reason.code()), NoticeMoment::Received(Instant::now()))
 }
 
 #[async_trait]

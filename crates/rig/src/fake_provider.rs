@@ -37,8 +37,8 @@ impl<R: Clone + Send + 'static> FakeProvider<R> {
     ) -> Result<Self> {
         let answering: Arc<Answering<R>> = Arc::new(how);
         let state = Arc::new(State { log: Mutex::default(), answering: Mutex::new(answering) });
-        let asked = Arc::clone(&state);
-        let server = HttpServer::start(move |raw| asked.answer(read(&raw))).await?;
+        let requested = Arc::clone(&state);
+        let server = HttpServer::start(move |raw| requested.answer(read(&raw))).await?;
         Ok(Self { server, state })
     }
 

@@ -75,7 +75,7 @@ pub use rollbacks::Rollback;
 pub use settings::{Role, Settings};
 pub use store::Store;
 pub use text_set::TextSet;
-pub use trouble::{RedisState, ServerTrouble, ServerTroubles, TOLD_EVERY, Work};
+pub use trouble::{LOG_EVERY, RedisState, ServerTrouble, ServerTroubles, Work};
 pub use verbs::{
     ClaimRequest, ConsentNotice, CourierPresence, DeliveryCursor, DeliveryFilter, DeliveryPage,
     InvalidCursor, ListedDelivery, LoadedParcel, NoticeMoment, OrderCursor, OrderFilter, OrderListPage,

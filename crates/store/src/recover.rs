@@ -19,7 +19,7 @@ use crate::store::{Inner, Store};
 use crate::verbs::malformed;
 
 /// For this long after a halt was noticed, a courier that had not learned of it may still have begun deliveries.
-const UNHEARD: Duration = Duration::from_secs(5);
+const MAX_SILENCE: Duration = Duration::from_secs(5);
 /// Parcels per step.
 const STEP: u32 = 100;
 
@@ -83,7 +83,7 @@ impl Halted<'_> {
         &self,
         (from, halted): (UnixMs, UnixMs),
         end: bool,
-        told: &mut impl FnMut(InDoubt),
+        reported: &mut impl FnMut(InDoubt),
     ) -> Result<(), CallError> {
         let keys = &self.at.keys;
         // Then everything that was due is among the ready parcels.
@@ -105,7 +105,7 @@ impl Halted<'_> {
                         ListInDoubt { keys, channel: &channel, index, halted, end, from, limit: STEP };
                     let found = self.call(&script).await?.reply;
                     for (parcel_id, deliveries) in found.parcels {
-                        told(InDoubt { order: parcel_id.order_id, channel: channel.clone(), deliveries });
+                        reported(InDoubt { order: parcel_id.order_id, channel: channel.clone(), deliveries });
                     }
                     next = found.next;
                 }
@@ -138,7 +138,7 @@ impl Store {
         &self,
         assume: Assume,
         since: Option<UnixMs>,
-        mut told: impl FnMut(InDoubt),
+        mut reported: impl FnMut(InDoubt),
     ) -> Result<Recovery, CallError> {
         let inner = &self.0;
         let node = Node::routed(inner, false);
@@ -153,7 +153,7 @@ impl Store {
             let Some(halt) = halted::read(&node, at).await? else { continue };
             recovery.lost.extend(halted::orders(&node, at, 0, -1).await?);
             let noticed = halt.noticed.unwrap_or(UnixMs(0));
-            let until = UnixMs(noticed.0 + u64::try_from(UNHEARD.as_millis()).unwrap_or(0));
+            let until = UnixMs(noticed.0 + u64::try_from(MAX_SILENCE.as_millis()).unwrap_or(0));
             match &mut recovery.halt {
                 Some(whole) => whole.join(halt),
                 None => recovery.halt = Some(halt),
@@ -162,7 +162,7 @@ impl Store {
             let found = node.ask("HEXISTS", vec![text(at.keys.halted()), "found".into()], at.slot).await?;
             if matches!(found, ReplyValue::Int(1)) {
                 let from = since.unwrap_or(UnixMs(0));
-                partition.doubt((from, until), assume == Assume::Sent, &mut told).await?;
+                partition.doubt((from, until), assume == Assume::Sent, &mut reported).await?;
             }
         }
         for partition in &halted {

@@ -106,7 +106,7 @@ pub(crate) async fn watch(
             if good {
                 worker.set_up(true);
                 primary.pool.changed.notify_waiters();
-                inner.routes.told();
+                inner.routes.reported();
                 inner.count_away();
             }
             look_at = Instant::now()
@@ -218,7 +218,7 @@ impl Inner {
         primary.link.up(run_id);
         primary.show(true);
         self.tell_links();
-        self.routes.told();
+        self.routes.reported();
     }
 
     /// Handles the loss of the last connection to a primary.
@@ -231,7 +231,7 @@ impl Inner {
         let others = self.routes.primaries().iter().any(|primary| primary.link.is_up());
         self.link.lost(others);
         self.routes.stale.notify_one();
-        self.routes.told();
+        self.routes.reported();
         self.count_away();
     }
 

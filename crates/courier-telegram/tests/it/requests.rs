@@ -180,11 +180,11 @@ async fn alternating_bad_orders_are_logged_once_each() {
             assert!(matches!(send(&telegram, Envelope { to, ..order.clone() }).await, Outcome::Failed(_)));
         }
     }
-    let (log, told) = (log.text(), metrics.render());
+    let (log, reported) = (log.text(), metrics.render());
     assert_eq!(log.matches("Telegram refuses the message").count(), 2, "{log}");
     assert!(
-        told.contains("posthaste_alerts_total{channel=\"telegram\",type=\"content_rejected\"} 2"),
-        "{told}"
+        reported.contains("posthaste_alerts_total{channel=\"telegram\",type=\"content_rejected\"} 2"),
+        "{reported}"
     );
 }
 

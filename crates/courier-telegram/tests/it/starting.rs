@@ -33,9 +33,9 @@ async fn invalid_settings_are_reported_by_name() {
     ] {
         let changes =
             if key == "tokens" { vec![(key, value)] } else { vec![("tokens", good.as_str()), (key, value)] };
-        let told = refused(&changes);
-        assert!(told.starts_with(words), "{key}={value}: {told}");
-        assert!(!told.contains(CANARY));
+        let reported = refused(&changes);
+        assert!(reported.starts_with(words), "{key}={value}: {reported}");
+        assert!(!reported.contains(CANARY));
     }
     // A line break inside a token would become part of the URL.
     let broken = format!("42:{}\n{}", &CANARY[..10], &CANARY[10..]);

@@ -36,11 +36,11 @@ async fn at_once(telegram: &Arc<TelegramTransport>, chats: impl IntoIterator<Ite
 /// A message to this chat, and a moment when it was already waiting for its turn.
 async fn asking(telegram: Arc<TelegramTransport>, chat: i64) -> (Outcome, Instant) {
     let mut call = pin!(send(&telegram, envelope(&chat.to_string(), "x")));
-    let mut asked = None;
+    let mut requested = None;
     poll_fn(|context| {
         let polled = call.as_mut().poll(context);
-        let asked = *asked.get_or_insert_with(Instant::now);
-        polled.map(|outcome| (outcome, asked))
+        let requested = *requested.get_or_insert_with(Instant::now);
+        polled.map(|outcome| (outcome, requested))
     })
     .await
 }
@@ -152,19 +152,19 @@ async fn a_refusal_of_a_busy_group_concerns_only_that_group() {
 #[tokio::test]
 async fn busy_chats_in_a_ban_of_the_bot_make_one_request() {
     // A wait that no chat's own limit explains, and one that the first chat's might: then the second chat makes a request too.
-    for (wait, asked) in [(30, 1), (3, 2)] {
+    for (wait, requested) in [(30, 1), (3, 2)] {
         let provider = Provider::start().await;
         let telegram = with_busy_chats(&provider).await;
         provider.answer(move |_| rate_limited(wait));
         let before = provider.messages().len();
-        for chat in 1..=asked {
+        for chat in 1..=requested {
             throttled(&send(&telegram, envelope(&chat.to_string(), "x")).await);
         }
         // All the busy chats, and quiet ones, in the middle of the ban.
         for outcome in at_once(&telegram, 1..=32).await {
             throttled(&outcome);
         }
-        assert_eq!(provider.messages().len() - before, asked as usize, "retry after {wait}");
+        assert_eq!(provider.messages().len() - before, requested as usize, "retry after {wait}");
     }
 }
 
@@ -255,11 +255,11 @@ async fn the_rate_is_kept() {
     assert_eq!(telegram.abilities().rate, Some(20.0));
     let begun = Instant::now();
     let calls = (1..=40).map(|chat| asking(Arc::clone(&telegram), chat));
-    let (outcomes, asked): (Vec<Outcome>, Vec<Instant>) =
+    let (outcomes, requested): (Vec<Outcome>, Vec<Instant>) =
         calls.collect::<JoinSet<_>>().join_all().await.into_iter().unzip();
     let taken = outcomes.iter().filter(|outcome| **outcome == Outcome::Sent).count();
     // One at once, and those whose turn comes within a quarter of a second; the runtime sends the others again later.
-    let ahead = asked.into_iter().max().unwrap() - begun + SECOND / 4;
+    let ahead = requested.into_iter().max().unwrap() - begun + SECOND / 4;
     let turns = 1 + (ahead.as_millis() / 50) as usize;
     assert!((6..=turns).contains(&taken), "{taken} of {turns}");
     for outcome in outcomes.iter().filter(|outcome| **outcome != Outcome::Sent) {

@@ -42,8 +42,8 @@ async fn it_works_until_it_is_asked_to_stop() {
     courier.wait_line("the endpoint", |line| line.contains("listening for VK callbacks")).expect("a line");
     courier.signal(Sig::Term).expect("a signal");
     assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
-    let asked: Vec<String> = provider.log().into_iter().map(|request| request.method).collect();
-    assert_eq!(asked, ["groups.getTokenPermissions"]);
+    let requested: Vec<String> = provider.log().into_iter().map(|request| request.method).collect();
+    assert_eq!(requested, ["groups.getTokenPermissions"]);
     assert!(!courier.output().expect("its output").contains("CANARY"));
 }
 

@@ -30,9 +30,9 @@ async fn invalid_settings_are_reported_by_name() {
         ("proxy", "not a proxy", "vk.proxy: is not"),
     ] {
         let changes = if key == "token" { vec![(key, value)] } else { vec![("token", TOKEN), (key, value)] };
-        let told = refused(&changes);
-        assert!(told.starts_with(words), "{key}={value}: {told}");
-        assert!(!told.contains(CANARY));
+        let reported = refused(&changes);
+        assert!(reported.starts_with(words), "{key}={value}: {reported}");
+        assert!(!reported.contains(CANARY));
     }
     try_transport(&[("token", TOKEN)]).unwrap();
 }
@@ -62,8 +62,8 @@ async fn an_incomplete_callback_endpoint_is_refused() {
         let mut changes = whole.to_vec();
         changes.retain(|(name, _)| *name != key);
         changes.push((key, value));
-        let told = refused(&changes);
-        assert!(told.starts_with(words) && !told.contains(CANARY), "{key}={value}: {told}");
+        let reported = refused(&changes);
+        assert!(reported.starts_with(words) && !reported.contains(CANARY), "{key}={value}: {reported}");
     }
 }
 

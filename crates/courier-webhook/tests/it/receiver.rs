@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// An accepted message: its path, its id, its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct ReceivedRequest {
     pub(crate) path: String,
     pub(crate) id: String,
     pub(crate) text: String,
@@ -21,7 +21,7 @@ type Answering = dyn Fn(&HttpRequest) -> (HttpReply, bool) + Send + Sync;
 #[derive(Default)]
 struct Book {
     requests: Mutex<Vec<HttpRequest>>,
-    taken: Mutex<Vec<Taken>>,
+    taken: Mutex<Vec<ReceivedRequest>>,
     answering: Mutex<Option<Box<Answering>>>,
 }
 
@@ -89,7 +89,7 @@ impl Receiver {
     }
 
     /// All accepted messages, without repeats.
-    pub(crate) fn taken(&self) -> Vec<Taken> {
+    pub(crate) fn taken(&self) -> Vec<ReceivedRequest> {
         self.book.taken.lock().unwrap().clone()
     }
 }
@@ -104,7 +104,7 @@ impl Book {
             let body: Value = serde_json::from_slice(&request.body).unwrap();
             let word = |name: &str| body[name].as_str().unwrap().to_owned();
             let path = request.target.clone();
-            self.taken.lock().unwrap().push(Taken { path, id: word("id"), text: word("text") });
+            self.taken.lock().unwrap().push(ReceivedRequest { path, id: word("id"), text: word("text") });
         }
         self.requests.lock().unwrap().push(request);
         reply

@@ -154,9 +154,9 @@ async fn the_doctor_reports_a_past_rollback_and_writes_nothing() {
     let written = || redis.info("persistence").expect("a reply")["rdb_changes_since_last_save"].clone();
     let look = async || {
         let before = (written(), events());
-        let told = user.run(&["doctor", "--redis", &redis.url()]).await;
-        assert_eq!((written(), events()), before, "the doctor wrote: {told:?}");
-        told
+        let reported = user.run(&["doctor", "--redis", &redis.url()]).await;
+        assert_eq!((written(), events()), before, "the doctor wrote: {reported:?}");
+        reported
     };
     let empty = look().await;
     assert!(empty.code == 0 && empty.out.contains("The first process of the installation"), "{empty:?}");
@@ -171,11 +171,11 @@ async fn the_doctor_reports_a_past_rollback_and_writes_nothing() {
     {
         redis.command(&["RPUSH", "runs:{0}", run]).expect("a reply");
     }
-    let told = look().await;
-    assert_eq!(told.code, 0, "{told:?}");
+    let reported = look().await;
+    assert_eq!(reported.code, 0, "{reported:?}");
     let line = "went back by about 3 s at 2025-11-20T22:01:00Z (its server failed over or restarted); nothing \
                 confirmed was lost";
-    assert!(told.out.contains(line) && told.out.contains("once before"), "{told:?}");
+    assert!(reported.out.contains(line) && reported.out.contains("once before"), "{reported:?}");
     store.disconnect().await;
 }
 

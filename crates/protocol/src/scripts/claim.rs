@@ -101,7 +101,7 @@ pub struct UnreadableParcel {
     /// The parcel.
     pub parcel_id: ParcelId,
     /// The reason.
-    pub flaw: Malformed,
+    pub malformed: Malformed,
 }
 
 /// The reply of a claim.
@@ -182,7 +182,7 @@ impl ScriptCall for Claim<'_> {
             let Ok(parcel_id) = entry.text("member")?.parse::<ParcelId>() else { continue };
             match read_claimed(parcel_id.clone(), entry) {
                 Ok(claimed) => taken.parcels.push(claimed),
-                Err(flaw) => taken.unreadable.push(UnreadableParcel { parcel_id, flaw }),
+                Err(malformed) => taken.unreadable.push(UnreadableParcel { parcel_id, malformed }),
             }
         }
         for name in f.array("newer")? {

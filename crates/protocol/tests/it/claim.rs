@@ -301,12 +301,12 @@ fn parcels_of_a_cancelled_or_expired_order_end_when_claimed() {
         let step = db.step(&courier.next());
         let ClaimReply::Claimed(taken) = &step.reply else { panic!("{:?}", step.reply) };
         assert_eq!((taken.closed, taken.parcels.len()), (3, 0));
-        let told = |name: &str| step.changes.iter().any(|line| line == name);
-        assert!(told(&format!("+ history:{{0}}:u1:1 o: 0/0/0 {word}x2")), "{:#?}", step.changes);
-        assert!(told(&format!("+ outcome:{{0}}:u1:2:email:0: 0/0/0 {word}x500")), "{:#?}", step.changes);
-        assert!(told(&format!("+ outcome:{{0}}:u1:2:email:1: 0/0/0 {word}")), "{:#?}", step.changes);
+        let reported = |name: &str| step.changes.iter().any(|line| line == name);
+        assert!(reported(&format!("+ history:{{0}}:u1:1 o: 0/0/0 {word}x2")), "{:#?}", step.changes);
+        assert!(reported(&format!("+ outcome:{{0}}:u1:2:email:0: 0/0/0 {word}x500")), "{:#?}", step.changes);
+        assert!(reported(&format!("+ outcome:{{0}}:u1:2:email:1: 0/0/0 {word}")), "{:#?}", step.changes);
         assert!(
-            told(&format!("~ history:{{0}}:u1:2 c:email: pending=501 -> {deliveries}=501")),
+            reported(&format!("~ history:{{0}}:u1:2 c:email: pending=501 -> {deliveries}=501")),
             "{:#?}",
             step.changes
         );

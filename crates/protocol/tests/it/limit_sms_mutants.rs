@@ -78,9 +78,9 @@ fn all(db: &Db) -> Result<(), String> {
             taking: [call.taking; 8],
             prefixes: &prefixes,
         };
-        let told = db.call(&script).map_err(|refusal| format!("call {at}: {refusal}"))?;
-        if told.reply != call.answer {
-            return Err(format!("call {at}: {:?}, not {:?}", told.reply, call.answer));
+        let reported = db.call(&script).map_err(|refusal| format!("call {at}: {refusal}"))?;
+        if reported.reply != call.answer {
+            return Err(format!("call {at}: {:?}, not {:?}", reported.reply, call.answer));
         }
     }
     Ok(())

@@ -256,11 +256,15 @@ fn a_newer_program_raises_the_schema() {
         let stored = db.raw(&["GET", &keys.schema()]);
         (reply.items()[0].text().expect("a code").to_owned(), stored.text().expect("a schema").to_owned())
     };
-    let told = |code: &str, stored: &str| (code.to_owned(), stored.to_owned());
-    assert_eq!(call("1", "1"), told("ok", "1 1 1"));
-    assert_eq!(call("2", "1"), told("ok", "2 1 1"), "a newer version that allows this one");
-    assert_eq!(call("1", "1"), told("ok", "2 1 1"), "this one keeps running beside it, and lowers nothing");
-    assert_eq!(call("3", "2"), told("ok", "3 2 1"), "one that does not allow it");
-    assert_eq!(call("1", "1"), told("old", "3 2 1"));
-    assert_eq!(call("2", "1"), told("ok", "3 2 1"));
+    let reported = |code: &str, stored: &str| (code.to_owned(), stored.to_owned());
+    assert_eq!(call("1", "1"), reported("ok", "1 1 1"));
+    assert_eq!(call("2", "1"), reported("ok", "2 1 1"), "a newer version that allows this one");
+    assert_eq!(
+        call("1", "1"),
+        reported("ok", "2 1 1"),
+        "this one keeps running beside it, and lowers nothing"
+    );
+    assert_eq!(call("3", "2"), reported("ok", "3 2 1"), "one that does not allow it");
+    assert_eq!(call("1", "1"), reported("old", "3 2 1"));
+    assert_eq!(call("2", "1"), reported("ok", "3 2 1"));
 }

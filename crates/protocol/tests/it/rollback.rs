@@ -34,9 +34,9 @@ fn halt<'a>(db: &'a Db, orders: &'a [(OrderId, UnixMs)]) -> HaltDatabase<'a> {
 /// Calls with the epoch of a halted database.
 fn halted<T>(db: &Db, call: impl FnOnce() -> T) -> T {
     let known = db.epoch.replace(format!("!{EPOCH}"));
-    let told = call();
+    let reported = call();
     db.epoch.replace(known);
-    told
+    reported
 }
 
 #[test]

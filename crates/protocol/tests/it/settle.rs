@@ -82,14 +82,14 @@ fn every_outcome_does_what_it_says() {
         for big in [false, true] {
             db.reset();
             let (order, courier, parcel) = sending(&db, big, 1);
-            let told = AttemptReport {
+            let reported = AttemptReport {
                 delivery: 0,
                 attempt: 1,
                 outcome,
                 reason: Reason::ProviderUnavailable,
                 value,
             };
-            let (code, letters, step) = settle(&courier, &db, &parcel, true, &[told]);
+            let (code, letters, step) = settle(&courier, &db, &parcel, true, &[reported]);
             assert_eq!(letters, [Reported::Applied], "{outcome:?}");
             let delivery = order.delivery(&db, 0);
             let code_expected =

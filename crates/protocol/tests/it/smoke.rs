@@ -69,7 +69,7 @@ fn an_order_waits_moves_and_is_cancelled() {
         not_after: None,
         revision: 0,
     });
-    assert!(matches!(moved, Rescheduled::Ok { due: told, .. } if told == due), "{moved:?}");
+    assert!(matches!(moved, Rescheduled::Ok { due: reported, .. } if reported == due), "{moved:?}");
     db.later(Duration::from_secs(6));
     assert_eq!(db.reply(&PromoteDue { keys: &db.keys }).parcels, 1);
     let cancelled = db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });

@@ -109,7 +109,7 @@ fn put_in_vain(db: &Db, entry: &NewSuppression) -> Suppressed {
 }
 
 /// Requires that nothing changes; returns the result.
-fn put_unheard(db: &Db, entry: &NewSuppression) -> Suppressed {
+fn put_first_time(db: &Db, entry: &NewSuppression) -> Suppressed {
     let entries = std::slice::from_ref(entry);
     let put = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries };
     db.unchanged(&put).expect("the same key").remove(0)
@@ -200,8 +200,8 @@ fn strikes_on_different_days_suffice() {
     assert_eq!(step.reply, Some(vec![Suppressed::Struck, Suppressed::CountedBefore]));
     let first = step.now;
     let line = "+ suppressed:{0}:email hash-of-00000001: striking bounced bounce channel 1 @now @now";
-    let heard = "+ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 2";
-    step.changed(&[], &["+ address_key:{0} on:email: @now", line, heard]);
+    let received = "+ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 2";
+    step.changed(&[], &["+ address_key:{0} on:email: @now", line, received]);
     db.again();
     db.later(HOUR * 20 - SECOND * 9);
     assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::CountedBefore);
@@ -268,8 +268,8 @@ fn late_copies_do_not_undo_a_lift_and_new_notices_count_at_once() {
     let (lift_at, lifted) = (db.sent() - 1, UnixMs(step.now));
     assert_eq!(db.unchanged(&call(lifted)), Lifted::AlreadyDone(lifted));
     db.harmless(put_at);
-    assert_eq!(put_unheard(&db, &first), Suppressed::Repeated);
-    assert_eq!(put_unheard(&db, &NewSuppression { after: 2, ..first.clone() }), Suppressed::Repeated);
+    assert_eq!(put_first_time(&db, &first), Suppressed::Repeated);
+    assert_eq!(put_first_time(&db, &NewSuppression { after: 2, ..first.clone() }), Suppressed::Repeated);
     // Another notice is new and counts at once; a late copy of the lift then finds another record.
     db.pass(lifted);
     assert_eq!(put_one(&db, &refusal(1)), Suppressed::Added);
@@ -299,7 +299,7 @@ fn a_lift_names_the_record_it_may_lift() {
     // A record of a later version is left alone.
     db.raw(&[b"HSET", LIST.as_bytes(), id(2).as_bytes(), b"\x02 of a later version"]);
     assert_eq!(db.unchanged(&call(2, at)), Lifted::Unreadable);
-    assert_eq!(put_unheard(&db, &refusal(2)), Suppressed::Unreadable);
+    assert_eq!(put_first_time(&db, &refusal(2)), Suppressed::Unreadable);
 }
 
 #[test]

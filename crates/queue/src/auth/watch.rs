@@ -170,7 +170,7 @@ impl Watcher {
         let mut pause = self.every.saturating_sub(found.elapsed());
         loop {
             sleep(self.until_expiry().map_or(pause, |left| pause.min(left))).await;
-            let asked = Instant::now();
+            let requested = Instant::now();
             // Expiry needs no reply from the store.
             let live = match self.until_expiry() {
                 Some(Duration::ZERO) => Ok(false),
@@ -179,7 +179,7 @@ impl Watcher {
             pause = self.every;
             match live {
                 Ok(true) => {
-                    tell.send_modify(|found| found.at = asked);
+                    tell.send_modify(|found| found.at = requested);
                 }
                 Ok(false) => {
                     self.known.forget(&self.id);

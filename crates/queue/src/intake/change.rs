@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::accept::unanswered;
 use super::quiet_hours::QuietHours;
 use super::times;
-use super::validation_error::{FlawCode, ValidationError, refused};
+use super::validation_error::{ValidationCode, ValidationError, refused};
 use crate::auth::Writer;
 use crate::middleware::body::SmallJson;
 use crate::order_response::OrderStatus;
@@ -75,14 +75,16 @@ pub(super) async fn reschedule(
     caller.sees(&order_id)?;
     let summary = state.store.order_summary(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
     let (now, rules) = (state.clock.now(), &state.rules);
-    let asked = times::due(&body.deliver_at, now, rules.max_ahead).map_err(|flaw| refused(vec![flaw]))?;
-    let base = asked.unwrap_or(now);
+    let requested = times::due(&body.deliver_at, now, rules.max_ahead)
+        .map_err(|field_error| refused(vec![field_error]))?;
+    let base = requested.unwrap_or(now);
     let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, summary.head.priority, &order_id));
     let due = moved.unwrap_or(base);
     let not_after = match &body.expires_at {
-        Some(text) => {
-            Some(times::expires(text, due, rules.max_lifetime).map_err(|flaw| refused(vec![flaw]))?)
-        }
+        Some(text) => Some(
+            times::expires(text, due, rules.max_lifetime)
+                .map_err(|field_error| refused(vec![field_error]))?,
+        ),
         None => None,
     };
     let p = state.store.partition_of(&order_id);
@@ -126,12 +128,12 @@ pub(super) async fn reschedule(
         }
         Rescheduled::Cancelled => Err(in_status("the order was cancelled", OrderStatus::Cancelled)),
         Rescheduled::ExpiresBeforeDue => {
-            let flaw = ValidationError::new(
+            let field_error = ValidationError::new(
                 "/expires_at",
-                FlawCode::ExpiresBeforeDelivery,
+                ValidationCode::ExpiresBeforeDelivery,
                 "must be after the due time",
             );
-            Err(refused(vec![flaw]))
+            Err(refused(vec![field_error]))
         }
         Rescheduled::NotFound => Err(Problem::order_not_found()),
         Rescheduled::Unreadable => Err(unreadable()),
@@ -178,10 +180,10 @@ fn moved_before(
     order_id: &OrderId,
     now: &OrderSummary,
 ) -> Option<MovedView> {
-    let (head, asked) = (&now.head, times::parse(&body.deliver_at)?);
-    let moved = quiet.and_then(|quiet| quiet.moved(asked, head.priority, order_id));
+    let (head, requested) = (&now.head, times::parse(&body.deliver_at)?);
+    let moved = quiet.and_then(|quiet| quiet.moved(requested, head.priority, order_id));
     let ends = body.expires_at.as_deref().map(times::parse);
-    let same = head.due == moved.unwrap_or(asked) && ends.is_none_or(|end| end == Some(head.not_after));
+    let same = head.due == moved.unwrap_or(requested) && ends.is_none_or(|end| end == Some(head.not_after));
     (same && now.cancelled.is_none()).then(|| MovedView {
         deliver_at: ApiTime(head.due),
         expires_at: ApiTime(head.not_after),

@@ -105,7 +105,7 @@ impl Paid {
 
 /// A share that was taken.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct TakenShare {
     channel: Channel,
     day: UnixMs,
     hour: UnixMs,
@@ -118,7 +118,7 @@ pub(crate) async fn take(
     draft: &ValidatedOrder,
     order_id: &OrderId,
     paid: &Paid,
-) -> Result<Option<Taken>, Problem> {
+) -> Result<Option<TakenShare>, Problem> {
     let Some(limits) = state.settings.sms_limits.limits() else { return Ok(None) };
     charge(state, QuotaStep::Take, (&draft.key, order_id), &draft.content, paid, limits).await
 }
@@ -162,12 +162,12 @@ async fn charge(
     content: &Content,
     paid: &Paid,
     limits: QuotaLimits,
-) -> Result<Option<Taken>, Problem> {
+) -> Result<Option<TakenShare>, Problem> {
     let Some(channel) = paid.channel.clone() else { return Ok(None) };
     let now = state.clock.now();
     let day = Day::of(now, &state.rules.day_zone);
     let hour = UnixMs(now.0 / HOUR * HOUR);
-    let taken = Taken { channel, day: day.start, hour, taking: rand::random() };
+    let taken = TakenShare { channel, day: day.start, hour, taking: rand::random() };
     let each = segments::count(content.text_for(&taken.channel).expose()).segments as u64;
     let needed = each.saturating_mul(paid.messages);
     let ask = QuotaRequest {
@@ -226,7 +226,7 @@ pub(crate) async fn give_back(
     state: &AppState,
     draft: &ValidatedOrder,
     order_id: &OrderId,
-    taken: &Taken,
+    taken: &TakenShare,
     _: &NothingStored,
 ) -> Result<(), CallError> {
     let ask = QuotaRequest {

@@ -30,11 +30,11 @@ async fn without_the_store_no_request_succeeds() {
         ),
         ("POST", "/track", Some(r#"{"history_key":"history:u1:1","timeout":0}"#)),
     ] {
-        let mut asked = ask(method, path).key(&key);
+        let mut requested = ask(method, path).key(&key);
         if let Some(body) = body {
-            asked = asked.json(body);
+            requested = requested.json(body);
         }
-        let answer = service.ask(asked).await;
+        let answer = service.ask(requested).await;
         let code = answer.problem();
         assert_eq!(answer.status, 503, "{method} {path}: {answer:?}");
         assert!(matches!(code.as_str(), "storage_unavailable" | "outcome_unknown"), "{code}");

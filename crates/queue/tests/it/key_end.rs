@@ -114,13 +114,13 @@ async fn nothing_is_sent_while_the_key_cannot_be_checked() {
     service.redis.command(&["SET", &record, "not a key"]).expect("set");
     let since = Instant::now();
     while since.elapsed() < KNOWN_FOR * 2 {
-        let heard = stream.until(": alive").await;
-        assert!(!heard.contains("event:"), "{heard}");
+        let received = stream.until(": alive").await;
+        assert!(!received.contains("event:"), "{received}");
     }
     service.store.cancel(0, &order).await.expect("cancelled");
     for _ in 0..5 {
-        let heard = stream.until(": alive").await;
-        assert!(!heard.contains("event:"), "{heard}");
+        let received = stream.until(": alive").await;
+        assert!(!received.contains("event:"), "{received}");
     }
     service.redis.command(&["RENAME", aside, &record]).expect("renamed");
     stream.until("event: snapshot").await;
@@ -135,8 +135,8 @@ async fn an_export_breaks_off_with_its_key() {
     // More than the buffers between the service and a client that does not read.
     service.order(&order, 100_000, Some(service.in_an_hour().await)).await;
     let path = format!("/v1/orders/{}/deliveries", order.wire_id());
-    let asked = get(&path).key(&key).header("accept", "application/x-ndjson");
-    let mut stream = Stream::open(service.address, asked).await;
+    let requested = get(&path).key(&key).header("accept", "application/x-ndjson");
+    let mut stream = Stream::open(service.address, requested).await;
     stream.until("\r\n\r\n").await;
     service.tool().await.revoke_key(&id_of(&key)).await.expect("revoked");
     eventually_async("the key is refused", async || {

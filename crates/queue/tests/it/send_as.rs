@@ -89,8 +89,9 @@ async fn every_path_that_accepts_orders_checks_mailboxes() {
         ("PUT", "/v1/orders/office.17", "application/json", &one),
         ("POST", "/v1/orders", "application/x-ndjson", &lines),
     ] {
-        let asked = ask(method, path).key(&intern).header("content-type", media_type).body(body.as_bytes());
-        let answer = service.ask(asked).await;
+        let requested =
+            ask(method, path).key(&intern).header("content-type", media_type).body(body.as_bytes());
+        let answer = service.ask(requested).await;
         assert_eq!(
             (answer.status, answer.problem().as_str()),
             (403, "sender_not_allowed"),

@@ -106,13 +106,13 @@ async fn the_addresses_checked_in_one_body_are_limited() {
     let mut order = json!({"sender": {"id": "u1"}, "text": "x", "recipients": recipients});
     for invalid in ["refuse", "skip"] {
         order["on_invalid"] = json!(invalid);
-        let asked = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
-        let answer = service.ask(asked).await;
+        let requested = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
+        let answer = service.ask(requested).await;
         assert_eq!((answer.status, answer.problem().as_str()), (422, "validation_failed"), "{answer:?}");
         let error = &answer.json()["errors"][0];
         assert_eq!((&error["pointer"], &error["code"]), (&json!("/recipients"), &json!("too_many")));
     }
     order["recipients"].as_array_mut().expect("a list").truncate(1_900);
-    let asked = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
-    assert_eq!(service.ask(asked).await.status, 200);
+    let requested = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
+    assert_eq!(service.ask(requested).await.status, 200);
 }

@@ -126,9 +126,9 @@ fn a_failed_start_exits_with_its_code() {
         ] {
             let service = Process::start(&redis, settings);
             let status = service.child.wait_exit().expect("it ends");
-            let told = service.child.tail(5);
-            assert_eq!(status.code(), Some(code), "{told}");
-            assert!(told.contains(says), "{told}");
+            let reported = service.child.tail(5);
+            assert_eq!(status.code(), Some(code), "{reported}");
+            assert!(reported.contains(says), "{reported}");
         }
         redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).expect("set");
         let service = Process::start(&redis, &[]);

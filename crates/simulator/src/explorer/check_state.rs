@@ -118,21 +118,21 @@ impl Explorer {
 
     /// What is reported must be true, unless it was reported as unknown before.
     fn check_truth(&self, state: &mut ExplorerState, parcel: usize, it: &ParcelView) {
-        for (delivery, told) in it.deliveries.iter().enumerate() {
+        for (delivery, reported) in it.deliveries.iter().enumerate() {
             let truth = &state.truth[parcel][delivery];
             let taken = !truth.taken.is_empty();
-            let holds = match told.state {
+            let holds = match reported.state {
                 DeliveryState::Sent | DeliveryState::Delivered => taken,
                 DeliveryState::Cancelled | DeliveryState::Expired => !taken || truth.sleeps > 0,
                 DeliveryState::Failed | DeliveryState::Suppressed => {
-                    !taken || truth.told_unknown || self.scenario.budgets.receipts > 0
+                    !taken || truth.reported_unknown || self.scenario.budgets.receipts > 0
                 }
                 _ => true,
             };
             if !holds {
                 let truth = truth.clone();
                 state.found(TRUE, || {
-                    format!("delivery {delivery} of parcel {parcel} is {:?}: {truth:?}", told.state)
+                    format!("delivery {delivery} of parcel {parcel} is {:?}: {truth:?}", reported.state)
                 });
             }
         }

@@ -44,8 +44,8 @@ impl Explorer {
                 let Some(Resolving { parcel, decisions }) = state.resolvers[channel].take() else {
                     return false;
                 };
-                let heard = self.request(state, None, ScriptRequest::Resolve { parcel, decisions }, fate);
-                if let Some(ServerAnswer::Resolved(decided)) = heard {
+                let received = self.request(state, None, ScriptRequest::Resolve { parcel, decisions }, fate);
+                if let Some(ServerAnswer::Resolved(decided)) = received {
                     windows_of_resolve(state, &decided);
                 }
             }
@@ -59,8 +59,8 @@ impl Explorer {
                 if matches!(command, ScriptRequest::Reschedule { .. }) {
                     state.entered.push(Window::CopyMove);
                 }
-                if let Some(heard) = self.run(state, &command) {
-                    windows_of_copy(state, begin && sending(state) > before, &heard);
+                if let Some(received) = self.run(state, &command) {
+                    windows_of_copy(state, begin && sending(state) > before, &received);
                 }
             }
             Step::Jump => {
@@ -94,8 +94,8 @@ impl Explorer {
                     state.view.parcels[parcel].deliveries.get(delivery).map(|delivery| delivery.state);
                 let number = u16::try_from(delivery).unwrap_or(u16::MAX);
                 let command = ScriptRequest::ApplyReceipt { parcel, delivery: number, attempt, word };
-                let heard = self.run(state, &command);
-                if heard == Some(ServerAnswer::Receipt(Some(Reported::Applied))) {
+                let received = self.run(state, &command);
+                if received == Some(ServerAnswer::Receipt(Some(Reported::Applied))) {
                     state.entered.push(match before {
                         Some(DeliveryState::Sending | DeliveryState::Pending) => Window::ReceiptEarly,
                         Some(DeliveryState::Unresolved) => Window::ReceiptUnresolved,
@@ -104,8 +104,8 @@ impl Explorer {
                 }
             }
             Step::RepairIndexes { order, channel } => {
-                let heard = self.run(state, &ScriptRequest::RepairIndexes { order, channel });
-                if matches!(heard, Some(ServerAnswer::Repaired(n)) if n > 0) {
+                let received = self.run(state, &ScriptRequest::RepairIndexes { order, channel });
+                if matches!(received, Some(ServerAnswer::Repaired(n)) if n > 0) {
                     state.found(check::INDEXES, || {
                         format!("repairing the indexes of order {order} changed something")
                     });
@@ -119,9 +119,9 @@ impl Explorer {
                 Budgets::spend(&mut state.left.moves);
                 let due = if now { 0 } else { state.view.orders[order].due.unwrap_or(0) + 2 * UNIT_MS };
                 let revision = self.names.revision(&state.world, order);
-                let heard =
+                let received =
                     self.request(state, None, ScriptRequest::Reschedule { order, due, revision }, fate);
-                if heard.is_some() && state.view.orders[order].due.is_some_and(|at| at == due) {
+                if received.is_some() && state.view.orders[order].due.is_some_and(|at| at == due) {
                     state.entered.push(Window::Moved);
                 }
             }
@@ -164,8 +164,8 @@ impl Explorer {
     }
 
     fn claim_unresolved(&self, state: &mut ExplorerState, channel: usize) {
-        let heard = self.run(state, &ScriptRequest::ClaimUnresolved { channel });
-        let Some(ServerAnswer::Members(parcel_ids)) = heard else { return };
+        let received = self.run(state, &ScriptRequest::ClaimUnresolved { channel });
+        let Some(ServerAnswer::Members(parcel_ids)) = received else { return };
         let s = &self.scenario;
         let Some(parcel) = parcel_ids.first().and_then(|parcel_id| s.parcel(channel, parcel_id)) else {
             return;
@@ -225,9 +225,9 @@ fn windows_of_resolve(state: &mut ExplorerState, decided: &[Decided]) {
 }
 
 /// Records the windows that a late request entered.
-fn windows_of_copy(state: &mut ExplorerState, began: bool, heard: &ServerAnswer) {
+fn windows_of_copy(state: &mut ExplorerState, began: bool, received: &ServerAnswer) {
     let mut windows = Vec::new();
-    match heard {
+    match received {
         ServerAnswer::Claimed { already_done: true, .. } => windows.push(Window::CopyClaimAgain),
         ServerAnswer::Claimed { parcels, .. } if !parcels.is_empty() => windows.push(Window::CopyClaimTook),
         ServerAnswer::Outdated => windows.push(Window::CopyClaimOld),

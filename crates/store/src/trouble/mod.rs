@@ -19,7 +19,7 @@ use posthaste_model::UnixMs;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-pub use kept::TOLD_EVERY;
+pub use kept::LOG_EVERY;
 use kept::{Kept, Line, tell};
 pub use state::{RedisState, Work};
 
@@ -222,7 +222,7 @@ impl ServerTroubles {
     }
 
     /// Waits until a check is requested.
-    pub(crate) async fn asked(&self) {
+    pub(crate) async fn requested(&self) {
         self.0.kick.notified().await;
     }
 

@@ -62,11 +62,11 @@ pub(crate) async fn watch(inner: Weak<Inner>, troubles: ServerTroubles, stop: Ca
             return;
         }
         troubles.tick();
-        let (pause, asked) = (tokio::time::sleep(PAUSE), troubles.asked());
+        let (pause, requested) = (tokio::time::sleep(PAUSE), troubles.requested());
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => quiet = (quiet + 1) % COURIERS_EVERY,
-            () = async { pause.await; asked.await } => quiet = 0,
+            () = async { pause.await; requested.await } => quiet = 0,
         }
     }
 }
@@ -177,13 +177,13 @@ impl Inner {
 /// What is wrong with a server now; writes nothing.
 pub(crate) async fn look(node: &Node, clustered: bool) -> Found {
     let ask = |question| node.ask("EVAL", vec![Arg::from_static_str(question), Arg::Integer(0)], 0);
-    let mut asked = ask(QUESTION).await;
+    let mut requested = ask(QUESTION).await;
     let mut found = Vec::new();
-    if matches!(asked, Err(CallError::Retryable { why: Retryable::Memory })) {
+    if matches!(requested, Err(CallError::Retryable { why: Retryable::Memory })) {
         found.push((RedisState::MemoryFull, detail(node, RedisState::MemoryFull).await));
-        asked = ask(DRAINING).await;
+        requested = ask(DRAINING).await;
     }
-    match &asked {
+    match &requested {
         Ok(_) => {}
         Err(CallError::Retryable { why }) => {
             if let Some(state) = RedisState::of(*why) {

@@ -112,11 +112,11 @@ impl Inner {
         for entries in entries.chunks_mut(AT_ONCE) {
             let mut args = vec![text(at.keys.parked_why())];
             args.extend(entries.iter().map(|entry| text(entry.name.text())));
-            let told = match node.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) {
+            let reported = match node.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) {
                 Err(error) if error.unreadable().is_some() => return Ok(()),
-                told => told?.array("reasons").map_err(fault)?,
+                reported => reported?.array("reasons").map_err(fault)?,
             };
-            for (entry, why) in entries.iter_mut().zip(told) {
+            for (entry, why) in entries.iter_mut().zip(reported) {
                 entry.why = why.text("reason").unwrap_or_default();
             }
         }

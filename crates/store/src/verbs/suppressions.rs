@@ -136,15 +136,15 @@ impl Store {
     pub async fn suppressed(
         &self,
         channel: &Channel,
-        asked: &[(&str, &Address)],
+        requested: &[(&str, &Address)],
     ) -> Result<Vec<Option<Reason>>, CallError> {
-        if asked.is_empty() {
+        if requested.is_empty() {
             return Ok(Vec::new());
         }
         let key = self.0.address_key()?;
-        let mut ids = Vec::with_capacity(asked.len() * 2);
+        let mut ids = Vec::with_capacity(requested.len() * 2);
         let mut last: Option<SenderId> = None;
-        for (sender, address) in asked {
+        for (sender, address) in requested {
             // Deliveries of an order come one after another and have the same sender.
             let sender = match last.take().filter(|last| last.as_str() == *sender) {
                 Some(same) => last.insert(same),
@@ -155,7 +155,7 @@ impl Store {
         let node = &self.0.reader().await?.or_replica();
         let parts = try_join_all(ids.chunks(MOST_FIELDS).map(|ids| self.records(node, channel, ids))).await?;
         let mut reasons = parts.into_iter().flatten().map(reason);
-        let mut answers = Vec::with_capacity(asked.len());
+        let mut answers = Vec::with_capacity(requested.len());
         while let (Some(of_channel), Some(of_sender)) = (reasons.next(), reasons.next()) {
             answers.push(of_channel?.or(of_sender?));
         }

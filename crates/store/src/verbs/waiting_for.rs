@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn every_open_delivery_waits_for_something() {
         let now = UnixMs(100);
-        let told = |outcome: DeliveryOutcome, order: &OrderSummary, courier| {
+        let reported = |outcome: DeliveryOutcome, order: &OrderSummary, courier| {
             waits_for(&outcome, order, courier, now).map(|w| (w.word(), w.at().map(|at| at.0)))
         };
         let (promoted, waiting, late) = (order(None), order(Some(200)), order(Some(99)));
@@ -147,12 +147,12 @@ mod tests {
             (delivery(State::Unresolved, Reason::TimedOut, None), &promoted, true, ("outcome_check", None)),
         ];
         for (outcome, order, courier, expected) in cases {
-            assert_eq!(told(outcome, order, courier), Some(expected), "{outcome:?}");
+            assert_eq!(reported(outcome, order, courier), Some(expected), "{outcome:?}");
         }
         let cancelled = OrderSummary { cancelled: Some(UnixMs(50)), ..order(None) };
-        assert_eq!(told(pending(Reason::None, None), &cancelled, true), None);
+        assert_eq!(reported(pending(Reason::None, None), &cancelled, true), None);
         for state in State::ALL.into_iter().filter(|state| !state.is_open()) {
-            assert_eq!(told(delivery(state, Reason::None, None), &promoted, true), None);
+            assert_eq!(reported(delivery(state, Reason::None, None), &promoted, true), None);
         }
     }
 }

@@ -14,12 +14,12 @@ async fn a_small_order_is_ready_at_once_as_a_whole() {
     let accepted = store.accept(&order).await.unwrap();
     assert!(accepted.due_now && !accepted.already_done);
     assert_eq!(accepted.accepted, accepted.due);
-    let told: Vec<_> = accepted
+    let reported: Vec<_> = accepted
         .channels
         .iter()
         .map(|c| (c.channel.as_str(), c.deliveries, c.merged, c.no_contact))
         .collect();
-    assert_eq!(told, [("email", 2, 0, 1), ("sms", 0, 0, 3)]);
+    assert_eq!(reported, [("email", 2, 0, 1), ("sms", 0, 0, 3)]);
 
     let view = store.load_order(0, &order_id(1)).await.unwrap().unwrap();
     assert!(view.head.inline && view.waits_until.is_none() && view.cancelled.is_none());
@@ -60,9 +60,9 @@ async fn equal_addresses_are_merged_per_channel() {
     order.deliveries.push((email(), twin.clone()));
     order.deliveries.push((sms(), twin));
     let accepted = store.accept(&order).await.unwrap();
-    let told: Vec<_> =
+    let reported: Vec<_> =
         accepted.channels.iter().map(|c| (c.channel.as_str(), c.deliveries, c.merged)).collect();
-    assert_eq!(told, [("email", 3, 1), ("sms", 1, 0)]);
+    assert_eq!(reported, [("email", 3, 1), ("sms", 1, 0)]);
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ async fn couriers_of_all_partitions_are_found() {
         server.command(&["HSET", &format!("channels:{{{p}}}"), channel, &at.to_string()]).unwrap();
     }
     let seen = store.couriers().await.unwrap();
-    let told: Vec<_> = seen.iter().map(|seen| (seen.channel.as_str(), seen.present)).collect();
-    assert_eq!(told, [("email", true), ("sms", false), ("vk", false)]);
+    let reported: Vec<_> = seen.iter().map(|seen| (seen.channel.as_str(), seen.present)).collect();
+    assert_eq!(reported, [("email", true), ("sms", false), ("vk", false)]);
     assert_eq!((seen[1].last_seen, seen[2].last_seen), (None, Some(UnixMs(old))));
 }

@@ -16,12 +16,12 @@ async fn a_big_order_cancelled_before_it_was_due_has_only_cancelled_deliveries()
     let cancelled = store.cancel(0, &order_id(1)).await.unwrap().reply;
     assert_eq!(cancelled, Cancelled::Ok { already_done: false, stopped: 700, too_late: 0 });
     let view = store.load_order(0, &order_id(1)).await.unwrap().unwrap();
-    assert!(view.ended_unrung());
+    assert!(view.ended_before_due());
     assert_eq!(view.counters[0].1[State::Cancelled], 700);
     for (number, deliveries) in [(0, 500), (1, 200)] {
         let parcel_id = ParcelId { order_id: order_id(1), number };
         let outcomes =
-            store.load_outcomes(0, &email(), &parcel_id, &view.head, view.ended_unrung()).await.unwrap();
+            store.load_outcomes(0, &email(), &parcel_id, &view.head, view.ended_before_due()).await.unwrap();
         assert_eq!(outcomes.counters()[State::Cancelled], deliveries);
         assert_eq!(outcomes.counts(), (0, 0, 0));
     }

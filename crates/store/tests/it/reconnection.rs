@@ -108,8 +108,8 @@ async fn a_frozen_server_is_away_until_it_resumes() {
 async fn without_a_server_connecting_fails() {
     let mut server = PrivateServer::start().unwrap();
     server.kill9().unwrap();
-    let told = Store::connect(settings(&server.url()), Role::Tool).await;
-    assert!(matches!(told, Err(ConnectError::Unreachable(_))), "{told:?}");
+    let reported = Store::connect(settings(&server.url()), Role::Tool).await;
+    assert!(matches!(reported, Err(ConnectError::Unreachable(_))), "{reported:?}");
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ impl Shutdown {
                     else => return,
                 };
                 let stage = if requested.soft.is_cancelled() { "hard" } else { "soft" };
-                tracing::info!(event = "process.stop_requested", signal = name, stage, "asked to stop");
+                tracing::info!(event = "process.stop_requested", signal = name, stage, "stop requested");
                 requested.request();
             }
         });

@@ -30,7 +30,7 @@ impl Receipts {
     }
 
     /// The current reports. Concurrent callers share one lookup.
-    pub(crate) async fn said(&self) -> Result<ReceiptSupport, CallError> {
+    pub(crate) async fn current(&self) -> Result<ReceiptSupport, CallError> {
         let mut known = self.known.lock().await;
         if let Some((at, said)) = &*known
             && at.elapsed() < KNOWN_FOR

@@ -121,7 +121,7 @@ impl Inner {
         let Some(feedback) = self.feedback() else { return Err(Refused::away()) };
         let (address, list) = (Address::new(from), SuppressionList::Channel);
         let sid = reported.get("MessageSid");
-        let said = match (self.said(sid).await, wish) {
+        let said = match (self.reply_time(sid).await, wish) {
             (ReplyTime::At(moment), _) => NoticeMoment::Provider(moment),
             // An opt-out counts without a time; an opt-in is repeated until its time is known.
             (ReplyTime::NotNow, Wish::In) => {
@@ -149,7 +149,7 @@ impl Inner {
     }
 
     /// When a reply was made. The callback does not contain the time, and may be a repeat.
-    async fn said(&self, sid: &str) -> ReplyTime {
+    async fn reply_time(&self, sid: &str) -> ReplyTime {
         if !is_message(sid) {
             return ReplyTime::Never;
         }

@@ -1,5 +1,7 @@
 //! Old names of settings are refused, and the message names the new one.
 
+use std::ffi::OsString;
+
 use posthaste_ops::config::{RENAMED, Sources};
 use serde::Deserialize;
 
@@ -38,7 +40,7 @@ fn every_old_name_is_refused_with_the_new_one() {
 
 #[test]
 fn an_old_name_is_known_from_a_file_and_a_variable_too() {
-    let variable = [("POSTHASTE_ORDERS__INVALID".into(), "skip".into())];
+    let variable = [(OsString::from("POSTHASTE_ORDERS__INVALID"), OsString::from("skip"))];
     let loaded = Sources::new("").environment(variable).load::<Sections>();
     assert_eq!(
         loaded.expect_err("an old name").to_string(),

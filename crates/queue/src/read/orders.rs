@@ -107,7 +107,7 @@ pub(super) async fn list(
         state.store.list_orders(&filter, cursor.as_ref(), usize::try_from(limit).unwrap_or(1), keep).await?;
     let page = page.ok_or_else(forged)?;
     let partitions_missing = page.away;
-    let receipts = &*state.receipts.said().await?;
+    let receipts = &*state.receipts.current().await?;
     let views = page.orders.into_iter().map(|(order_id, summary)| {
         let state = &state;
         async move {
@@ -210,7 +210,7 @@ pub(super) async fn show(
     let Some(summary) = state.store.order_summary(&order_id, None).await? else {
         return Err(missing(&state, &order_id).await);
     };
-    let receipts = state.receipts.said().await?;
+    let receipts = state.receipts.current().await?;
     let view = OrderView::new(&order_id, &summary, provenance(&state, &order_id).await?, &receipts);
     let etag = view.etag();
     let mut response = if etag.as_ref().is_some_and(|etag| matches(&headers, etag)) {

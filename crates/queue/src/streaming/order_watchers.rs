@@ -214,7 +214,7 @@ impl Watcher {
             let content = self.store.order_content(&self.order_id).await?;
             *provenance = Some(content.as_deref().map(Provenance::from).unwrap_or_default());
         }
-        let receipts = self.receipts.said().await?;
+        let receipts = self.receipts.current().await?;
         let view =
             OrderView::new(&self.order_id, &summary, provenance.clone().unwrap_or_default(), &receipts);
         let ended = summary.finished.is_some();

@@ -130,7 +130,7 @@ impl Poll {
     ) -> Result<(Option<Box<RawValue>>, bool), Problem> {
         let Some(summary) = state.store.order_summary(order_id, None).await? else { return Ok((None, true)) };
         let provenance = crate::read::provenance(state, order_id).await?;
-        let view = OrderView::new(order_id, &summary, provenance, &*state.receipts.said().await?);
+        let view = OrderView::new(order_id, &summary, provenance, &*state.receipts.current().await?);
         let since = self.since.unwrap_or(view.revision);
         let timed_out =
             view.revision.saturating_sub(since) < self.touches && !(self.ends && summary.finished.is_some());

@@ -12,15 +12,15 @@
 -- ARGV 3 check value of the key (16 bytes)
 -- ARGV 4 a random key (32 bytes), to be kept if there is none; empty: the key is in the settings and is kept nowhere
 -- REPLY ok the key kept here, empty when it is that of the settings
--- REPLY set the database knows a key of the settings, the caller has none
--- REPLY other 1 when the other key was made here, 0 when it is of other settings; there are entries under it
--- REPLY bad the record can't be read
--- REPLY epoch another database
+-- REPLY key_required the database knows a key of the settings, the caller has none
+-- REPLY wrong_key 1 when the other key was made here, 0 when it is of other settings; there are entries under it
+-- REPLY unreadable the record can't be read
+-- REPLY wrong_epoch another database
 -- BOUND one field a channel
 -- uses: binary prologue
 local record = redis.pcall('HGETALL', KEYS[3])
 if record.err then
-  return answer('bad')
+  return answer('unreadable')
 end
 local check, key
 local entries = 0
@@ -39,13 +39,13 @@ if check and made ~= '' then
   if key then
     return answer('ok', key)
   end
-  return answer('set')
+  return answer('key_required')
 end
 if check == ARGV[3] then
   return answer('ok', '')
 end
 if check and entries > 0 then
-  return answer('other', key and 1 or 0)
+  return answer('wrong_key', key and 1 or 0)
 end
 redis.call('HSET', KEYS[3], 'check', ARGV[3])
 if made ~= '' then

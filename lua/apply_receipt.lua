@@ -15,11 +15,11 @@
 -- ARGV 7 s taken, d delivered, f not delivered
 -- ARGV 8 reason
 -- REPLY ok a applied, n nothing new, s an attempt never made
--- REPLY gone no such order
--- REPLY newer a record of a later version
--- REPLY bad a record that can't be read, or no such delivery
--- REPLY final cancelled before it was due
--- REPLY epoch another database
+-- REPLY not_found no such order
+-- REPLY newer_version a record of a later version
+-- REPLY unreadable a record that can't be read, or no such delivery
+-- REPLY cancelled_before_due cancelled before it was due
+-- REPLY wrong_epoch another database
 -- BOUND one delivery
 -- uses: binary prologue bell ready reason order deliveries lease unlease outcome
 local channel, member, i, k, outcome = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
@@ -32,7 +32,7 @@ if order then
   parcel, code = find_parcel(order, n)
 end
 if not parcel or i >= parcel.deliveries then
-  return answer(not parcel and code or 'bad')
+  return answer(not parcel and code or 'unreadable')
 end
 redis.call('ZCARD', KEYS[3])
 redis.call('HLEN', KEYS[4])

@@ -17,8 +17,8 @@
 -- ARGV 5 deliveries of one parcel that may share a token, 0 for no tokens
 -- ARGV 6 partitions of the database
 -- ARGV 7… member, fence, deliveries (delivery 2 bytes, attempt 1 byte; ascending)
--- REPLY ok per parcel: code (ok, stale, over, cancelled, expired, gone, newer, bad), a letter a delivery, tokens (4 bytes each)
--- REPLY epoch another database
+-- REPLY ok per parcel: code (ok, lease_lost, lease_expired, cancelled, expired, not_found, newer_version, unreadable), a letter a delivery, tokens (4 bytes each)
+-- REPLY wrong_epoch another database
 -- BOUND 200 parcels, 2,000 deliveries
 -- uses: binary prologue bell ready reason order deliveries lease token begin
 local channel, deliveries_a_token = ARGV[3], tonumber(ARGV[5])
@@ -84,9 +84,9 @@ for p = 1, count do
   local code
   local letters, tokens = '', ''
   if not holds(leases[p], holder) then
-    code = 'stale'
+    code = 'lease_lost'
   elseif not ends[p] or tonumber(ends[p]) <= now then
-    code = 'over'
+    code = 'lease_expired'
   else
     local order_id, n = split_member(member)
     local order, parcel

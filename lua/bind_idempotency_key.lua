@@ -10,8 +10,8 @@
 -- ARGV 3 digest (12 bytes)
 -- ARGV 4 time to live in ms
 -- REPLY bound order id; also to the same call again
--- REPLY same order id of the first request
--- REPLY other the key is tied to another body
+-- REPLY already_done order id of the first request
+-- REPLY conflict the key is tied to another body
 -- BOUND one key
 -- uses:
 local held = redis.call('GET', KEYS[1])
@@ -20,7 +20,7 @@ if not held then
   return { 'bound', ARGV[1], ARGV[2] }
 end
 if string.sub(held, 1, 12) ~= ARGV[3] then
-  return { 'other', ARGV[1] }
+  return { 'conflict', ARGV[1] }
 end
 local shared = string.sub(held, -1) == '+'
 local order_id = string.sub(held, 13, shared and -2 or -1)
@@ -30,4 +30,4 @@ end
 if not shared then
   redis.call('APPEND', KEYS[1], '+')
 end
-return { 'same', ARGV[1], order_id }
+return { 'already_done', ARGV[1], order_id }

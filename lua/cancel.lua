@@ -11,29 +11,29 @@
 -- ARGV 2 epoch
 -- ARGV 3 order id
 -- REPLY ok deliveries cancelled or still to be, deliveries too late
--- REPLY again deliveries cancelled or still to be, deliveries too late; it was cancelled before
--- REPLY final every delivery was final
--- REPLY gone no such order
--- REPLY newer a record of a later version
--- REPLY bad a record that can't be read
--- REPLY epoch another database
+-- REPLY already_done deliveries cancelled or still to be, deliveries too late; it was cancelled before
+-- REPLY finished every delivery was final
+-- REPLY not_found no such order
+-- REPLY newer_version a record of a later version
+-- REPLY unreadable a record that can't be read
+-- REPLY wrong_epoch another database
 -- BOUND one order, 50 inline deliveries
 -- uses: binary prologue bell ready reason order deliveries
 local order_id = ARGV[3]
 local flat = readable(redis.pcall('HGETALL', KEYS[5]))
 if not flat then
-  return answer('bad')
+  return answer('unreadable')
 end
 local f = {}
 for i = 1, #flat, 2 do
   f[flat[i]] = flat[i + 1]
 end
 if not f.h then
-  return answer('gone')
+  return answer('not_found')
 end
-local flaw = head_flaw(f.h)
-if flaw then
-  return answer(flaw)
+local err = head_error(f.h)
+if err then
+  return answer(err)
 end
 local priority_key = byte(f.h, 3) == URGENT and KEYS[3] or KEYS[4]
 local due = redis.call('ZSCORE', priority_key, order_id)
@@ -42,7 +42,7 @@ local in_due = due and not f.g
 -- Per channel of the record, deliveries by state.
 local names, deliveries = channels_of(f.h, 35)
 if not names then
-  return answer('bad')
+  return answer('unreadable')
 end
 local counters = {}
 local inline = byte(f.h, 2) == INLINE
@@ -59,7 +59,7 @@ if inline then
     parcel, code = find_parcel(order, 0)
   end
   if not parcel then
-    return answer(code == 'final' and 'bad' or code)
+    return answer(code == 'cancelled_before_due' and 'unreadable' or code)
   end
   pending, all = parcel.pending, parcel.deliveries
   for i = 0, all - 1 do
@@ -71,7 +71,7 @@ else
   for i = 1, #names do
     local c = f['c:' .. names[i]]
     if not c or #c ~= 44 then
-      return answer('bad')
+      return answer('unreadable')
     end
     counters[i] = c
     pending = pending + u32(c, 1)
@@ -80,10 +80,10 @@ else
   end
 end
 if f.x then
-  return answer('again', pending + ended, all - pending - ended)
+  return answer('already_done', pending + ended, all - pending - ended)
 end
 if f.f then
-  return answer('final')
+  return answer('finished')
 end
 local revision = (tonumber(f.v) or 0) + 1
 leave_mark()

@@ -28,13 +28,13 @@
 -- ARGV 9 deliveries to begin at once at most
 -- ARGV 10 send window in ms: what is begun must have ended by now + this
 -- ARGV 11 1 when the courier has nothing else in hand: should it die now, what is taken alone is the cause
--- REPLY ok next due time or end of a lease in ms (0: none), oldest ready ms (0: none), waiting, rung, persisted, lost, closed, parcels:
+-- REPLY ok next due time or end of a lease in ms (0: none), oldest ready ms (0: none), waiting, promoted, persisted, lost, closed, parcels:
 -- REPLY ok  each member, mark (1 careful: claimed alone), history as field, value, …
 -- REPLY ok  then names of orders and parcels of a later version, left to a newer program
--- REPLY again as ok, for a number already answered
--- REPLY old the number is smaller than the last one
--- REPLY epoch another database
--- BOUND 500 parcels rung, 200 claimed, 4,000 deliveries closed
+-- REPLY already_done as ok, for a number already answered
+-- REPLY outdated the number is smaller than the last one
+-- REPLY wrong_epoch another database
+-- BOUND 500 parcels promoted, 200 claimed, 4,000 deliveries closed
 -- uses: binary prologue earliest bell ready reason order deliveries single_delivery lease begin park content promote
 local channel, courier, number = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local room, bulk_room = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -52,14 +52,14 @@ redis.call('ZCARD', KEYS[13])
 redis.call('ZCARD', KEYS[14])
 local any_crash = redis.call('HLEN', KEYS[12]) > 0
 
-local function tail(code, taken, closed)
+local function answer_claim(code, taken, closed)
   local left = redis.call('ZCARD', KEYS[5]) + redis.call('ZCARD', KEYS[6])
   local oldest = left > 0 and earliest(KEYS[5], KEYS[6]) or 0
   local next_at, over = next_due(), earliest(KEYS[7], KEYS[13])
   if over > 0 and (next_at == 0 or over < next_at) then
     next_at = over
   end
-  return answer(code, next_at, oldest, left, rung.parcels, rung.persisted, rung.lost, closed, taken, rung.newer)
+  return answer(code, next_at, oldest, left, promoted.parcels, promoted.persisted, promoted.lost, closed, taken, promoted.newer)
 end
 
 local last = redis.call('HGET', KEYS[9], courier)
@@ -67,7 +67,7 @@ if last then
   local last_number, last_fence, members = string.match(last, '^(%d+) (%d+) ?(.*)$')
   last_number = tonumber(last_number) or 0
   if number < last_number then
-    return answer('old')
+    return answer('outdated')
   end
   if number == last_number then
     local taken = {}
@@ -82,14 +82,14 @@ if last then
       end
     end
     fence = last_fence
-    return tail('again', taken, 0)
+    return answer_claim('already_done', taken, 0)
   end
 end
 
-ring()
+promote()
 
 -- Examines one candidate. Returns `take` with its entry, or what to do with the member instead.
-local closed_deliveries, unmark, again_later = 0, {}, {}
+local closed_deliveries, unmark, newer_members = 0, {}, {}
 local begun_members, begun_now = {}, false
 
 -- Begins the only delivery of an order, if the order has nothing else; the caller sees the state after this call.
@@ -112,7 +112,7 @@ local function begin_plain(order_id, fields)
     return false
   end
   o = begun_single(head, o)
-  if not o or content_flaw(fields, 1) then
+  if not o or content_error(fields, 1) then
     return false
   end
   if o_at then
@@ -126,14 +126,14 @@ local function begin_plain(order_id, fields)
   return true
 end
 
-local function look(member)
+local function examine(member)
   local order_id, n = split_member(member)
   if not order_id then
     return 'drop'
   end
   local fields = readable(redis.pcall('HGETALL', history_key(order_id)))
   if not fields then
-    return 'bad', nil, 'type'
+    return 'unreadable', nil, 'type'
   end
   if begin_left > 0 and n == 0 and begin_plain(order_id, fields) then
     return 'take', { member, 0, fields }
@@ -157,10 +157,10 @@ local function look(member)
     local parcel
     parcel, code, why = find_parcel(order, n)
     if not parcel then
-      return code == 'final' and 'gone' or code, nil, why
+      return code == 'cancelled_before_due' and 'not_found' or code, nil, why
     end
     if closed_deliveries + parcel.deliveries > CLOSED_DELIVERIES then
-      return 'leave'
+      return 'skip'
     end
     closed_deliveries = closed_deliveries + parcel.deliveries
     end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_EXPIRED)
@@ -171,9 +171,9 @@ local function look(member)
     local parcel
     parcel, code, why = find_parcel(order, n)
     if parcel then
-      code, why = deliveries_flaw(parcel), 'outcomes'
+      code, why = deliveries_error(parcel), 'outcomes'
       if not code then
-        code, why = content_flaw(fields, order.deliveries), 'content'
+        code, why = content_error(fields, order.deliveries), 'content'
       end
     end
     if code then
@@ -213,7 +213,7 @@ local function pick(key, limit)
         begin_left = 0
       end
       begun_now = false
-      local outcome, entry, why = look(member)
+      local outcome, entry, why = examine(member)
       if outcome == 'take' then
         count = count + 1
         if marks[i] then
@@ -228,13 +228,13 @@ local function pick(key, limit)
         closed = closed + 1
         unmark[#unmark + 1] = member
         out[#out + 1] = member
-      elseif outcome == 'newer' then
-        again_later[#again_later + 1] = { key, member }
-        rung.newer[#rung.newer + 1] = member
-      elseif outcome == 'bad' then
+      elseif outcome == 'newer_version' then
+        newer_members[#newer_members + 1] = { key, member }
+        promoted.newer[#promoted.newer + 1] = member
+      elseif outcome == 'unreadable' then
         park(channel, member, why)
         out[#out + 1] = member
-      elseif outcome ~= 'leave' then
+      elseif outcome ~= 'skip' then
         unmark[#unmark + 1] = member
         out[#out + 1] = member
       end
@@ -248,9 +248,9 @@ end
 
 -- A marked parcel is claimed alone, so urgent parcels would keep a marked bulk parcel waiting forever: once it has
 -- waited long at the head of its priority, it goes first.
-local patient = any_crash and bulk_room > 0
+local waiting_marked = any_crash and bulk_room > 0
   and redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now - MARKED_WAIT, 'LIMIT', 0, 1)[1]
-if patient and redis.call('HEXISTS', KEYS[12], patient) == 1 then
+if waiting_marked and redis.call('HEXISTS', KEYS[12], waiting_marked) == 1 then
   pick(KEYS[6], 1)
 end
 room = room - pick(KEYS[5], room)
@@ -273,8 +273,8 @@ for i = 1, #taken do
 end
 write_orders()
 write_singles()
-for i = 1, #again_later do
-  redis.call('ZADD', again_later[i][1], now + NEWER_WAIT, again_later[i][2])
+for i = 1, #newer_members do
+  redis.call('ZADD', newer_members[i][1], now + NEWER_WAIT, newer_members[i][2])
 end
 write_parked()
 if any_crash and #unmark > 0 then
@@ -297,4 +297,4 @@ end
 redis.call('HSET', KEYS[9], courier, ARGV[5] .. ' ' .. fence .. ' ' .. table.concat(members, ' '))
 redis.call('ZADD', KEYS[10], now_text, courier)
 redis.call('HSET', KEYS[11], channel, now_text)
-return tail('ok', taken, closed)
+return answer_claim('ok', taken, closed)

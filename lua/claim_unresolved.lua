@@ -10,7 +10,7 @@
 -- ARGV 3 parcels at most
 -- ARGV 4 ms to put each off
 -- REPLY ok next send_by ms (0: none), members
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 200 parcels
 -- uses: binary prologue earliest
 local members = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, ARGV[3])

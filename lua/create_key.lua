@@ -20,20 +20,20 @@
 -- ARGV 10 mailboxes its orders may be from, one a line, or empty
 -- ARGV 11 display names, the same
 -- REPLY ok created ms
--- REPLY same created ms; the key was there before
--- REPLY taken the id belongs to another secret
+-- REPLY already_done created ms; the key was there before
+-- REPLY id_taken the id belongs to another secret
 -- REPLY name_taken ids of the live keys of this name
--- REPLY full there are 1,000 keys
--- REPLY epoch another database
+-- REPLY limit_reached there are 1,000 keys
+-- REPLY wrong_epoch another database
 -- BOUND 1,000 keys
 -- uses: binary prologue
 local MOST, KEPT = 1000, 90 * 86400000
 local there = redis.pcall('HMGET', KEYS[4], 'hash', 'created')
 if there.err or (there[1] and there[1] ~= ARGV[5]) then
-  return answer('taken')
+  return answer('id_taken')
 end
 if there[1] then
-  return answer('same', tonumber(there[2]))
+  return answer('already_done', tonumber(there[2]))
 end
 
 local function key_of(id)
@@ -58,7 +58,7 @@ if #live >= 2 then
   return answer('name_taken', live)
 end
 if #ids - #over >= MOST then
-  return answer('full')
+  return answer('limit_reached')
 end
 leave_mark()
 if #over > 0 then

@@ -26,15 +26,16 @@
 -- ARGV 12 recipients without an address, per channel of ARGV 11 (4 bytes each)
 -- ARGV 13 upload id of the staged parcels, empty for an inline order
 -- ARGV 14… field, value
--- REPLY now accepted ms, due ms, last seen ms of a courier per channel (0: never)
--- REPLY later accepted ms, due ms, last seen ms of a courier per channel (0: never)
--- REPLY same accepted ms, due ms, last seen ms of a courier per channel (0: never)
+-- REPLY due_now accepted ms, due ms, last seen ms of a courier per channel (0: never)
+-- REPLY scheduled accepted ms, due ms, last seen ms of a courier per channel (0: never)
+-- REPLY already_done accepted ms, due ms, last seen ms of a courier per channel (0: never)
 -- REPLY conflict an order of this order id has another body
 -- REPLY expires_before_due not_after is not after the due time
--- REPLY unstaged the staged parcels are gone, or another upload took over
+-- REPLY upload_lost the staged parcels are gone, or another upload took over
 -- REPLY incomplete the staged parcels are not those of the order
--- REPLY bad the order names no delivery, or is inline with deliveries on two channels, or its history can't be read
--- REPLY epoch another database
+-- REPLY invalid the order names no delivery, or is inline with deliveries on two channels
+-- REPLY unreadable its history can't be read
+-- REPLY wrong_epoch another database
 -- BOUND one order
 -- uses: binary prologue earliest bell ready order staging
 local order_id, priority, digest, layout, channels = ARGV[3], ARGV[5], ARGV[9], ARGV[10], ARGV[11]
@@ -48,7 +49,7 @@ for i = 1, names and #names or 0 do
   end
 end
 if open == 0 or (layout == 'i' and (holders > 1 or open > PARCEL_DELIVERIES)) then
-  return answer('bad')
+  return answer('invalid')
 end
 local seen = redis.call('HMGET', KEYS[8], unpack(names))
 local unknown = {}
@@ -62,7 +63,7 @@ end
 
 local stored = readable(redis.pcall('HMGET', KEYS[4], 'h', 't'))
 if not stored then
-  return answer('bad')
+  return answer('unreadable')
 end
 local known = stored[1]
 if not known and stored[2] then
@@ -70,13 +71,13 @@ if not known and stored[2] then
   return answer('conflict')
 end
 if known then
-  if head_flaw(known) then
-    return answer('bad')
+  if head_error(known) then
+    return answer('unreadable')
   end
   if sub(known, 23, 34) ~= digest then
     return answer('conflict')
   end
-  return answer('same', u48(known, 5), u48(known, 11), seen)
+  return answer('already_done', u48(known, 5), u48(known, 11), seen)
 end
 
 local due = tonumber(ARGV[4])
@@ -94,11 +95,11 @@ end
 local big = layout == 'p'
 if big then
   if not is_staging(KEYS[7], order_id) then
-    return answer('unstaged')
+    return answer('upload_lost')
   end
   local staged = staged_key(order_id)
   if redis.call('HGET', staged, UPLOAD) ~= ARGV[13] then
-    return answer('unstaged')
+    return answer('upload_lost')
   end
   for i = 1, #names do
     local found = redis.call('HMGET', staged, UPLOAD .. names[i], names[i])
@@ -164,4 +165,4 @@ else
     end
   end
 end
-return answer(for_now and 'now' or 'later', now, due, seen)
+return answer(for_now and 'due_now' or 'scheduled', now, due, seen)

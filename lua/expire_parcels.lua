@@ -17,7 +17,7 @@
 -- ARGV 5 rank to go on from
 -- ARGV 6 members at most
 -- REPLY ok rank to go on from (-1: at the end), parcels closed, lost
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 200 members, 4,000 deliveries
 -- uses: binary prologue bell ready reason order deliveries single_delivery lease park unlease
 local channel, what = ARGV[3], ARGV[4]
@@ -89,12 +89,12 @@ local function close_member(member, score)
     out[#out + 1] = member
   elseif order and not over then
     keep(member, score, order.not_after)
-  elseif code == 'newer' then
+  elseif code == 'newer_version' then
     kept = kept + 1
   else
     lost = lost + 1
     out[#out + 1] = member
-    if code == 'bad' then
+    if code == 'unreadable' then
       park(channel, member, why)
     end
   end

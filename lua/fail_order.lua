@@ -18,28 +18,28 @@
 -- ARGV 5 parcel to go on from
 -- ARGV 6 1 to end it though its head can be read, because a parcel of it can't
 -- REPLY ok it is ended
--- REPLY again it was ended before
+-- REPLY already_done it was ended before
 -- REPLY more channel and parcel to go on from
 -- REPLY readable its head can be read: nothing was done
--- REPLY gone no such order
--- REPLY newer a record of a later version: a newer program can read it
--- REPLY epoch another database
+-- REPLY not_found no such order
+-- REPLY newer_version a record of a later version: a newer program can read it
+-- REPLY wrong_epoch another database
 -- BOUND 250 parcels
 -- uses: binary prologue order
 local order_id, from_channel, from, forced = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1'
 local r = readable(redis.pcall('HMGET', KEYS[5], 'h', 't'))
 local head = r and r[1]
 if r and not head and r[2] then
-  return answer('again')
+  return answer('already_done')
 end
 if r and not head and redis.call('EXISTS', KEYS[5]) == 0 then
-  return answer('gone')
+  return answer('not_found')
 end
-local flaw = head and head_flaw(head)
-if flaw == 'newer' then
-  return answer('newer')
+local err = head and head_error(head)
+if err == 'newer_version' then
+  return answer('newer_version')
 end
-local names = head and not flaw and channels_of(head, 35) or nil
+local names = head and not err and channels_of(head, 35) or nil
 if names and not forced then
   return answer('readable')
 end

@@ -16,17 +16,17 @@
 -- ARGV 3 channel
 -- ARGV 4 member
 -- REPLY ok deliveries ended
--- REPLY absent it is not parked
+-- REPLY not_parked it is not parked
 -- REPLY leased a courier holds it
--- REPLY newer a record of a later version: a newer program can read it
--- REPLY broken its order can't be read, or has too many parcels to be counted anew: only the whole order can be ended
--- REPLY epoch another database
+-- REPLY newer_version a record of a later version: a newer program can read it
+-- REPLY whole_order_only its order can't be read, or has too many parcels to be counted anew: only the whole order can be ended
+-- REPLY wrong_epoch another database
 -- BOUND one parcel; 400 parcels of 500 deliveries are counted when its deliveries can't be read
 -- uses: binary prologue bell ready reason order deliveries lease unlease
 local channel, member = ARGV[3], ARGV[4]
 local MOST_COUNTED = 400
 if not redis.call('ZSCORE', KEYS[6], member) then
-  return answer('absent')
+  return answer('not_parked')
 end
 if redis.call('ZSCORE', KEYS[3], member) or redis.call('HEXISTS', KEYS[4], member) == 1 then
   return answer('leased')
@@ -35,22 +35,22 @@ redis.call('ZCARD', KEYS[5])
 redis.call('HLEN', KEYS[7])
 redis.call('HLEN', KEYS[8])
 local order_id, n = split_member(member)
-local order, parcel, flaw
+local order, parcel, err
 if order_id then
-  order, flaw = find_order(order_id, channel)
+  order, err = find_order(order_id, channel)
 end
-if flaw == 'newer' then
-  return answer('newer')
+if err == 'newer_version' then
+  return answer('newer_version')
 elseif not order or parcel_deliveries(order, n) <= 0 then
-  return answer('broken')
+  return answer('whole_order_only')
 end
-parcel, flaw = find_parcel(order, n)
+parcel, err = find_parcel(order, n)
 if parcel then
-  flaw = deliveries_flaw(parcel)
+  err = deliveries_error(parcel)
 end
-if flaw == 'newer' then
-  return answer('newer')
-elseif flaw and parcel then
+if err == 'newer_version' then
+  return answer('newer_version')
+elseif err and parcel then
   order.parcels[n] = nil
   parcel = nil
 end
@@ -78,7 +78,7 @@ else
   if not order.inline then
     local parcels = parcels_of(order.deliveries, false)
     if parcels > MOST_COUNTED then
-      return answer('broken')
+      return answer('whole_order_only')
     end
     local found = { [UNKNOWN] = ended }
     for other = 0, parcels - 1 do
@@ -86,13 +86,13 @@ else
       if other ~= n then
         counted, unreadable = find_parcel(order, other)
       end
-      if unreadable == 'newer' then
-        return answer('newer')
+      if unreadable == 'newer_version' then
+        return answer('newer_version')
       elseif counted then
         for i = 0, counted.deliveries - 1 do
           local state = byte(counted.o, 7 + 12 * i) - DELIVERY_VERSION
           if state >= DELIVERY_VERSION then
-            return answer('newer')
+            return answer('newer_version')
           end
           found[state] = (found[state] or 0) + 1
         end

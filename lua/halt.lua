@@ -16,12 +16,12 @@
 -- ARGV 2 epoch known to the caller
 -- ARGV 3 cause: back or wiped
 -- ARGV 4 mark found, empty when the caller knows of no loss here
--- ARGV 5 highest mark the caller was told before
+-- ARGV 5 highest mark returned to the caller before
 -- ARGV 6 since ms, 0 for not known
 -- ARGV 7 last ms, 0 for not known
 -- ARGV 8… accepted ms and order id of a lost order
 -- REPLY ok lost orders known
--- REPLY epoch another database, or a later generation of this one
+-- REPLY wrong_epoch another database, or a later generation of this one
 -- BOUND 500 lost orders a call, 20,000 in all
 -- uses:
 local MOST = 20000
@@ -29,7 +29,7 @@ local epoch, fence = redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local function told(code, ...)
+local function answer(code, ...)
   return { code, ARGV[1], epoch, fence or '0', now, ... }
 end
 
@@ -42,7 +42,7 @@ local name, generation = parts(ARGV[2])
 if epoch ~= '' then
   local found, later = parts(epoch)
   if found ~= name or later > generation then
-    return told('epoch')
+    return answer('wrong_epoch')
   end
 end
 local record = redis.call('HMGET', KEYS[3], 'cause', 'noticed', 'found', 'known', 'since', 'last')
@@ -77,4 +77,4 @@ end
 if #lost > 0 then
   redis.call('ZADD', KEYS[4], unpack(lost))
 end
-return told('ok', redis.call('ZCARD', KEYS[4]))
+return answer('ok', redis.call('ZCARD', KEYS[4]))

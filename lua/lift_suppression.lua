@@ -13,24 +13,24 @@
 -- ARGV 4 field (16 bytes)
 -- ARGV 5 last ms of the record the caller saw
 -- REPLY ok
--- REPLY again lifted ms; it was lifted before
--- REPLY gone it is not on the list
+-- REPLY already_done lifted ms; it was lifted before
+-- REPLY not_found it is not on the list
 -- REPLY changed last ms; it is not the record the caller saw
--- REPLY bad a record that can't be read
--- REPLY key addresses are hashed under another key
--- REPLY epoch another database
+-- REPLY unreadable a record that can't be read
+-- REPLY wrong_key addresses are hashed under another key
+-- REPLY wrong_epoch another database
 -- BOUND one record
 -- uses: binary prologue suppression
 local record = redis.call('HGET', KEYS[4], ARGV[4])
 if not record then
-  return answer('gone')
+  return answer('not_found')
 end
 if not is_suppression(record) then
-  return answer('bad')
+  return answer('unreadable')
 end
 local last = u48(record, 11)
 if sub(record, 2, 2) == LIFTED then
-  return answer('again', last)
+  return answer('already_done', last)
 end
 if last ~= tonumber(ARGV[5]) then
   return answer('changed', last)

@@ -9,8 +9,8 @@
 -- ARGV 3 calls a second, 1,000,000 at most
 -- ARGV 4 calls at once at most
 -- REPLY ok calls left at once, µs until all of them are free
--- REPLY wait µs until as many calls may pass
--- REPLY never more calls than may ever pass at once
+-- REPLY retry_after µs until as many calls may pass
+-- REPLY exceeds_burst more calls than may ever pass at once
 -- BOUND one key
 -- uses: binary
 local cost, per_second, most = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -20,11 +20,11 @@ local span = math.ceil(most * 1000000 / per_second)
 -- Further ahead than one burst only if the clock went back.
 local free = math.max(now, math.min(tonumber(redis.call('GET', KEYS[1]) or 0), now + span))
 if cost > most then
-  return { 'never', ARGV[1] }
+  return { 'exceeds_burst', ARGV[1] }
 end
 local ahead = free - now + floor(cost * 1000000 / per_second)
 if ahead > span then
-  return { 'wait', ARGV[1], ahead - span }
+  return { 'retry_after', ARGV[1], ahead - span }
 end
 if cost > 0 then
   redis.call('SET', KEYS[1], int(now + ahead), 'PX', int(math.max(1, math.ceil(ahead / 1000))))

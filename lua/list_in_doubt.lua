@@ -25,7 +25,7 @@
 -- ARGV 8 rank to go on from
 -- ARGV 9 members at most
 -- REPLY ok rank to go on from (-1: at the end), per parcel: member, deliveries in doubt
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 100 members, 4,000 deliveries
 -- uses: binary prologue bell ready reason order deliveries lease unlease
 local channel, halted, ends = ARGV[3], tonumber(ARGV[6]), ARGV[7] == '1'
@@ -90,7 +90,7 @@ for p = 1, #members do
         index_unresolved(parcel, member)
       end
       if leases[p] then
-        leave(parcel, member)
+        end_lease(parcel, member)
       elseif parcel.pending == 0 then
         out_of_ready(parcel, member)
       end

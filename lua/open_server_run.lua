@@ -13,7 +13,7 @@
 -- ARGV 3 id of a run to note a loss of, or empty
 -- ARGV 4 ms that were lost with it
 -- REPLY ok per run, oldest first: run id, mark found, fence it was raised to (0: the database was new), opened ms, and ms lost
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 16 runs
 -- uses: binary prologue
 local KEPT, MARGIN = 16, 1000000

@@ -17,23 +17,23 @@
 -- ARGV 7 reasons it may lift, 2 bytes each
 -- ARGV 8 1: remember it although nothing is known of the address, so that an earlier opt-out is known when it comes late
 -- REPLY ok it is off the list
--- REPLY gone it is not on the list
--- REPLY again it was heard before
--- REPLY older the person opted out after it, or it can't be proved that they did not
--- REPLY other the reason it stays on the list for
--- REPLY bad a record that can't be read
--- REPLY key addresses are hashed under another key
--- REPLY epoch another database
+-- REPLY not_found it is not on the list
+-- REPLY repeated the notice was received before
+-- REPLY outdated the person opted out after it, or it can't be proved that they did not
+-- REPLY other_reason the reason it stays on the list for
+-- REPLY unreadable a record that can't be read
+-- REPLY wrong_key addresses are hashed under another key
+-- REPLY wrong_epoch another database
 -- BOUND one record
 -- uses: binary prologue suppression consent
 local old, old_consent = redis.call('HGET', KEYS[4], ARGV[5]), redis.call('HGET', KEYS[5], ARGV[5])
 local known = redis.call('HEXISTS', KEYS[3], 'on:' .. ARGV[4]) == 1
-local told, notice = read_consent(old_consent), read_notice(ARGV[6], 1)
-if not told or (old and not is_suppression(old)) then
-  return answer('bad')
+local person, notice = read_consent(old_consent), read_notice(ARGV[6], 1)
+if not person or (old and not is_suppression(old)) then
+  return answer('unreadable')
 end
-if is_heard(told, notice.id) then
-  return answer('again')
+if is_received(person, notice.id) then
+  return answer('repeated')
 end
 local function may_lift(reason)
   for at = 1, #ARGV[7], 2 do
@@ -45,10 +45,10 @@ local function may_lift(reason)
 end
 local active = old and sub(old, 2, 2) == ACTIVE
 if not active and (notice.clock == '-' or not old_consent and ARGV[8] ~= '1') then
-  return answer('gone')
+  return answer('not_found')
 end
-if notice.clock == '-' or told.said ~= '-' and not is_after(notice, told.clock, told.moment) then
-  return answer('older')
+if notice.clock == '-' or person.said ~= '-' and not is_after(notice, person.clock, person.moment) then
+  return answer('outdated')
 end
 local source = active and sub(old, 18, 18)
 local own = source == 's' or source == 'u'
@@ -58,39 +58,39 @@ if active and may_lift(sub(old, 3, 4)) then
   -- it is provably newer. A person's entry that the consent record does not know is dated by the moment it was
   -- written.
   if source == 'p' and notice.moment + CLOCKS_APART < written then
-    return answer('older')
-  elseif own and told.said ~= 'o' and not is_after(notice, 'h', written) then
-    return answer('older')
+    return answer('outdated')
+  elseif own and person.said ~= 'o' and not is_after(notice, 'h', written) then
+    return answer('outdated')
   end
 end
 
-local code, reason, record = 'gone', nil, nil
+local code, reason, record = 'not_found', nil, nil
 if active then
   reason = sub(old, 3, 4)
   if not (own or source == 'p') or not may_lift(reason) then
-    code = 'other'
+    code = 'other_reason'
   else
-    local below, by = sub(told.beneath, 1, 2), sub(told.beneath, 3)
-    if is_beneath(told) and not (by == 'p' and may_lift(below)) then
-      code, reason = 'other', below
+    local below, by = sub(person.beneath, 1, 2), sub(person.beneath, 3)
+    if is_beneath(person) and not (by == 'p' and may_lift(below)) then
+      code, reason = 'other_reason', below
       record = suppression(ACTIVE, below, u48(old, 5), now, byte(old, 17), by, sub(old, 19, 19))
     else
       code, record = 'ok', lifted(old)
     end
-    told.beneath = '\0\0-'
+    person.beneath = '\0\0-'
   end
 end
 leave_mark()
-say(told, 'i', notice)
-hear(told, notice.id)
+record_choice(person, 'i', notice)
+remember_notice(person, notice.id)
 if not known then
   redis.call('HSET', KEYS[3], 'on:' .. ARGV[4], now_text)
 end
 if record then
   redis.call('HSET', KEYS[4], ARGV[5], record)
 end
-redis.call('HSET', KEYS[5], ARGV[5], consent(told))
-if code == 'other' then
+redis.call('HSET', KEYS[5], ARGV[5], pack_consent(person))
+if code == 'other_reason' then
   return answer(code, u16(reason, 1))
 end
 return answer(code)

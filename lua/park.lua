@@ -14,7 +14,7 @@
 -- ARGV 3 channel
 -- ARGV 4… member, fence or empty, why
 -- REPLY ok per parcel: 1 parked, 0 somebody else holds it
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 200 parcels
 -- uses: binary prologue bell ready reason order deliveries lease park unlease outcome
 local channel = ARGV[3]
@@ -47,7 +47,7 @@ for p = 1, count do
       end
     end
     results[p] = 1
-    left_members[#left_members + 1] = member
+    unleased_members[#unleased_members + 1] = member
     if holder == '' then
       out_of_unresolved(member)
     end

@@ -8,9 +8,9 @@
 -- KEYS 4 due:{p}:bulk
 -- ARGV 1 request id
 -- ARGV 2 epoch
--- REPLY ok next due ms (0: none), rung, persisted, lost
--- REPLY epoch another database
+-- REPLY ok next due ms (0: none), promoted, persisted, lost
+-- REPLY wrong_epoch another database
 -- BOUND 500 parcels
 -- uses: binary prologue earliest bell ready order park promote
-ring()
-return answer('ok', next_due(), rung.parcels, rung.persisted, rung.lost)
+promote()
+return answer('ok', next_due(), promoted.parcels, promoted.persisted, promoted.lost)

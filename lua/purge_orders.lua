@@ -13,12 +13,12 @@
 -- ARGV 4 retention in days
 -- REPLY done orders removed; the day is finished
 -- REPLY more orders removed; call again
--- REPLY early the retention is not over
--- REPLY epoch another database
+-- REPLY too_early the retention is not over
+-- REPLY wrong_epoch another database
 -- BOUND 500 parcels, 100 orders
 -- uses: binary prologue order park delete_parcels
 if (tonumber(ARGV[3]) + 1 + tonumber(ARGV[4])) * DAY > now then
-  return answer('early')
+  return answer('too_early')
 end
 redis.call('ZCARD', PARKED)
 local removed, room = 0, 500
@@ -45,12 +45,12 @@ for _ = 1, 100 do
   local r = readable(redis.pcall('HMGET', key, 'h', 'f', 'z', 't'))
   local head = r and r[1]
   local left = 0
-  local flaw = head and head_flaw(head)
+  local err = head and head_error(head)
   local names, deliveries
-  if head and not flaw then
+  if head and not err then
     names, deliveries = channels_of(head, 35)
   end
-  if flaw == 'newer' then
+  if err == 'newer_version' then
     redis.call('RPUSH', 'retire:' .. tag .. ':' .. floor(now / DAY), order_id)
   elseif r and not head and r[4] then
     -- The remains of an unreadable order that an operator ended.

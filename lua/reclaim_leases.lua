@@ -25,7 +25,7 @@
 -- ARGV 5 1 when a lease that is over means a crash, 0 just after the server was away
 -- ARGV 6 ms after which a courier not seen is forgotten
 -- REPLY ok next lease end ms (0: none), parcels swept, deliveries now unresolved, parcels with poison, lost, couriers forgotten
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 200 leases, 100 couriers
 -- uses: binary prologue earliest bell ready reason order deliveries lease park unlease
 local channel, limit, blame = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
@@ -81,7 +81,7 @@ local function sweep_parcel(member, record, mark)
     parcel, code, why = find_parcel(order, n)
   end
   if not parcel then
-    if code == 'newer' then
+    if code == 'newer_version' then
       -- Left to a program that can read it, and moved out of the way of the others.
       later[#later + 1] = now + NEWER_WAIT
       later[#later + 1] = member
@@ -92,7 +92,7 @@ local function sweep_parcel(member, record, mark)
     if mark then
       unmarked[#unmarked + 1] = member
     end
-    if code == 'bad' then
+    if code == 'unreadable' then
       park(channel, member, why)
     end
     return
@@ -143,7 +143,7 @@ local function sweep_parcel(member, record, mark)
       return
     end
   end
-  if leave(parcel, member, nil, true) == 'left' and parcel.unresolved == 0 then
+  if end_lease(parcel, member, nil, true) == 'settled' and parcel.unresolved == 0 then
     if mark then
       unmarked[#unmarked + 1] = member
     end
@@ -160,7 +160,7 @@ end
 write_parcels()
 write_orders()
 for p = 1, #out do
-  left_members[#left_members + 1] = out[p]
+  unleased_members[#unleased_members + 1] = out[p]
 end
 write_leaving(KEYS[3], KEYS[4], KEYS[5])
 write_ready(false)

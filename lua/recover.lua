@@ -14,13 +14,13 @@
 -- ARGV 3 schema of the caller
 -- ARGV 4 number of partitions
 -- REPLY ok the new epoch
--- REPLY running it is not halted
--- REPLY epoch another database
+-- REPLY not_halted it is not halted
+-- REPLY wrong_epoch another database
 -- BOUND one record
 -- uses: binary prologue
 local MARGIN = 1000000
 if sub(epoch, 1, 1) ~= '!' then
-  return answer('running')
+  return answer('not_halted')
 end
 local known = tonumber(redis.call('HGET', KEYS[3], 'known') or 0)
 redis.call('ZCARD', KEYS[4])

@@ -13,13 +13,13 @@
 -- ARGV 4 schema of the caller
 -- ARGV 5 number of partitions
 -- ARGV 6 channel of a courier, or empty
--- ARGV 7 whether the channel is told what becomes of a message after it was taken: 1, 0, or empty for not said
+-- ARGV 7 whether the channel gets delivery receipts: 1, 0, or empty for not known
 -- ARGV 8 oldest schema of a program that may run beside the caller
 -- REPLY ok schema, partitions
 -- REPLY foreign orders without an epoch, or another number of partitions
--- REPLY old the database asks for a newer program
+-- REPLY program_too_old the database asks for a newer program
 -- REPLY halted sending was stopped here: the database went back or was wiped, and nobody has said how to go on
--- REPLY epoch another database than the one known
+-- REPLY wrong_epoch another database than the one known
 -- BOUND no loop
 -- uses:
 local epoch, fence = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
@@ -34,26 +34,26 @@ local function seen()
     end
   end
 end
-local function told(code, ...)
+local function answer(code, ...)
   return { code, ARGV[1], epoch or '', fence or '0', now, ... }
 end
 if (ARGV[2] ~= '' and epoch ~= ARGV[2]) then
-  return told('epoch')
+  return answer('wrong_epoch')
 end
 if epoch and string.sub(epoch, 1, 1) == '!' then
-  return told('halted')
+  return answer('halted')
 end
 if not epoch and (schema or fence or redis.call('EXISTS', KEYS[4]) == 1) then
-  return told('foreign')
+  return answer('foreign')
 end
 redis.call('HLEN', KEYS[5])
 if epoch then
   local current, oldest, partitions = string.match(schema or '', '^(%d+) (%d+) (%d+)$')
   if not current or partitions ~= ARGV[5] then
-    return told('foreign')
+    return answer('foreign')
   end
   if tonumber(ARGV[4]) < tonumber(oldest) then
-    return told('old')
+    return answer('program_too_old')
   end
   seen()
   -- A newer program raises both; they are never lowered.
@@ -61,10 +61,10 @@ if epoch then
   if raised ~= tonumber(current) or floor ~= tonumber(oldest) then
     redis.call('SET', KEYS[3], string.format('%d %d %s', raised, floor, partitions))
   end
-  return told('ok', raised, tonumber(partitions))
+  return answer('ok', raised, tonumber(partitions))
 end
 redis.call('SET', KEYS[1], ARGV[3])
 redis.call('SET', KEYS[3], ARGV[4] .. ' ' .. ARGV[8] .. ' ' .. ARGV[5])
 seen()
 epoch = ARGV[3]
-return told('ok', tonumber(ARGV[4]), tonumber(ARGV[5]))
+return answer('ok', tonumber(ARGV[4]), tonumber(ARGV[5]))

@@ -13,8 +13,8 @@
 -- ARGV 3 channel
 -- ARGV 4 wait in ms
 -- ARGV 5… member, fence
--- REPLY ok per parcel: code (ready, left, sending, stale, gone, newer, bad, final)
--- REPLY epoch another database
+-- REPLY ok per parcel: code (ready, settled, sending, lease_lost, not_found, newer_version, unreadable, cancelled_before_due)
+-- REPLY wrong_epoch another database
 -- BOUND 200 parcels
 -- uses: binary prologue bell ready reason order deliveries lease unlease
 local channel = ARGV[3]
@@ -42,14 +42,14 @@ for p = 1, count do
     if order then
       parcel, code = find_parcel(order, n)
       if parcel then
-        code = leave(parcel, member, wait > 0 and now + wait or 0, true)
+        code = end_lease(parcel, member, wait > 0 and now + wait or 0, true)
         if is_done(parcel) then
           done[#done + 1] = member
         end
       end
     end
   else
-    code = 'stale'
+    code = 'lease_lost'
   end
   results[p] = code
 end

@@ -12,7 +12,7 @@
 -- ARGV 3 channel, or empty for orders
 -- ARGV 4… member, or order id of an order
 -- REPLY ok how many were parked
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 200 names
 -- uses: binary prologue
 local names, fields = {}, {}

@@ -9,8 +9,8 @@
 -- ARGV 2 epoch
 -- ARGV 3 lease in ms
 -- ARGV 4… member, fence
--- REPLY ok a letter a parcel: r renewed, o over, s stale
--- REPLY epoch another database
+-- REPLY ok a letter a parcel: r renewed, e expired, l lost
+-- REPLY wrong_epoch another database
 -- BOUND 200 parcels
 -- uses: binary prologue lease
 local members, count = {}, 0
@@ -27,9 +27,9 @@ local over = now + tonumber(ARGV[3])
 local letters, new = {}, {}
 for p = 1, count do
   if not holds(leases[p], ARGV[3 + 2 * p]) or not ends[p] then
-    letters[p] = 's'
+    letters[p] = 'l'
   elseif tonumber(ends[p]) <= now then
-    letters[p] = 'o'
+    letters[p] = 'e'
   else
     letters[p] = 'r'
     new[#new + 1] = over

@@ -17,10 +17,10 @@
 -- ARGV 4 order id
 -- ARGV 5 parcel to start from
 -- REPLY ok parcel to go on from (0: at the end), parcels mended (an order not yet due counts as one)
--- REPLY gone no such order
--- REPLY newer a record of a later version
--- REPLY bad a record that can't be read
--- REPLY epoch another database
+-- REPLY not_found no such order
+-- REPLY newer_version a record of a later version
+-- REPLY unreadable a record that can't be read
+-- REPLY wrong_epoch another database
 -- BOUND 100 parcels
 -- uses: binary prologue bell ready reason order deliveries lease park unlease
 local channel, order_id, from = ARGV[3], ARGV[4], tonumber(ARGV[5])
@@ -56,10 +56,10 @@ local parcels = order.inline and 1 or math.ceil(order.deliveries / PARCEL_DELIVE
 local last = math.min(parcels, from + 100) - 1
 for n = from, last do
   local member = order_id .. ':' .. n
-  local parcel, flaw, why = find_parcel(order, n)
+  local parcel, err, why = find_parcel(order, n)
   local leased = redis.call('ZSCORE', KEYS[5], member)
   local is_parked = redis.call('ZSCORE', KEYS[7], member)
-  if flaw == 'bad' and not is_parked and not leased then
+  if err == 'unreadable' and not is_parked and not leased then
     park(channel, member, why)
   end
   if parcel and leased and not is_moment(leased, now + DAY) then

@@ -15,34 +15,34 @@
 -- ARGV 6 revision of the order as the caller read it
 -- REPLY ok due ms, not_after ms
 -- REPLY started its time has come, or parcels are on their way
--- REPLY moved revision, due ms, not_after ms; it changed since it was read
+-- REPLY changed revision, due ms, not_after ms; it changed since it was read
 -- REPLY cancelled it was cancelled
--- REPLY final every delivery is final
+-- REPLY finished every delivery is final
 -- REPLY expires_before_due not_after is not after the new time
--- REPLY gone no such order
--- REPLY newer a record of a later version
--- REPLY bad a record that can't be read
--- REPLY epoch another database
+-- REPLY not_found no such order
+-- REPLY newer_version a record of a later version
+-- REPLY unreadable a record that can't be read
+-- REPLY wrong_epoch another database
 -- BOUND one order
 -- uses: binary prologue earliest bell order
 local order_id = ARGV[3]
 local r = readable(redis.pcall('HMGET', KEYS[5], 'h', 'x', 'f', 'g', 'v'))
 if not r then
-  return answer('bad')
+  return answer('unreadable')
 end
 local head = r[1]
 if not head then
-  return answer('gone')
+  return answer('not_found')
 end
-local flaw = head_flaw(head)
-if flaw then
-  return answer(flaw)
+local err = head_error(head)
+if err then
+  return answer(err)
 end
 if r[2] then
   return answer('cancelled')
 end
 if r[3] then
-  return answer('final')
+  return answer('finished')
 end
 local key = byte(head, 3) == URGENT and KEYS[3] or KEYS[4]
 local due = redis.call('ZSCORE', key, order_id)
@@ -51,7 +51,7 @@ if not due or r[4] or tonumber(due) <= now then
 end
 local revision = tonumber(r[5]) or 0
 if revision ~= tonumber(ARGV[6]) then
-  return answer('moved', revision, u48(head, 11), u48(head, 17))
+  return answer('changed', revision, u48(head, 11), u48(head, 17))
 end
 local new_due = math.max(tonumber(ARGV[4]), now)
 local not_after = tonumber(ARGV[5])

@@ -14,11 +14,11 @@
 -- ARGV 4 member
 -- ARGV 5 outcomes (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4 unused; ascending)
 -- REPLY ok orders ended, a letter a outcome: a applied, n nothing new, s another attempt, t the repeat is spent
--- REPLY gone no such order
--- REPLY newer a record of a later version
--- REPLY bad a record that can't be read
--- REPLY final cancelled before it was due
--- REPLY epoch another database
+-- REPLY not_found no such order
+-- REPLY newer_version a record of a later version
+-- REPLY unreadable a record that can't be read
+-- REPLY cancelled_before_due cancelled before it was due
+-- REPLY wrong_epoch another database
 -- BOUND 500 deliveries
 -- uses: binary prologue bell ready reason order deliveries lease unlease outcome
 local channel, member, outcomes = ARGV[3], ARGV[4], ARGV[5]
@@ -31,7 +31,7 @@ if order then
   parcel, code = find_parcel(order, n)
 end
 if not parcel then
-  return answer(code or 'bad')
+  return answer(code or 'unreadable')
 end
 local leased = redis.call('ZSCORE', KEYS[3], member)
 redis.call('ZCARD', KEYS[4])

@@ -7,17 +7,17 @@
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- REPLY ok revoked ms
--- REPLY again revoked ms; it was revoked before
--- REPLY gone no such key
--- REPLY epoch another database
+-- REPLY already_done revoked ms; it was revoked before
+-- REPLY not_found no such key
+-- REPLY wrong_epoch another database
 -- BOUND one key
 -- uses: binary prologue
 local r = redis.call('HMGET', KEYS[3], 'created', 'revoked')
 if not r[1] then
-  return answer('gone')
+  return answer('not_found')
 end
 if r[2] then
-  return answer('again', tonumber(r[2]))
+  return answer('already_done', tonumber(r[2]))
 end
 leave_mark()
 redis.call('HSET', KEYS[3], 'revoked', now_text)

@@ -13,7 +13,7 @@
 -- ARGV 3 position in the list to go on from
 -- ARGV 4 orders at most
 -- REPLY ok position to go on from (0: at the end), order ids
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 500 orders
 -- uses: binary prologue order park
 local from, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -52,9 +52,9 @@ for i = 1, #order_ids do
   local order_id = order_ids[i]
   local r = readable(redis.pcall('HMGET', history_key(order_id), 'h', 'f', 'o', 't'))
   local head = r and r[1]
-  local flaw = head and head_flaw(head)
+  local err = head and head_error(head)
   local names, deliveries
-  if head and not flaw then
+  if head and not err then
     names, deliveries = channels_of(head, 35)
   end
   if names and not r[2] then
@@ -63,7 +63,7 @@ for i = 1, #order_ids do
     if not waits and not (not due and byte(head, 2) == INLINE and is_indexed(head, names, deliveries, r[3], order_id .. ':0')) then
       named[#named + 1] = order_id
     end
-  elseif not names and flaw ~= 'newer' and string.find(order_id, '^[%w_-]+:%d+$') then
+  elseif not names and err ~= 'newer_version' and string.find(order_id, '^[%w_-]+:%d+$') then
     -- A record ended by an operator no longer has a head, but a field that says so.
     local is_gone = r and not head and (r[4] or redis.call('EXISTS', history_key(order_id)) == 0)
     if not is_gone and not (is_parked and redis.call('ZSCORE', PARKED, order_id)) then

@@ -13,8 +13,8 @@
 -- ARGV 2 epoch
 -- ARGV 3 channel
 -- ARGV 4… member, fence, 1 to leave the lease, reports (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4; ascending)
--- REPLY ok orders ended, per parcel: code (held, sending, ready, left, stale, gone, newer, bad, final), a letter a report
--- REPLY epoch another database
+-- REPLY ok orders ended, per parcel: code (leased, sending, ready, settled, lease_lost, not_found, newer_version, unreadable, cancelled_before_due), a letter a report
+-- REPLY wrong_epoch another database
 -- BOUND 200 parcels, 2,000 reports
 -- uses: binary prologue bell ready reason order deliveries single_delivery lease unlease outcome
 local channel = ARGV[3]
@@ -34,7 +34,7 @@ local results = {}
 local progressed, finished = {}, {}
 
 -- The only delivery of an order, held and sending, becomes final; true when the order has nothing else.
-local PLAIN = { 'left', 'a' }
+local PLAIN = { 'settled', 'a' }
 
 local function settle_single(member, holder, record, reports)
   local to = FINAL_OF[sub(reports, 4, 4)]
@@ -51,7 +51,7 @@ local function settle_single(member, holder, record, reports)
     return false
   end
   put_single(order_id, o, r[3], true)
-  left_members[#left_members + 1] = member
+  unleased_members[#unleased_members + 1] = member
   finished[#finished + 1] = member
   progressed[member] = true
   return true
@@ -93,15 +93,15 @@ local function settle_parcel(p)
     end
     index_unresolved(parcel, member, send_by)
   end
-  code = 'stale'
+  code = 'lease_lost'
   if current then
     if wants_out or parcel.pending + parcel.sending == 0 then
-      code = leave(parcel, member)
-      if code == 'left' then
+      code = end_lease(parcel, member)
+      if code == 'settled' then
         finished[#finished + 1] = member
       end
     else
-      code = 'held'
+      code = 'leased'
     end
   elseif not leases[p] then
     if parcel.pending > pending_before then
@@ -122,7 +122,7 @@ for p = 1, count do
   local member = members[p]
   if settled[member] then
     -- Named twice in one call: the first report said everything.
-    results[p] = { 'left', string.rep('n', #ARGV[3 + 4 * p] / 10) }
+    results[p] = { 'settled', string.rep('n', #ARGV[3 + 4 * p] / 10) }
   elseif settle_single(member, ARGV[1 + 4 * p], leases[p], ARGV[3 + 4 * p]) then
     results[p] = PLAIN
     settled[member] = true

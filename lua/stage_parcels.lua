@@ -15,24 +15,24 @@
 -- ARGV 6 content of the order (with the first call, else empty)
 -- ARGV 7… channel, number, parcel
 -- REPLY ok parcels stored
--- REPLY gone not open: never opened, silent too long, given up, enqueued, or taken over by another upload
--- REPLY exists an order has this order id already
+-- REPLY upload_lost not open: never opened, idle for too long, given up, enqueued, or taken over by another upload
+-- REPLY order_exists an order has this order id already
 -- REPLY gap a number beyond the next one
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 100 parcels, 130 fields of the upload before
 -- uses: binary prologue staging
 local order_id, upload, opening = ARGV[3], ARGV[4], ARGV[5] == '1'
 if redis.call('EXISTS', 'history:' .. tag .. ':' .. order_id) == 1 then
-  return answer('exists')
+  return answer('order_exists')
 end
 local at = redis.call('ZSCORE', KEYS[3], order_id)
 if not is_staging(KEYS[3], order_id) and (at or not opening) then
-  return answer('gone')
+  return answer('upload_lost')
 end
 local staged = staged_key(order_id)
 local holder = redis.call('HGET', staged, UPLOAD)
 if holder ~= upload and not opening then
-  return answer('gone')
+  return answer('upload_lost')
 end
 -- Per channel: the number of parcels of this upload, and of all stored parcels, from any upload.
 local counts, held = {}, {}

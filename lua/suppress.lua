@@ -19,8 +19,8 @@
 -- ARGV 5… entries: field (16 bytes), reason (2), source, strikes that suffice (1: at once), whose, notice (15), clock p, a or -
 -- REPLY ok a letter an entry: n newly on the list, a there already (and taken over by a weightier source), s a strike counted,
 --   c counted before, r a repeat of a notice whose entry was lifted since, o outdated, x a record that can't be read
--- REPLY key addresses are hashed under another key
--- REPLY epoch another database
+-- REPLY wrong_key addresses are hashed under another key
+-- REPLY wrong_epoch another database
 -- BOUND 500 entries
 -- uses: binary prologue suppression consent
 local ONCE, FORGET = 20 * 3600000, 90 * 86400000
@@ -32,7 +32,7 @@ local fields = {}
 for i = 5, #ARGV do
   fields[i - 4] = sub(ARGV[i], 1, 16)
 end
-local held = redis.call('HMGET', KEYS[4], unpack(fields))
+local entries = redis.call('HMGET', KEYS[4], unpack(fields))
 local consents = redis.call('HMGET', KEYS[5], unpack(fields))
 local known = redis.call('HEXISTS', KEYS[3], 'on:' .. ARGV[4]) == 1
 
@@ -57,61 +57,61 @@ local function add(old, entry)
 end
 
 -- The result for an active entry: the new record if it changes.
-local function add_beside(old, told, entry)
+local function add_beside(old, person, entry)
   local source, holder = sub(entry, 19, 19), sub(old, 18, 18)
   if weight(source) > weight(holder) then
     if weight(source) == 2 then
-      told.beneath = sub(old, 3, 4) .. holder
+      person.beneath = sub(old, 3, 4) .. holder
     end
     return suppression(ACTIVE, sub(entry, 17, 18), u48(old, 5), now, byte(old, 17), source, sub(entry, 21, 21))
   end
-  if weight(source) == 1 and weight(holder) == 2 and not is_beneath(told) then
-    told.beneath = sub(entry, 17, 19)
+  if weight(source) == 1 and weight(holder) == 2 and not is_beneath(person) then
+    person.beneath = sub(entry, 17, 19)
   end
 end
 
 -- Returns a letter, and the new suppression and consent records if they change.
-local function judge(old, old_consent, entry)
-  local told = read_consent(old_consent)
-  if not told or (old and not is_suppression(old)) then
+local function apply_entry(old, old_consent, entry)
+  local person = read_consent(old_consent)
+  if not person or (old and not is_suppression(old)) then
     return 'x'
   end
   local notice, state = read_notice(entry, 22), old and sub(old, 2, 2)
-  if is_heard(told, notice.id) then
+  if is_received(person, notice.id) then
     return state == ACTIVE and 'a' or state == STRIKING and 'c' or 'r'
   end
   local at_once = byte(entry, 20) <= 1
   if weight(sub(entry, 19, 19)) == 2 then
-    if is_outdated(notice, told) then
-      hear(told, notice.id)
-      return 'o', nil, consent(told)
+    if is_outdated(notice, person) then
+      remember_notice(person, notice.id)
+      return 'o', nil, pack_consent(person)
     end
-    say(told, 'o', notice)
+    record_choice(person, 'o', notice)
   end
-  hear(told, notice.id)
+  remember_notice(person, notice.id)
   if state ~= ACTIVE then
-    told.beneath = '\0\0-'
+    person.beneath = '\0\0-'
     local letter, record = add(old, entry)
-    return letter, record, consent(told)
+    return letter, record, pack_consent(person)
   end
-  return 'a', at_once and add_beside(old, told, entry) or nil, consent(told)
+  return 'a', at_once and add_beside(old, person, entry) or nil, pack_consent(person)
 end
 
 -- An address may occur twice in one call.
 local latest, latest_consent, letters, writes, consent_writes = {}, {}, {}, {}, {}
 for i = 1, #fields do
   local field = fields[i]
-  local letter, record, told = judge(latest[field] or held[i], latest_consent[field] or consents[i], ARGV[i + 4])
+  local letter, record, person = apply_entry(latest[field] or entries[i], latest_consent[field] or consents[i], ARGV[i + 4])
   letters[i] = letter
   if record then
     latest[field] = record
     writes[#writes + 1] = field
     writes[#writes + 1] = record
   end
-  if told then
-    latest_consent[field] = told
+  if person then
+    latest_consent[field] = person
     consent_writes[#consent_writes + 1] = field
-    consent_writes[#consent_writes + 1] = told
+    consent_writes[#consent_writes + 1] = person
   end
 end
 if #consent_writes > 0 then

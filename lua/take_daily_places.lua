@@ -9,8 +9,8 @@
 -- ARGV 3 orders a day
 -- ARGV 4 start of the day in ms
 -- REPLY ok orders of the day, this one included; when its place was taken in ms
--- REPLY same orders of the day, when its place was taken in ms; it had its place
--- REPLY full orders of the day, places older than ten minutes as order id, ms (100 at most)
+-- REPLY already_done orders of the day, when its place was taken in ms; it had its place
+-- REPLY limit_reached orders of the day, places older than ten minutes as order id, ms (100 at most)
 -- BOUND 1,000 places of earlier days, 100 names
 -- uses:
 local clock = redis.call('TIME')
@@ -28,10 +28,10 @@ if #old > 0 and not full then
   redis.call('ZREM', KEYS[1], unpack(old))
 end
 if full then
-  return { 'full', ARGV[1], count, named }
+  return { 'limit_reached', ARGV[1], count, named }
 end
 if had then
-  return { 'same', ARGV[1], count, tonumber(at) }
+  return { 'already_done', ARGV[1], count, tonumber(at) }
 end
 redis.call('ZADD', KEYS[1], now, ARGV[2])
 redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', now + 172800000))

@@ -7,13 +7,13 @@
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- REPLY ok used ms, as it stands now
--- REPLY gone no such key
--- REPLY epoch another database
+-- REPLY not_found no such key
+-- REPLY wrong_epoch another database
 -- BOUND one key
 -- uses: binary prologue
 local r = redis.call('HMGET', KEYS[3], 'created', 'used')
 if not r[1] then
-  return answer('gone')
+  return answer('not_found')
 end
 local used = tonumber(r[2] or 0)
 if now - used < 60000 then

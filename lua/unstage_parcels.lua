@@ -11,7 +11,7 @@
 -- ARGV 4 upload id, or empty for whichever there is
 -- REPLY done order id, or empty when there was none, or another upload took over
 -- REPLY more order id; call again
--- REPLY epoch another database
+-- REPLY wrong_epoch another database
 -- BOUND 500 parcels
 -- uses: binary prologue staging delete_parcels
 local order_id = ARGV[3]

@@ -30,25 +30,25 @@ local function read_consent(record)
   }
 end
 
-local function consent(told)
-  return char(CONSENT_VERSION) .. told.said .. told.clock .. p48(told.moment) .. told.beneath .. told.ids
+local function pack_consent(person)
+  return char(CONSENT_VERSION) .. person.said .. person.clock .. p48(person.moment) .. person.beneath .. person.ids
 end
 
-local function is_beneath(told)
-  return sub(told.beneath, 3) ~= '-'
+local function is_beneath(person)
+  return sub(person.beneath, 3) ~= '-'
 end
 
-local function is_heard(told, id)
-  for at = 1, #told.ids, NOTICE do
-    if sub(told.ids, at, at + NOTICE - 1) == id then
+local function is_received(person, id)
+  for at = 1, #person.ids, NOTICE do
+    if sub(person.ids, at, at + NOTICE - 1) == id then
       return true
     end
   end
   return false
 end
 
-local function hear(told, id)
-  told.ids = sub(id .. told.ids, 1, NOTICE * MOST_NOTICES)
+local function remember_notice(person, id)
+  person.ids = sub(id .. person.ids, 1, NOTICE * MOST_NOTICES)
 end
 
 -- Id, clock and moment of a notice. One with an unknown moment was said now at the latest.
@@ -72,17 +72,17 @@ end
 
 -- Whether the person provably opted in after this notice: both times are from the same clock, and that clock did not
 -- go back in between.
-local function is_outdated(notice, told)
-  return told.said == 'i'
-    and notice.clock == told.clock
-    and told.moment > notice.moment
-    and (told.clock == 'p' or told.moment <= now)
+local function is_outdated(notice, person)
+  return person.said == 'i'
+    and notice.clock == person.clock
+    and person.moment > notice.moment
+    and (person.clock == 'p' or person.moment <= now)
 end
 
 -- Records the person's newest opt-in or opt-out.
-local function say(told, said, notice)
+local function record_choice(person, said, notice)
   local by = notice.clock == 'p' and 'p' or 'h'
-  if told.said ~= said or told.clock ~= by or notice.moment > told.moment then
-    told.said, told.clock, told.moment = said, by, notice.moment
+  if person.said ~= said or person.clock ~= by or notice.moment > person.moment then
+    person.said, person.clock, person.moment = said, by, notice.moment
   end
 end

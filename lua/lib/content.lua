@@ -38,30 +38,30 @@ end
 local function blob_flaw(blob, deliveries)
   local length, at = varint(blob, 1)
   if not length or length == 0 or at + length > #blob then
-    return 'bad'
+    return 'unreadable'
   end
   local last = at + length - 1
   local version = byte(blob, at)
   if version ~= CONTENT_VERSION then
-    return version > CONTENT_VERSION and 'newer' or 'bad'
+    return version > CONTENT_VERSION and 'newer_version' or 'unreadable'
   end
   at = at + 1
   while at <= last do
     local field = byte(blob, at)
     if field > LAST_FIELD and field ~= TEXT_OF_CHANNEL then
-      return 'newer' -- ignoring the field would lose it
+      return 'newer_version' -- ignoring the field would lose it
     end
     at = behind_text(blob, at + 1, last)
     if at and field == TEXT_OF_CHANNEL then
       at = behind_text(blob, at, last)
     end
     if not at or field == 0 then
-      return 'bad'
+      return 'unreadable'
     end
   end
   version = byte(blob, at)
   if version ~= PARCEL_VERSION then
-    return version > PARCEL_VERSION and 'newer' or 'bad'
+    return version > PARCEL_VERSION and 'newer_version' or 'unreadable'
   end
   at = at + 1
   local found, size = 0, #blob
@@ -76,17 +76,17 @@ local function blob_flaw(blob, deliveries)
     at = at and behind_text(blob, at, size)
     at = at and behind_text(blob, at, size)
     if not at then
-      return 'bad'
+      return 'unreadable'
     end
     found = found + 1
   end
-  return found ~= deliveries and 'bad' or nil
+  return found ~= deliveries and 'unreadable' or nil
 end
 
 -- The same for the fields of a history as HGETALL returns them: the pieces come in order there, unless the history is
 -- big.
 local piece_names = {}
-local function content_flaw(fields, deliveries)
+local function content_error(fields, deliveries)
   local pieces, count, others = {}, 0, 0
   local size = #fields
   for i = 1, size, 2 do
@@ -113,7 +113,7 @@ local function content_flaw(fields, deliveries)
     for n = 1, all do
       pieces[n] = found['b' .. n - 1]
       if not pieces[n] then
-        return 'bad'
+        return 'unreadable'
       end
     end
     count = all

@@ -20,16 +20,16 @@ end
 
 -- nil if this program can read the outcomes of this many deliveries, otherwise the reason why not. Checks only the
 -- length, the first delivery and the counts; the other deliveries are checked when they are touched.
-local function outcomes_flaw(o, deliveries)
+local function outcomes_error(o, deliveries)
   if #o ~= 6 + 12 * deliveries then
-    return 'bad'
+    return 'unreadable'
   end
   local first = byte(o, 7)
   if first >= 2 * DELIVERY_VERSION then
-    return 'newer'
+    return 'newer_version'
   end
   local counted = u16(o, 1) + u16(o, 3) + u16(o, 5)
-  return (first < DELIVERY_VERSION or first > DELIVERY_VERSION + UNRESOLVED or counted > deliveries) and 'bad' or nil
+  return (first < DELIVERY_VERSION or first > DELIVERY_VERSION + UNRESOLVED or counted > deliveries) and 'unreadable' or nil
 end
 
 -- The parcel n of an order, read once per call; nil, a code and a reason when there is none or its record can't be
@@ -41,7 +41,7 @@ local function find_parcel(order, n)
   end
   local deliveries = parcel_deliveries(order, n)
   if deliveries <= 0 then
-    return nil, 'bad', 'member'
+    return nil, 'unreadable', 'member'
   end
   local parcel = { order = order, n = n, deliveries = deliveries, set = {}, list = {} }
   local o
@@ -51,18 +51,18 @@ local function find_parcel(order, n)
     parcel.key = 'outcome:' .. tag .. ':' .. order.order_id .. ':' .. order.channel .. ':' .. n
     o = readable(redis.pcall('GET', parcel.key))
     if o == nil then
-      return nil, 'bad', 'outcomes'
+      return nil, 'unreadable', 'outcomes'
     end
   end
   if o then
-    local flaw = outcomes_flaw(o, deliveries)
-    if flaw then
-      return nil, flaw, 'outcomes'
+    local err = outcomes_error(o, deliveries)
+    if err then
+      return nil, err, 'outcomes'
     end
     parcel.o = o
     parcel.pending, parcel.sending, parcel.unresolved = u16(o, 1), u16(o, 3), u16(o, 5)
   elseif order.final and order.cancelled then
-    return nil, 'final', 'final' -- cancelled before it was due: its deliveries have no record
+    return nil, 'cancelled_before_due', 'cancelled' -- cancelled before it was due: its deliveries have no record
   else
     parcel.fresh = true
     parcel.o = p16(deliveries) .. '\0\0\0\0' .. string.rep(FRESH, deliveries)
@@ -84,22 +84,22 @@ end
 
 -- nil if this program knows the state of every delivery of a small parcel and the counts match them, otherwise the
 -- reason why not.
-local function deliveries_flaw(parcel)
+local function deliveries_error(parcel)
   local found = { [PENDING] = 0, [SENDING] = 0, [UNRESOLVED] = 0 }
   for i = 0, parcel.deliveries - 1 do
     local state = byte(parcel.o, 7 + 12 * i) - DELIVERY_VERSION
     if state >= DELIVERY_VERSION then
-      return 'newer'
+      return 'newer_version'
     end
     if state < 0 or state > UNRESOLVED then
-      return 'bad'
+      return 'unreadable'
     end
     if found[state] then
       found[state] = found[state] + 1
     end
   end
   local same = found[PENDING] == parcel.pending and found[SENDING] == parcel.sending and found[UNRESOLVED] == parcel.unresolved
-  return not same and 'bad' or nil
+  return not same and 'unreadable' or nil
 end
 
 local COUNTED = { [PENDING] = 'pending', [SENDING] = 'sending', [UNRESOLVED] = 'unresolved' }

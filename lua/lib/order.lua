@@ -36,13 +36,13 @@ local function readable(reply)
 end
 
 -- nil if this program can read the head, otherwise the reason why not.
-local function head_flaw(head)
+local function head_error(head)
   local version = byte(head, 1) or 0
   if version > HEAD_VERSION then
-    return 'newer'
+    return 'newer_version'
   end
   local layout = byte(head, 2)
-  return (version < HEAD_OLDEST or #head < 39 or (layout ~= INLINE and layout ~= PARCELS)) and 'bad' or nil
+  return (version < HEAD_OLDEST or #head < 39 or (layout ~= INLINE and layout ~= PARCELS)) and 'unreadable' or nil
 end
 
 -- Is this a valid channel name?
@@ -100,11 +100,11 @@ local function read_order(order_id, channel, f)
   if not head then
     -- A record that lost its head can't be read; one with no fields left is gone.
     local rest = f.o or f.v or f.c or f.l or f.b0
-    return nil, rest and 'bad' or 'gone', 'head'
+    return nil, rest and 'unreadable' or 'not_found', 'head'
   end
-  local flaw = head_flaw(head)
-  if flaw then
-    return nil, flaw, 'head'
+  local err = head_error(head)
+  if err then
+    return nil, err, 'head'
   end
   local _, layout, priority, policy = byte(head, 1, 4)
   local deliveries = channel_deliveries(head, channel)
@@ -127,10 +127,10 @@ local function read_order(order_id, channel, f)
     delta = false,
   }
   if deliveries == 0 or (order.inline and deliveries > PARCEL_DELIVERIES) then
-    return nil, 'bad', 'head'
+    return nil, 'unreadable', 'head'
   end
   if not order.inline and (not order.c or #order.c ~= 44 or not is_moment(order.open, 4294967295)) then
-    return nil, 'bad', 'counters'
+    return nil, 'unreadable', 'counters'
   end
   orders[order_id] = order
   return order
@@ -144,7 +144,7 @@ local function find_order(order_id, channel)
   end
   local r = readable(redis.pcall('HMGET', HISTORY .. order_id, 'h', 'o', 'v', 'x', 'f', 'l', 'c:' .. channel))
   if not r then
-    return nil, 'bad', 'type'
+    return nil, 'unreadable', 'type'
   end
   return read_order(order_id, channel, { h = r[1], o = r[2], v = r[3], x = r[4], f = r[5], l = r[6], c = r[7] })
 end

@@ -20,7 +20,7 @@ end
 redis.call('EXISTS', 'moving:' .. tag)
 
 if epoch ~= ARGV[2] then
-  return answer('epoch')
+  return answer('wrong_epoch')
 end
 
 -- Leaves a mark: fence:{p} grows by one with every change a caller is told about. Each process keeps the highest mark

@@ -2,13 +2,13 @@
 -- due when its score is strictly below `now`; EXISTS on the delivery key makes the server publish `expired`. A key
 -- that still exists and is less than 5 ms overdue is left for the next call (a script's expiry clock may lag TIME).
 -- An older one was made persistent by another program: it is deleted, and the partition's bell rings instead.
-local RING_PARCELS, RING_LAG = 500, 5
+local PROMOTED_PARCELS, PROMOTION_LAG = 500, 5
 local DELIVERY = 'delivery:' .. tag .. ':'
-local rung = { parcels = 0, persisted = 0, lost = 0, again = false, newer = {} }
-local rung_writes = {}
+local promoted = { parcels = 0, persisted = 0, lost = 0, again = false, newer = {} }
+local promotion_writes = {}
 
-local function rung_write(...)
-  rung_writes[#rung_writes + 1] = { ... }
+local function promotion_write(...)
+  promotion_writes[#promotion_writes + 1] = { ... }
 end
 
 -- Can parcels be put into this index? If another program made the key another type, other channels must not wait for
@@ -23,7 +23,7 @@ end
 
 -- Moves the parcels from number `from` on into ready, at most `room` of them. Returns the number of the next one and
 -- the total; nil when the head can't be read, false when they can't be moved now.
-local function ring_parcels(order_id, head, from, room)
+local function promote_parcels(order_id, head, from, room)
   if byte(head, 2) == INLINE and room > 0 then
     local channel = sub(head, 36, 35 + (byte(head, 35) or 0))
     local deliveries = #head == 39 + #channel and is_channel(channel) and u32(head, #head - 3) or 0
@@ -60,8 +60,8 @@ local function ring_parcels(order_id, head, from, room)
   return next_parcel, first
 end
 
-local function ring_priority(key)
-  local room = RING_PARCELS - rung.parcels
+local function promote_priority(key)
+  local room = PROMOTED_PARCELS - promoted.parcels
   if room <= 0 then
     return
   end
@@ -71,70 +71,70 @@ local function ring_priority(key)
     local order_id = due[i]
     local delivery = DELIVERY .. order_id
     local there = redis.call('EXISTS', delivery) == 1
-    if there and now - due[i + 1] < RING_LAG then
-      rung.again = true
+    if there and now - due[i + 1] < PROMOTION_LAG then
+      promoted.again = true
     elseif room > 0 then
       local history = HISTORY .. order_id
       local r = readable(redis.pcall('HMGET', history, 'h', 'g'))
       local head = r and r[1]
-      local flaw = head and head_flaw(head)
+      local err = head and head_error(head)
       local from, next_parcel, all = math.max(0, r and tonumber(r[2]) or 0), nil, nil
-      if head and not flaw then
-        next_parcel, all = ring_parcels(order_id, head, from, room)
+      if head and not err then
+        next_parcel, all = promote_parcels(order_id, head, from, room)
       end
-      if flaw == 'newer' or next_parcel == false then
-        rung_write('ZADD', key, int(now + NEWER_WAIT), order_id)
-        rung.newer[#rung.newer + 1] = flaw and order_id or nil
+      if err == 'newer_version' or next_parcel == false then
+        promotion_write('ZADD', key, int(now + NEWER_WAIT), order_id)
+        promoted.newer[#promoted.newer + 1] = err and order_id or nil
       elseif not next_parcel then
         -- Dropped when the record is gone or the name is not an order id. A record that exists but can't be read is
         -- kept for an operator.
         if (r and not head and redis.call('EXISTS', history) == 0) or not string.find(order_id, '^[%w_-]+:%d+$') then
-          rung.lost = rung.lost + 1
+          promoted.lost = promoted.lost + 1
         else
           park(nil, order_id, r and 'head' or 'type')
         end
         out[#out + 1] = order_id
       else
         if there then
-          rung_write('DEL', delivery)
-          rung.persisted = rung.persisted + 1
+          promotion_write('DEL', delivery)
+          promoted.persisted = promoted.persisted + 1
         end
-        rung.parcels = rung.parcels + next_parcel - from
+        promoted.parcels = promoted.parcels + next_parcel - from
         room = room - (next_parcel - from)
         if next_parcel < all then
-          rung_write('HSET', history, 'g', next_parcel)
+          promotion_write('HSET', history, 'g', next_parcel)
         else
           out[#out + 1] = order_id
           if r[2] then
-            rung_write('HDEL', history, 'g')
+            promotion_write('HDEL', history, 'g')
           end
         end
       end
     end
   end
   if #out > 0 then
-    rung_write('ZREM', key, unpack(out))
+    promotion_write('ZREM', key, unpack(out))
   end
 end
 
--- When to promote again, after ring(): a key left behind is to be checked in a millisecond, not at once.
+-- When to promote again, after promote(): a key left behind is to be checked in a millisecond, not at once.
 local function next_due()
-  if rung.again and rung.parcels < RING_PARCELS then
+  if promoted.again and promoted.parcels < PROMOTED_PARCELS then
     return now + 1
   end
   return earliest(KEYS[3], KEYS[4])
 end
 
 -- KEYS[3] is due:{p}:urgent, KEYS[4] is due:{p}:bulk. The events of the delivery keys wake every courier.
-local function ring()
-  ring_priority(KEYS[3])
-  ring_priority(KEYS[4])
+local function promote()
+  promote_priority(KEYS[3])
+  promote_priority(KEYS[4])
   write_ready(true)
   write_parked()
-  for i = 1, #rung_writes do
-    redis.call(unpack(rung_writes[i]))
+  for i = 1, #promotion_writes do
+    redis.call(unpack(promotion_writes[i]))
   end
-  if rung.persisted > 0 then
+  if promoted.persisted > 0 then
     ring_bell('bell:' .. tag)
   end
 end

@@ -1,6 +1,6 @@
 -- How a parcel leaves `leased`: back to ready when deliveries are pending, out of every index when all are settled.
 -- Never while one of its deliveries is sending.
-local left_members, ready_out = {}, {}
+local unleased_members, ready_out = {}, {}
 local unresolved_members, unresolved_at = {}, {}
 
 -- The earliest moment at which a pending delivery may be begun: its due time, or the end of its wait.
@@ -49,12 +49,13 @@ local function out_of_unresolved(member)
   unresolved_at[member] = false
 end
 
--- Returns `sending` (it stays), `ready`, or `left`. Pending deliveries of a cancelled or expired order end here.
-local function leave(parcel, member, not_before, keeps_place)
+-- Returns `sending` (it stays), `ready`, or `settled` (no delivery is pending). Pending deliveries of a cancelled or
+-- expired order end here.
+local function end_lease(parcel, member, not_before, keeps_place)
   if parcel.sending > 0 then
     return 'sending'
   end
-  left_members[#left_members + 1] = member
+  unleased_members[#unleased_members + 1] = member
   local order = parcel.order
   if parcel.pending > 0 and (order.cancelled or now >= order.not_after) then
     end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_EXPIRED)
@@ -63,7 +64,7 @@ local function leave(parcel, member, not_before, keeps_place)
     back_to_ready(parcel, member, not_before, keeps_place)
     return 'ready'
   end
-  return 'left'
+  return 'settled'
 end
 
 -- A late report ended the last pending delivery of a parcel that is not leased: there is nothing left to claim.
@@ -80,9 +81,9 @@ end
 
 -- Writes what the functions above collected. Keys: leased, lease, unresolved.
 local function write_leaving(leased, lease, unresolved)
-  if #left_members > 0 then
-    redis.call('ZREM', leased, unpack(left_members))
-    redis.call('HDEL', lease, unpack(left_members))
+  if #unleased_members > 0 then
+    redis.call('ZREM', leased, unpack(unleased_members))
+    redis.call('HDEL', lease, unpack(unleased_members))
   end
   local unresolved_add, unresolved_out = {}, {}
   for i = 1, #unresolved_members do

@@ -34,7 +34,7 @@ async fn next_second() {
 }
 
 /// Sends a message to a person and returns its status.
-async fn told(site: &Site, person: &str) -> anyhow::Result<String> {
+async fn reported(site: &Site, person: &str) -> anyhow::Result<String> {
     let send =
         ["send", "--telegram", person, "--text", "Training is at six.", "--sender", "news", "-o", "ndjson"];
     let answer = site.deliveries(&send)?.into_iter().next().context("an answer")?;
@@ -51,10 +51,10 @@ async fn a_person_who_blocks_the_bot_is_spared_until_they_are_back() -> anyhow::
     let telegram = site.sandbox.telegram();
     for (number, writes) in [(1001, false), (1002, true)] {
         let person = number.to_string();
-        ensure!(told(&site, &person).await? == "sent");
+        ensure!(reported(&site, &person).await? == "sent");
         telegram.block(BOT, number, true);
         is_suppressed(&site, &person, true).await;
-        ensure!(told(&site, &person).await? == "suppressed");
+        ensure!(reported(&site, &person).await? == "suppressed");
         next_second().await;
         if writes {
             telegram.write(BOT, number, "/start");
@@ -62,7 +62,7 @@ async fn a_person_who_blocks_the_bot_is_spared_until_they_are_back() -> anyhow::
             telegram.block(BOT, number, false);
         }
         is_suppressed(&site, &person, false).await;
-        ensure!(told(&site, &person).await? == "sent");
+        ensure!(reported(&site, &person).await? == "sent");
         ensure!(telegram.reached(&person) == 2);
     }
     // No message was sent to find out.

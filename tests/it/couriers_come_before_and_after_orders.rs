@@ -32,20 +32,20 @@ async fn couriers_come_before_and_after_orders() -> anyhow::Result<()> {
 async fn deliveries_of_a_channel_without_courier_expire() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     // Before there is any courier at all: of one channel or of two, small and big, in both priorities, and for later.
-    let told = |deliveries: &[(&'static str, u32)], priority, ms| {
+    let reported = |deliveries: &[(&'static str, u32)], priority, ms| {
         let span = Duration::from_millis(ms);
         OrderSpec { deliveries: deliveries.to_vec(), priority, span, ..OrderSpec::default() }
     };
     scene
         .accept_all([
-            told(&[("vk", 1)], Priority::Bulk, 1_500),
-            told(&[("vk", 1_100)], Priority::Urgent, 1_500),
+            reported(&[("vk", 1)], Priority::Bulk, 1_500),
+            reported(&[("vk", 1_100)], Priority::Urgent, 1_500),
         ])
         .await?;
     // These have deliveries that must not expire before their courier starts.
-    scene.accept_all([told(&[("email", 2), ("vk", 2)], Priority::Bulk, 8_000)]).await?;
+    scene.accept_all([reported(&[("email", 2), ("vk", 2)], Priority::Bulk, 8_000)]).await?;
     let _email = scene.courier(&CourierOptions::default())?;
-    scene.accept_all([told(&[("vk", 4), ("email", 4)], Priority::Urgent, 8_000).due_in(400)]).await?;
+    scene.accept_all([reported(&[("vk", 4), ("email", 4)], Priority::Urgent, 8_000).due_in(400)]).await?;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.count(State::Sent), 6);
     assert_eq!(balance.count(State::Expired), 1 + 1_100 + 2 + 4);

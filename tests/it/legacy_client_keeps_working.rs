@@ -40,10 +40,10 @@ async fn the_legacy_client_needs_only_an_api_key() -> anyhow::Result<()> {
         "provider": "email",
     });
     let put = async || call(http.put(format!("{url}/queue")).json(&order)).await;
-    let put_when_heard = async {
+    let put_when_received = async {
         eventually_async("the tracker listens", async || {
-            let heard = site.server.command(&["PUBSUB", "CHANNELS", "*history*"]);
-            match heard.map(|reply| reply.items().len()) {
+            let received = site.server.command(&["PUBSUB", "CHANNELS", "*history*"]);
+            match received.map(|reply| reply.items().len()) {
                 Ok(0) => Err("nobody does".to_owned()),
                 Ok(_) => Ok(()),
                 Err(error) => Err(error.to_string()),
@@ -52,14 +52,14 @@ async fn the_legacy_client_needs_only_an_api_key() -> anyhow::Result<()> {
         .await;
         put().await
     };
-    let (tracked, queued) = tokio::join!(track(1, 10), put_when_heard);
-    let ((status, told), (queued, answer)) = (tracked?, queued?);
-    ensure!(status == 200 && told["timeouted"] == false, "{status} {told}");
+    let (tracked, queued) = tokio::join!(track(1, 10), put_when_received);
+    let ((status, reported), (queued, answer)) = (tracked?, queued?);
+    ensure!(status == 200 && reported["timeouted"] == false, "{status} {reported}");
     ensure!(queued == 200, "{queued} {answer}");
 
     site.until_finished(&key).await;
-    let (status, told) = track(1, 1).await?;
-    ensure!(status == 200 && !told["history"].is_null(), "{status} {told}");
+    let (status, reported) = track(1, 1).await?;
+    ensure!(status == 200 && !reported["history"].is_null(), "{status} {reported}");
     let deliveries = site.recipients(&key)?;
     ensure!(deliveries["one@example.test"]["status"] == "sent", "{deliveries:?}");
     ensure!(deliveries["two@refuse.test"]["status"] == "suppressed", "{deliveries:?}");

@@ -12,9 +12,9 @@ fn keys(scene: &Scene) -> anyhow::Result<BTreeSet<String>> {
     left::keys(&mut scene.server.connect()?)
 }
 
-async fn refused(scene: &Scene, told: &OrderSpec) -> anyhow::Result<()> {
+async fn refused(scene: &Scene, reported: &OrderSpec) -> anyhow::Result<()> {
     let before = keys(scene)?;
-    let order = scene.order(told)?;
+    let order = scene.order(reported)?;
     match scene.store.accept(&order).await {
         Err(AcceptError::Refused(CallError::Retryable {
             why: Retryable::Memory | Retryable::NearlyFull,

@@ -50,7 +50,7 @@ async fn provider_never_answers() -> anyhow::Result<()> {
     let _courier =
         scene.courier(&CourierOptions::default().with("manner", "hanging").with("send-window-ms", 400))?;
     scene
-        .accept_all([OrderSpec::of(1), OrderSpec::of(4)].map(|told| told.on_unknown(OnUnknown::Hold)))
+        .accept_all([OrderSpec::of(1), OrderSpec::of(4)].map(|reported| reported.on_unknown(OnUnknown::Hold)))
         .await?;
     scene.accept(&OrderSpec::of(1).on_unknown(OnUnknown::Retry)).await?;
     let balance = scene.settle_up().await?;

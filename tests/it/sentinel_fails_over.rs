@@ -158,11 +158,11 @@ fn says_halt(text: &str) -> bool {
 }
 
 async fn readyz(site: &Site<Sentinels>) -> Result<(u16, String), String> {
-    let told = async {
+    let reported = async {
         let answer = reqwest::get(format!("{}/readyz", site.admin)).await?;
         Ok::<_, reqwest::Error>((answer.status().as_u16(), answer.text().await?))
     };
-    told.await.map_err(|error| error.to_string())
+    reported.await.map_err(|error| error.to_string())
 }
 
 async fn until_taken(site: &Site<Sentinels>, mailboxes: &[String]) {
@@ -290,15 +290,15 @@ async fn a_failover_reports_what_it_lost_and_sends_nothing_until_an_operator_dec
     ensure!(lost.len() >= 60, "{} orders are lost", lost.len());
 
     let doctor = ["doctor", "--redis", &redis];
-    let told = format!("{} accepted orders are lost, ", lost.len());
+    let reported = format!("{} accepted orders are lost, ", lost.len());
     eventually_async("everything known is recorded", async || match readyz(&site).await? {
-        (503, text) if text.contains(&told) => Ok(()),
+        (503, text) if text.contains(&reported) => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
     let written = changes(&site)?;
     let ill = site.cli(&doctor)?;
-    ensure!(ill.code != 0 && says_halt(&ill.text) && ill.text.contains(&told), "{ill:?}");
+    ensure!(ill.code != 0 && says_halt(&ill.text) && ill.text.contains(&reported), "{ill:?}");
     ensure!(changes(&site)? == written, "the doctor wrote");
 
     // The halt survives restarts.
@@ -309,7 +309,7 @@ async fn a_failover_reports_what_it_lost_and_sends_nothing_until_an_operator_dec
     site.start_queue(&[]).await?;
     let client = Client { url: site.url.clone(), ..client };
     eventually_async("a queue that starts now reports it", async || match readyz(&site).await? {
-        (503, text) if says_halt(&text) && text.contains(&told) => Ok(()),
+        (503, text) if says_halt(&text) && text.contains(&reported) => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
@@ -389,9 +389,9 @@ async fn a_failover_that_lost_nothing_confirmed_continues() -> anyhow::Result<()
     ensure!(!courier.output()?.contains("posthaste recover"), "no operator has to decide");
     eventually_async("the doctor shows when, and by how much", async || {
         let well = site.cli(&["doctor", "--redis", &redis]).map_err(|error| error.to_string())?;
-        let told =
+        let reported =
             |line: &str| line.contains("went back by about") && line.contains("work went on by itself");
-        if well.code == 0 && well.text.lines().any(told) { Ok(()) } else { Err(format!("{well:?}")) }
+        if well.code == 0 && well.text.lines().any(reported) { Ok(()) } else { Err(format!("{well:?}")) }
     })
     .await;
     ensure!(running(&courier) && site.queue().is_some_and(running), "they stay");

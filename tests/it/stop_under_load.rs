@@ -67,7 +67,9 @@ type Then = fn(&Child) -> posthaste_rig::Result<()>;
 async fn cut_off_four_times(drain_ms: u64, then: Then) -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     scene
-        .accept_all([OrderSpec::of(800), OrderSpec::of(1)].map(|told| told.on_unknown(OnUnknown::Hold)))
+        .accept_all(
+            [OrderSpec::of(800), OrderSpec::of(1)].map(|reported| reported.on_unknown(OnUnknown::Hold)),
+        )
         .await?;
     let options = CourierOptions::default().with("lease-ms", LEASE_MS);
     // Calls that hang must not end by themselves before they are cut off.

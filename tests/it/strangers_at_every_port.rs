@@ -61,7 +61,7 @@ fn kept(site: &Site) -> anyhow::Result<Vec<String>> {
 
 /// Sends bytes and reads until the other side closes.
 async fn raw(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let talk = async {
         let mut stream = TcpStream::connect(address).await?;
         // It may close before it has read everything.
@@ -70,15 +70,15 @@ async fn raw(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
             let _ = to.write_all(bytes).await;
             let _ = to.shutdown().await;
         };
-        let _ = tokio::join!(say, from.read_to_end(&mut heard));
+        let _ = tokio::join!(say, from.read_to_end(&mut received));
         anyhow::Ok(())
     };
     timeout(patience(), talk).await.context("no end")??;
-    Ok(heard)
+    Ok(received)
 }
 
 /// Sends a request; returns the status of its answer.
-async fn asked(
+async fn requested(
     client: &Client,
     method: Method,
     url: &str,
@@ -132,14 +132,14 @@ async fn strangers_at_every_port() -> anyhow::Result<()> {
     let (client, key, before) = (Client::new(), site.key()?, kept(&site)?);
     for (name, bytes) in inputs()? {
         for address in [queue, clicks, twilio, vk] {
-            let heard = raw(address, &bytes).await.with_context(|| format!("{name} to {address}"))?;
-            let first = String::from_utf8_lossy(&heard[..heard.len().min(12)]).into_owned();
-            ensure!(heard.is_empty() || first.starts_with("HTTP/1.1 4"), "{name}, raw: {first}");
+            let received = raw(address, &bytes).await.with_context(|| format!("{name} to {address}"))?;
+            let first = String::from_utf8_lossy(&received[..received.len().min(12)]).into_owned();
+            ensure!(received.is_empty() || first.starts_with("HTTP/1.1 4"), "{name}, raw: {first}");
         }
-        let heard = raw(bounces, &bytes).await.with_context(|| format!("{name} to the bounce port"))?;
-        let heard = String::from_utf8_lossy(&heard).into_owned();
-        let is_taken = heard.lines().any(|line| line.starts_with("354") || line.starts_with("250 2.1.5"));
-        ensure!(heard.starts_with("220") && !is_taken, "{name}: {heard:.200}");
+        let received = raw(bounces, &bytes).await.with_context(|| format!("{name} to the bounce port"))?;
+        let received = String::from_utf8_lossy(&received).into_owned();
+        let is_taken = received.lines().any(|line| line.starts_with("354") || line.starts_with("250 2.1.5"));
+        ensure!(received.starts_with("220") && !is_taken, "{name}: {received:.200}");
 
         let (json, lines, form) =
             ("application/json", "application/x-ndjson", "application/x-www-form-urlencoded");
@@ -162,7 +162,7 @@ async fn strangers_at_every_port() -> anyhow::Result<()> {
             (&event, json, "", 400..=413),
             (&link, form, "", 404..=413),
         ] {
-            let status = asked(&client, Method::POST, url, kind, key, &bytes).await;
+            let status = requested(&client, Method::POST, url, kind, key, &bytes).await;
             let status = status.with_context(|| format!("{name} to {url}"))?;
             let cut = bytes.len() > 60_000 && status == 413;
             ensure!(statuses.contains(&status) || cut, "{name} to {url} as {kind}: {status}");
@@ -186,7 +186,7 @@ async fn strangers_at_every_port() -> anyhow::Result<()> {
                 .all(|delivery| delivery["status"] == "sent" || delivery["status"] == "delivered"),
         "{deliveries:?}"
     );
-    let told = site.queue_output()?;
-    ensure!(!told.contains("panic"), "the queue panicked");
+    let reported = site.queue_output()?;
+    ensure!(!reported.contains("panic"), "the queue panicked");
     Ok(())
 }

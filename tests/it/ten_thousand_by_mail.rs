@@ -64,7 +64,7 @@ async fn ten_thousand_people_get_an_e_mail() -> anyhow::Result<()> {
         ("POSTHASTE_SMTP__FINAL_REPLY_WITHIN", "8s"),
         ("POSTHASTE_SMTP__SEND_WITHIN", "12s"),
         ("POSTHASTE_SMTP__ON_UNKNOWN", "hold"),
-        ("POSTHASTE_SMTP__CONNECTIONS", CONNECTIONS),
+        ("POSTHASTE_SMTP__MAX_CONNECTIONS", CONNECTIONS),
         ("POSTHASTE_COURIER__MAX_UNSETTLED", CONNECTIONS),
         ("POSTHASTE_COURIER__BACKOFF_BASE", "300ms"),
     ];
@@ -119,7 +119,7 @@ fn check(
     ensure!(deliveries.len() == expected.len(), "{} deliveries", deliveries.len());
     let taken = site.taken();
     let mut by_state: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut unasked = 0_u32;
+    let mut unrequested = 0_u32;
     for (address, (state, reason)) in expected {
         let delivery = deliveries.get(address).with_context(|| format!("no delivery of {address}"))?;
         let is = delivery["status"].as_str().unwrap_or_default();
@@ -127,7 +127,7 @@ fn check(
         let times = taken.get(address).copied().unwrap_or(0);
         // A delivery whose send was cut off by the kill is unknown, and held; all others end as their domain behaves.
         let cut_off = is == "unknown" && *state != "unknown";
-        unasked += u32::from(cut_off);
+        unrequested += u32::from(cut_off);
         ensure!(cut_off || is == *state, "{address} is {delivery}");
         ensure!(
             cut_off || reason.is_none_or(|reason| delivery["reason"] == reason),
@@ -144,7 +144,7 @@ fn check(
     for (state, deliveries) in by_state {
         ensure!(count(state) == deliveries, "{deliveries} deliveries are {state}, told {totals}");
     }
-    ensure!(unasked <= MOST_CUT_OFF, "a kill made {unasked} deliveries unknown");
+    ensure!(unrequested <= MOST_CUT_OFF, "a kill made {unrequested} deliveries unknown");
     ensure!(taken.len() >= 9_000, "{} mailboxes", taken.len());
     let output = site.queue_output()?;
     ensure!(

@@ -167,7 +167,7 @@ const SMS: [(&str, &str); 5] = [
     ("POSTHASTE_COURIER__LEASE", "2s"),
     ("POSTHASTE_COURIER__RENEW_EVERY", "500ms"),
     ("POSTHASTE_SMS__SEND_WITHIN", "3s"),
-    ("POSTHASTE_TWILIO__ASK_AFTER", "1s"),
+    ("POSTHASTE_TWILIO__LOOKUP_AFTER", "1s"),
 ];
 
 /// The counts of one channel of an order.
@@ -206,15 +206,15 @@ fn check(site: &Site, id: &str, expected: &BTreeMap<String, &str>) -> anyhow::Re
     }
     let finals = ["sent", "delivered", "failed", "unknown", "suppressed", "expired", "cancelled"];
     for (name, states) in by_channel {
-        let told = channel(&order, name);
-        let accepted = told["total"].as_u64().unwrap_or_default();
-        let sum: u64 = finals.iter().filter_map(|state| told[state].as_u64()).sum();
+        let reported = channel(&order, name);
+        let accepted = reported["total"].as_u64().unwrap_or_default();
+        let sum: u64 = finals.iter().filter_map(|state| reported[state].as_u64()).sum();
         ensure!(
-            accepted == sum && told["pending"] == 0 && told["sending"] == 0,
-            "the balance of {name}: {told}"
+            accepted == sum && reported["pending"] == 0 && reported["sending"] == 0,
+            "the balance of {name}: {reported}"
         );
         for (state, deliveries) in states {
-            ensure!(told[state] == deliveries, "{deliveries} of {name} are {state}, told {told}");
+            ensure!(reported[state] == deliveries, "{deliveries} of {name} are {state}, told {reported}");
         }
     }
     let late = in_bans(site);
@@ -237,12 +237,12 @@ fn in_bans(site: &Site) -> Vec<usize> {
     for request in requests {
         match (request.fate, bans.last_mut()) {
             (RequestFate::Refused(429), _) => bans.push((request.instant, vec![request.connection])),
-            (RequestFate::InBan, Some((begun, told))) if request.instant < *begun + BAN => {
-                told.push(request.connection)
+            (RequestFate::InBan, Some((begun, reported))) if request.instant < *begun + BAN => {
+                reported.push(request.connection)
             }
             _ => {}
         }
     }
-    let late = |told: Vec<u64>| told.len() - told.into_iter().collect::<BTreeSet<_>>().len();
-    bans.into_iter().map(|(_, told)| late(told)).collect()
+    let late = |reported: Vec<u64>| reported.len() - reported.into_iter().collect::<BTreeSet<_>>().len();
+    bans.into_iter().map(|(_, reported)| late(reported)).collect()
 }

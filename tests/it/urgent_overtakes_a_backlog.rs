@@ -22,7 +22,7 @@ async fn urgent_overtakes_a_backlog() -> anyhow::Result<()> {
         )
         .await?;
     // How many bulk deliveries went out before all urgent ones were accepted does not depend on couriers.
-    let told = SystemClock.now_ns() / 1_000;
+    let reported = SystemClock.now_ns() / 1_000;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.all(), BULK as u64 + u64::from(URGENT));
     balance.all_sent_once()?;
@@ -33,7 +33,7 @@ async fn urgent_overtakes_a_backlog() -> anyhow::Result<()> {
     let (urgent, bulk): (Vec<_>, Vec<_>) =
         record.taken.iter().partition(|(name, _)| suffixes.contains(&name.order_id));
     let last = urgent.iter().map(|(_, taken)| taken[0].at_us).max().unwrap_or_default();
-    let before = bulk.iter().filter(|(_, taken)| (told..last).contains(&taken[0].at_us)).count();
+    let before = bulk.iter().filter(|(_, taken)| (reported..last).contains(&taken[0].at_us)).count();
     assert_eq!(urgent.len(), usize::try_from(URGENT)?);
     assert!(before < BULK / 2, "{before} bulk deliveries went out before the last urgent one");
     Ok(())

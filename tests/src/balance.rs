@@ -57,8 +57,9 @@ impl Balance {
     /// # Errors
     /// Describes any deviation.
     pub fn all_sent_once_but(&self, cancelled: u64) -> anyhow::Result<()> {
-        let told = (self.count(State::Sent), self.count(State::Cancelled));
-        let clean = told == (self.all() - cancelled, cancelled) && self.duplicates == 0 && self.repeated == 0;
+        let reported = (self.count(State::Sent), self.count(State::Cancelled));
+        let clean =
+            reported == (self.all() - cancelled, cancelled) && self.duplicates == 0 && self.repeated == 0;
         anyhow::ensure!(clean, "not all deliveries were sent once: {self:#?}");
         Ok(())
     }
@@ -132,7 +133,7 @@ async fn read(scene: &Scene, accepted: &AcceptedOrder) -> anyhow::Result<Option<
                 None => {
                     scene
                         .store
-                        .load_outcomes(p, channel, &parcel_id, &order.head, order.ended_unrung())
+                        .load_outcomes(p, channel, &parcel_id, &order.head, order.ended_before_due())
                         .await?
                 }
             };
@@ -153,9 +154,10 @@ fn check_order(
     if order.finished.is_none() {
         balance.faults.push(format!("{order_id} has not ended"));
     }
-    for told in &accepted.channels {
+    for reported in &accepted.channels {
         let mut counted = Counters::default();
-        for (channel, parcel, outcomes) in parcels.iter().filter(|(channel, ..)| *channel == told.channel) {
+        for (channel, parcel, outcomes) in parcels.iter().filter(|(channel, ..)| *channel == reported.channel)
+        {
             let mut deliveries = Counters::default();
             for (delivery, at) in outcomes.deliveries().zip(0..) {
                 deliveries[delivery.state] += 1;
@@ -172,17 +174,17 @@ fn check_order(
             }
             State::ALL.iter().for_each(|state| counted[*state] += deliveries[*state]);
         }
-        let shown = order.counters.iter().find(|(name, _)| *name == told.channel).map(|(_, c)| *c);
+        let shown = order.counters.iter().find(|(name, _)| *name == reported.channel).map(|(_, c)| *c);
         if shown.is_none_or(|shown| State::ALL.iter().any(|state| shown[*state] != counted[*state])) {
             balance
                 .faults
-                .push(format!("{order_id} {}: counters {shown:?}, deliveries {counted:?}", told.channel));
+                .push(format!("{order_id} {}: counters {shown:?}, deliveries {counted:?}", reported.channel));
         }
-        if counted.accepted() != u64::from(told.deliveries) {
+        if counted.accepted() != u64::from(reported.deliveries) {
             balance.faults.push(format!(
                 "{order_id}: {} deliveries of {}",
                 counted.accepted(),
-                told.deliveries
+                reported.deliveries
             ));
         }
     }

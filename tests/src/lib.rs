@@ -14,4 +14,4 @@ pub use balance::Balance;
 pub use options::{CourierOptions, LATE_MS, OrderSpec};
 pub use record::{DeliveryName, Record, Sighting};
 pub use scene::Scene;
-pub use site::{Said, Site};
+pub use site::{CommandOutput, Site};

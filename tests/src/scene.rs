@@ -111,15 +111,15 @@ impl Scene {
     ///
     /// # Errors
     /// When a channel is not valid.
-    pub fn order(&self, told: &OrderSpec) -> anyhow::Result<NewOrder> {
+    pub fn order(&self, reported: &OrderSpec) -> anyhow::Result<NewOrder> {
         let n = self.next_order.fetch_add(1, Ordering::SeqCst);
         let sender = "u00001".parse()?;
         let order_id = OrderId::new(&sender, SystemClock.now_ns() + n);
         let mut deliveries = Vec::new();
-        for (channel, count) in &told.deliveries {
+        for (channel, count) in &reported.deliveries {
             let channel: Channel = channel.parse()?;
             for index in 0..*count {
-                let recipient = match told.poison {
+                let recipient = match reported.poison {
                     Some((at, word)) if at == index => format!("r{index}-{word}"),
                     _ => format!("r{index}"),
                 };
@@ -130,15 +130,15 @@ impl Scene {
         }
         let mut digest = [0; 12];
         digest[..8].copy_from_slice(&n.to_be_bytes());
-        let due = told.due_in.map(|ms| UnixMs(SystemClock.now().0 + ms));
+        let due = reported.due_in.map(|ms| UnixMs(SystemClock.now().0 + ms));
         Ok(NewOrder {
             head: NewOrderHead {
                 order_id,
                 due,
-                priority: told.priority,
-                on_unknown: told.on_unknown,
+                priority: reported.priority,
+                on_unknown: reported.on_unknown,
                 not_after: None,
-                span: told.span,
+                span: reported.span,
                 content: Content { text: Text::new(format!("{CANARY} text")), ..Content::default() },
             },
             digest,
@@ -151,8 +151,8 @@ impl Scene {
     ///
     /// # Errors
     /// When it is not accepted.
-    pub async fn accept(&mut self, told: &OrderSpec) -> anyhow::Result<AcceptedOrder> {
-        let order = self.order(told)?;
+    pub async fn accept(&mut self, reported: &OrderSpec) -> anyhow::Result<AcceptedOrder> {
+        let order = self.order(reported)?;
         let accepted = self.store.accept(&order).await?;
         self.accepted.push(accepted.clone());
         Ok(accepted)
@@ -162,8 +162,9 @@ impl Scene {
     ///
     /// # Errors
     /// When one is not accepted.
-    pub async fn accept_all(&mut self, told: impl IntoIterator<Item = OrderSpec>) -> anyhow::Result<()> {
-        let orders = told.into_iter().map(|told| self.order(&told)).collect::<anyhow::Result<Vec<_>>>()?;
+    pub async fn accept_all(&mut self, reported: impl IntoIterator<Item = OrderSpec>) -> anyhow::Result<()> {
+        let orders =
+            reported.into_iter().map(|reported| self.order(&reported)).collect::<anyhow::Result<Vec<_>>>()?;
         let store = &self.store;
         let accepted: Vec<AcceptedOrder> = stream::iter(&orders)
             .map(|order| Box::pin(store.accept(order)))
@@ -226,7 +227,7 @@ impl Scene {
 
     /// The current content of the indexes, for people.
     pub(crate) fn indexes(&self) -> String {
-        let mut told = String::new();
+        let mut reported = String::new();
         let channels = self.channels();
         for family in ["ready", "leased", "lease", "unresolved", "crashes"] {
             for channel in &channels {
@@ -245,12 +246,12 @@ impl Scene {
                     let entries: Vec<&str> =
                         entries.iter().take(12).filter_map(|entry| entry.text()).collect();
                     if !entries.is_empty() {
-                        told += &format!("; {key} {}", entries.join(" "));
+                        reported += &format!("; {key} {}", entries.join(" "));
                     }
                 }
             }
         }
-        told
+        reported
     }
 
     /// The records of the transports so far.

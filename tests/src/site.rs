@@ -44,7 +44,7 @@ pub struct Site<S = PrivateServer> {
 
 /// The result of a command.
 #[derive(Debug)]
-pub struct Said {
+pub struct CommandOutput {
     /// Its exit code.
     pub code: i32,
     /// Its output, both streams, line by line.
@@ -186,22 +186,22 @@ impl<S> Site<S> {
         let path = ready.display().to_string();
         let args = words.iter().copied().chain(["--ready-file", &path]);
         let child = self.spawn(args, env)?;
-        let mut told = None;
+        let mut reported = None;
         eventually_async("it is ready", async || {
             if child.exit_status().ok().flatten().is_some() {
-                told = Some(Err(anyhow::anyhow!("{name} ended: {}", child.tail(20))));
+                reported = Some(Err(anyhow::anyhow!("{name} ended: {}", child.tail(20))));
                 return Ok(());
             }
             match std::fs::read(&ready) {
                 Ok(text) => {
-                    told = Some(serde_json::from_slice(&text).map_err(Into::into));
+                    reported = Some(serde_json::from_slice(&text).map_err(Into::into));
                     Ok(())
                 }
                 Err(_) => Err(child.tail(5)),
             }
         })
         .await;
-        Ok((child, told.context("an answer")??))
+        Ok((child, reported.context("an answer")??))
     }
 
     /// Where the sandbox accepts e-mail, as a value of the setting `smtp.relays`.
@@ -231,7 +231,7 @@ impl<S> Site<S> {
             ("POSTHASTE_TELEGRAM__API_URL", url.as_str()),
             ("POSTHASTE_TELEGRAM__TOKENS", "42:AAsandboxsandboxsandboxsandboxsandb"),
             ("POSTHASTE_TELEGRAM__PAID", "true"),
-            ("POSTHASTE_TELEGRAM__RATE", "500"),
+            ("POSTHASTE_TELEGRAM__MESSAGES_PER_SECOND", "500"),
             ("POSTHASTE_TELEGRAM__ON_UNKNOWN", "hold"),
         ];
         all.extend(env);
@@ -276,7 +276,7 @@ impl<S> Site<S> {
     ///
     /// # Errors
     /// When it can't be run.
-    pub fn cli(&self, words: &[&str]) -> anyhow::Result<Said> {
+    pub fn cli(&self, words: &[&str]) -> anyhow::Result<CommandOutput> {
         let mut args = words.to_vec();
         let key = self.key.display().to_string();
         if !self.url.is_empty() {
@@ -285,7 +285,7 @@ impl<S> Site<S> {
         let none: [(&str, &str); 0] = [];
         let child = Child::spawn(workspace_binary("posthaste")?, &args, none)?;
         let status = child.wait_exit()?;
-        Ok(Said { code: status.code().unwrap_or(-1), text: child.output()? })
+        Ok(CommandOutput { code: status.code().unwrap_or(-1), text: child.output()? })
     }
 
     /// Runs a command that writes JSON, one object per line.

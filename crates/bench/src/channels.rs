@@ -78,7 +78,7 @@ async fn telegram(common: Common, figures: &mut Figures) -> anyhow::Result<()> {
     let env = [
         ("POSTHASTE_TELEGRAM__API_URL", sandbox.telegram().url()),
         ("POSTHASTE_TELEGRAM__TOKENS", "42:AAbenchbenchbenchbenchbenchbenchben".into()),
-        ("POSTHASTE_TELEGRAM__RATE", RATE.to_string()),
+        ("POSTHASTE_TELEGRAM__MESSAGES_PER_SECOND", RATE.to_string()),
     ];
     let seconds = TELEGRAM.run(common, &env).await?;
     let ideal = per_second(TELEGRAM.messages, RATE);

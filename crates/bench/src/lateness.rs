@@ -54,17 +54,17 @@ async fn ahead(store: &Store) -> anyhow::Result<()> {
 async fn shortly_before(store: &Store) -> anyhow::Result<()> {
     let first = SystemClock.now().0 + 1_500;
     let channel = email()?;
-    let mut told = FuturesUnordered::new();
+    let mut reported = FuturesUnordered::new();
     for n in 0..MESSAGES {
         let due = first + n * SPAN_MS / MESSAGES;
         let before = 100 + (n * 7_919) % 801;
         let order = single(&channel, Some(UnixMs(due)))?;
-        told.push(async move {
+        reported.push(async move {
             until(due - before).await;
             store.accept(&order).await.map(|_| ())
         });
     }
-    while let Some(result) = told.next().await {
+    while let Some(result) = reported.next().await {
         result?;
     }
     until(first + SPAN_MS + 1_500).await;

@@ -15,7 +15,7 @@ pub(crate) async fn measure(messages: u64, common: Common) -> anyhow::Result<()>
             let sandbox = site.start("sandbox", &["sandbox"], &[]).await?;
             let env = [
                 ("POSTHASTE_SMTP__RELAYS", format!("smtp+plain://{}", sandbox.address("smtp")?)),
-                ("POSTHASTE_SMTP__CONNECTIONS", connections.to_string()),
+                ("POSTHASTE_SMTP__MAX_CONNECTIONS", connections.to_string()),
             ];
             let courier = site.start("courier", &["courier", "email"], &env).await?;
             let mut client = Client::connect(&queue.address("http")?, &key).await?;

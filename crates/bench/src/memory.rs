@@ -53,10 +53,10 @@ pub(crate) async fn measure(orders: u64, common: Common) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(3)).await;
         let (calls, cpu) = (calls(&server)?, courier.cpu_seconds()?);
         tokio::time::sleep(REST).await;
-        let asked = self::calls(&server)?;
+        let requested = self::calls(&server)?;
         let seconds = REST.as_secs_f64();
         let mut sum = 0.0;
-        for (name, n) in &asked {
+        for (name, n) in &requested {
             let more = per_second(n - calls.get(name).unwrap_or(&0), seconds);
             if more > 0.0 {
                 figures.add(format!("idle courier: {name} per second"), more);

@@ -61,13 +61,13 @@ pub(crate) async fn tell_many(
 ) -> anyhow::Result<()> {
     let channel = email()?;
     let orders = (0..count).map(|n| single(&channel, due(n)));
-    let mut told = stream::iter(orders)
+    let mut reported = stream::iter(orders)
         .map(|order| async move {
             store.accept(&order?).await?;
             anyhow::Ok(())
         })
         .buffer_unordered(at_once);
-    while let Some(result) = told.next().await {
+    while let Some(result) = reported.next().await {
         result?;
     }
     Ok(())

@@ -46,7 +46,8 @@ pub(crate) async fn run(people: u32) -> anyhow::Result<()> {
     println!("{} couriers, one process each, are working", CHANNELS.len());
     loop {
         let (finished, counters) = history(&store, &order_id).await?;
-        let line: Vec<String> = counters.iter().map(|(channel, counters)| told(channel, counters)).collect();
+        let line: Vec<String> =
+            counters.iter().map(|(channel, counters)| reported(channel, counters)).collect();
         println!("{:>6.2} s  {}", start.elapsed().as_secs_f64(), line.join("  "));
         if finished {
             break;
@@ -67,7 +68,7 @@ async fn history(store: &Store, order_id: &OrderId) -> anyhow::Result<(bool, Vec
     Ok((order.finished.is_some(), order.counters))
 }
 
-fn told(channel: &Channel, counters: &Counters) -> String {
+fn reported(channel: &Channel, counters: &Counters) -> String {
     let open = counters[State::Pending] + counters[State::Sending];
     format!("{channel}: {} sent, {open} to go", counters[State::Sent])
 }

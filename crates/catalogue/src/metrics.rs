@@ -179,7 +179,7 @@ mod tests {
     const BOTH: &[MetricLabel] = &[fixed("b", &[("c", "")]), open("d", "any")];
 
     /// What is wrong with a metric by the conventions.
-    fn flaw(metric: &Metric) -> Option<&'static str> {
+    fn defect(metric: &Metric) -> Option<&'static str> {
         let Metric { name, kind, unit, .. } = *metric;
         let snake =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte));
@@ -212,7 +212,7 @@ mod tests {
     fn every_metric_follows_the_conventions_and_has_a_name_of_its_own() {
         let mut names = BTreeSet::new();
         for metric in all() {
-            assert_eq!(flaw(metric), None, "{metric:?}");
+            assert_eq!(defect(metric), None, "{metric:?}");
             assert!(names.insert(metric.name), "{} is listed twice", metric.name);
             assert_eq!(find(metric.name), Some(metric));
         }
@@ -220,9 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn flaws_are_found() {
+    fn defects_are_found() {
         let good = seconds("posthaste_wait_seconds", ANY, "How long.", "Act when long.");
-        assert_eq!(flaw(&good), None);
+        assert_eq!(defect(&good), None);
         for bad in [
             Metric { name: "wait_seconds", ..good },
             Metric { name: "posthaste_Wait_seconds", ..good },
@@ -234,7 +234,7 @@ mod tests {
             Metric { act_when: "when long.", ..good },
             Metric { labels: TWICE, ..good },
         ] {
-            assert!(flaw(&bad).is_some(), "{bad:?}");
+            assert!(defect(&bad).is_some(), "{bad:?}");
         }
     }
 

@@ -103,10 +103,10 @@ mod tests {
 
     #[test]
     fn of_anything_else_the_status_is_told() {
-        let told = |status| ApiProblem::read(status, None, b"<html>").to_string();
-        assert_eq!(told(StatusCode::UNAUTHORIZED), "the API key is missing or unknown (401)");
-        assert_eq!(told(StatusCode::BAD_GATEWAY), "Bad Gateway (502)");
+        let reported = |status| ApiProblem::read(status, None, b"<html>").to_string();
+        assert_eq!(reported(StatusCode::UNAUTHORIZED), "the API key is missing or unknown (401)");
+        assert_eq!(reported(StatusCode::BAD_GATEWAY), "Bad Gateway (502)");
         let unnamed = StatusCode::from_u16(599).expect("a status");
-        assert_eq!(told(unnamed), "the server gave no reason (599)");
+        assert_eq!(reported(unnamed), "the server gave no reason (599)");
     }
 }

@@ -49,38 +49,40 @@ impl BounceHandler {
     }
 
     /// Passes a report to the feedback sink; stored when this returns.
-    pub(crate) async fn tell(&self, of: &AttemptInPath, heard: BounceReport) -> Result<(), Again> {
-        let told = match timeout(FEEDBACK_TIMEOUT, self.told(of, heard)).await {
-            Ok(told) => told?,
+    pub(crate) async fn tell(&self, of: &AttemptInPath, received: BounceReport) -> Result<(), Again> {
+        let reported = match timeout(FEEDBACK_TIMEOUT, self.reported(of, received)).await {
+            Ok(reported) => reported?,
             Err(_) => return Err(Again::TooLong),
         };
-        let result = match told {
+        let result = match reported {
             None => "ignored",
             Some(ReceiptResult::Changed) => "changed",
             Some(ReceiptResult::Known) => "known",
             Some(ReceiptResult::NoSuchAttempt) => "no_such_attempt",
         };
-        counter!("posthaste_bounces_total", "status" => heard.word(), "result" => result).increment(1);
+        counter!("posthaste_bounces_total", "status" => received.word(), "result" => result).increment(1);
         Ok(())
     }
 
-    async fn told(
+    async fn reported(
         &self,
         of: &AttemptInPath,
-        heard: BounceReport,
+        received: BounceReport,
     ) -> Result<Option<ReceiptResult>, NotStored> {
-        if matches!(heard, BounceReport::Nothing(_)) {
+        if matches!(received, BounceReport::Nothing(_)) {
             return Ok(None);
         }
         let Some(attempt) = self.attempt(of).await? else { return Ok(Some(ReceiptResult::NoSuchAttempt)) };
-        match heard {
+        match received {
             BounceReport::Word { word, reason, ban } => {
                 self.feedback.receipt(&DeliveryReceipt { attempt, word, reason, ban }).await.map(Some)
             }
             BounceReport::Complaint => {
                 // A message has one complaint at most; its server may deliver it several times.
-                let notice =
-                    ConsentNotice::named(format!("{attempt} complaint"), NoticeMoment::Heard(Instant::now()));
+                let notice = ConsentNotice::named(
+                    format!("{attempt} complaint"),
+                    NoticeMoment::Received(Instant::now()),
+                );
                 leaves(self.feedback.as_ref(), &attempt, &notice).await.map(Some)
             }
             BounceReport::Nothing(_) => Ok(None),

@@ -70,8 +70,8 @@ pub(crate) struct BounceServer {
     pub(crate) places: Arc<ConnectionLimits>,
     /// Connections that may wait for a permit.
     pub(crate) waiting: usize,
-    pub(crate) read_at_most: usize,
-    pub(crate) take_at_most: usize,
+    pub(crate) max_parsed_size: usize,
+    pub(crate) max_size: usize,
     pub(crate) waits: BounceTimeouts,
 }
 
@@ -228,7 +228,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                 self.refuse("503 5.5.1 send LHLO or EHLO first").await
             }
             Ok(Request::Mail { .. }) if self.begun => self.refuse("503 5.5.1 MAIL was already sent").await,
-            Ok(Request::Mail { from }) if from.size > self.post.take_at_most => {
+            Ok(Request::Mail { from }) if from.size > self.post.max_size => {
                 self.refuse("552 5.3.4 too large").await
             }
             Ok(Request::Mail { .. }) => {
@@ -264,7 +264,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         self.reset();
         let features = ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
             .map(|name| format!("250-{name}\r\n"));
-        let size = self.post.take_at_most;
+        let size = self.post.max_size;
         let reply = match extended {
             true => format!("250-posthaste\r\n{}250 SIZE {size}", features.concat()),
             false => "250 posthaste".to_owned(),
@@ -283,7 +283,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         let (text, size) = timeout_at(until, self.text()).await??;
         let to = std::mem::take(&mut self.to);
         self.reset();
-        if size > self.post.take_at_most {
+        if size > self.post.max_size {
             let answers = if self.lmtp { to.len() } else { 1 };
             for _ in 0..answers {
                 self.refuse("552 5.3.4 too large").await?;
@@ -293,14 +293,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
         // Parsed off the async threads; a panic of the parser ends here.
         let handler = self.post.handler.clone();
         let read = tokio::task::spawn_blocking(move || handler.read(&text)).await;
-        let heard = read.unwrap_or(BounceReport::Nothing(Kind::Unclear));
+        let received = read.unwrap_or(BounceReport::Nothing(Kind::Unclear));
         let mut all_stored = true;
         for named in &to {
-            let told = match timeout_at(until, self.post.handler.tell(named, heard)).await {
-                Ok(told) => told,
+            let reported = match timeout_at(until, self.post.handler.tell(named, received)).await {
+                Ok(reported) => reported,
                 Err(_) => Err(crate::bounce_handler::Again::TooLong),
             };
-            if let Err(again) = &told {
+            if let Err(again) = &reported {
                 tracing::warn!(
                     event = "feedback.not_stored",
                     source = "bounce",
@@ -308,9 +308,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                     "a bounce could not be stored; the sending server must retry"
                 );
             }
-            all_stored &= told.is_ok();
+            all_stored &= reported.is_ok();
             if self.lmtp {
-                self.say(reply(told.is_ok())).await?;
+                self.say(reply(reported.is_ok())).await?;
             }
         }
         if self.lmtp { Ok(()) } else { self.say(reply(all_stored)).await }
@@ -318,14 +318,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
 
     /// The beginning of a text, up to the part that is parsed, and its full size.
     async fn text(&mut self) -> io::Result<(Vec<u8>, usize)> {
-        let mut text = Text { kept: Vec::new(), most: self.post.read_at_most, size: 0, begins: true };
+        let mut text = Text { kept: Vec::new(), most: self.post.max_parsed_size, size: 0, begins: true };
         loop {
             let (used, ended) = text.take(&self.read);
             self.read.drain(..used);
             if ended {
                 return Ok((text.kept, text.size));
             }
-            if text.size / 2 > self.post.take_at_most {
+            if text.size / 2 > self.post.max_size {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is too large"));
             }
             self.read.reserve(PIECE);

@@ -80,8 +80,8 @@ fn bounce_server(byte: Duration, message: Duration) -> (BounceServer, String) {
     let handler = BounceHandler { paths, replies, feedback: sink };
     let waits = BounceTimeouts { command: byte, byte, message, ..BounceTimeouts::default() };
     let places = Arc::new(ConnectionLimits::new(1, 1, waits.silent));
-    let (waiting, read_at_most, take_at_most) = (1, 10_000, 10_000);
-    (BounceServer { handler, places, waiting, read_at_most, take_at_most, waits }, path.address.to_string())
+    let (waiting, max_parsed_size, max_size) = (1, 10_000, 10_000);
+    (BounceServer { handler, places, waiting, max_parsed_size, max_size, waits }, path.address.to_string())
 }
 
 /// All replies to a client that sends this and then keeps sending single bytes at the interval `drips`.

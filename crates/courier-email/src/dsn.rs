@@ -142,7 +142,7 @@ fn is_complaint(text: &[u8]) -> bool {
 
 fn delivery(text: &[u8], replies: &ReplyRules) -> BounceReport {
     let of_recipients = groups(text).into_iter().filter_map(|group| recipient(&fields(&group), replies));
-    of_recipients.max_by_key(|heard| heard.rank()).unwrap_or(BounceReport::Nothing(Kind::Unclear))
+    of_recipients.max_by_key(|received| received.rank()).unwrap_or(BounceReport::Nothing(Kind::Unclear))
 }
 
 /// What a group reports about one recipient; `None` if it is about the message.

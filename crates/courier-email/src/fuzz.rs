@@ -24,15 +24,15 @@ fn key() -> SecretString {
 pub fn smtp_replies(data: &[u8]) {
     let Some((size, said)) = data.split_first() else { return };
     assert_eq!(
-        heard(said, said.len().max(1)),
-        heard(said, usize::from(*size).max(1)),
+        received(said, said.len().max(1)),
+        received(said, usize::from(*size).max(1)),
         "the size of the pieces changes what is read"
     );
 }
 
 /// Code and text of each reply, and whether all of them were valid.
-fn heard(said: &[u8], piece: usize) -> (Vec<(u16, String)>, bool) {
-    let (mut arrivals, mut heard) = (Arrivals::default(), Vec::new());
+fn received(said: &[u8], piece: usize) -> (Vec<(u16, String)>, bool) {
+    let (mut arrivals, mut received) = (Arrivals::default(), Vec::new());
     for piece in said.chunks(piece) {
         arrivals.room().extend(piece);
         loop {
@@ -51,14 +51,14 @@ fn heard(said: &[u8], piece: usize) -> (Vec<(u16, String)>, bool) {
                     ] {
                         let _ = REPLIES.classify(&reply.response(stage));
                     }
-                    heard.push((answer.code, text));
+                    received.push((answer.code, text));
                 }
                 Ok(None) => break,
-                Err(_) => return (heard, false),
+                Err(_) => return (received, false),
             }
         }
     }
-    (heard, true)
+    (received, true)
 }
 
 /// A message to a return path: a report, a complaint, anything.

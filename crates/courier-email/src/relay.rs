@@ -46,7 +46,7 @@ pub(crate) struct Relay {
 struct Rest {
     until: Option<Instant>,
     /// The first message it deferred since it last accepted one.
-    asked: Option<MessageIds>,
+    requested: Option<MessageIds>,
     /// It deferred another message too: the messages are not the cause, so none is sent there.
     for_all: bool,
 }
@@ -164,7 +164,7 @@ impl Relay {
     /// It deferred a message. True if it has deferred different ones and accepted none in between.
     pub(crate) fn asks_to_wait(&self, message: MessageIds, until: Instant) -> bool {
         let mut rest = self.rest();
-        let first = *rest.asked.get_or_insert(message);
+        let first = *rest.requested.get_or_insert(message);
         rest.until = Some(until);
         rest.for_all |= first != message;
         rest.for_all
@@ -184,7 +184,7 @@ impl Relay {
         if rest.for_all {
             rest.until = None;
         }
-        (rest.asked, rest.for_all) = (None, false);
+        (rest.requested, rest.for_all) = (None, false);
     }
 
     /// Whether reports may be requested from it (RFC 3461).

@@ -32,7 +32,7 @@ pub(crate) struct Relays {
     connections: usize,
     messages_per_connection: u32,
     idle_for: Duration,
-    rest_for: Duration,
+    skip_relay_for: Duration,
     standing: RejectionWindow,
 }
 
@@ -65,8 +65,8 @@ impl Relays {
         if relays.is_empty() {
             return Err(BadSetting::new("smtp.relays", "must name at least one relay"));
         }
-        if !(1..=1_000).contains(&smtp.connections) {
-            return Err(BadSetting::new("smtp.connections", "must be 1 to 1000"));
+        if !(1..=1_000).contains(&smtp.max_connections) {
+            return Err(BadSetting::new("smtp.max_connections", "must be 1 to 1000"));
         }
         if smtp.messages_per_connection == 0 {
             return Err(BadSetting::new("smtp.messages_per_connection", "must be at least 1"));
@@ -99,8 +99,8 @@ impl Relays {
             text: smtp.text_within.get(),
             final_reply: smtp.final_reply_within.get(),
         };
-        let (messages_per_connection, connections) = (smtp.messages_per_connection, smtp.connections);
-        let (idle_for, rest_for) = (smtp.idle_for.get(), smtp.rest_for.get());
+        let (messages_per_connection, connections) = (smtp.messages_per_connection, smtp.max_connections);
+        let (idle_for, skip_relay_for) = (smtp.idle_for.get(), smtp.skip_relay_for.get());
         Ok(Self {
             relays,
             replies,
@@ -108,7 +108,7 @@ impl Relays {
             connections,
             messages_per_connection,
             idle_for,
-            rest_for,
+            skip_relay_for,
             standing,
         })
     }
@@ -140,7 +140,7 @@ impl Relays {
                         Then::Stop => _ = stop.get_or_insert_with(|| format!("{relay} {why}")),
                         Then::Away => away = true,
                         Then::Broke => after = Some(longer_each_time(envelope.attempt)),
-                        Then::Wait(asked) => wait = wait.max(Some(asked)),
+                        Then::Wait(requested) => wait = wait.max(Some(requested)),
                     }
                 }
             }
@@ -212,7 +212,7 @@ impl Relays {
     /// What it means that no session could be opened.
     fn not_open(&self, relay: &Relay, trouble: &SmtpError) -> Tried {
         self.count(relay, "failed");
-        relay.rest_until(Instant::now() + self.rest_for);
+        relay.rest_until(Instant::now() + self.skip_relay_for);
         let stops = |reply: &SmtpReply| {
             self.replies.classify(&reply.response(trouble.stage)).action == ResponseAction::Stop
         };
@@ -271,7 +271,7 @@ impl Relays {
             Ok(Outcome::Stop(why)) => Tried::Next(why, Then::Stop),
             Ok(outcome) => Tried::Said(outcome),
             Err(ReplyAction::Relay) => {
-                let wait = found.after.unwrap_or(self.rest_for);
+                let wait = found.after.unwrap_or(self.skip_relay_for);
                 if relay.asks_to_wait(letter.identity, Instant::now() + wait) {
                     tracing::warn!(
                         event = "relay.paused",

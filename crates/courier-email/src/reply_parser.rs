@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     /// The replies read from bytes that arrive in pieces of this size, and how reading ends.
-    fn heard(bytes: &[u8], piece: usize) -> (Vec<Answer>, Result<bool, Senseless>) {
+    fn received(bytes: &[u8], piece: usize) -> (Vec<Answer>, Result<bool, Senseless>) {
         let (mut arrivals, mut answers) = (Arrivals::default(), Vec::new());
         for piece in bytes.chunks(piece) {
             arrivals.room().extend(piece);
@@ -149,12 +149,12 @@ mod tests {
     fn replies_are_read_in_pieces_of_any_size() {
         let bytes = b"220 one\r\n250-a\r\n250-\r\n250 b\xff\r\n354\r\n250";
         for piece in 1..=bytes.len() {
-            let (answers, rest) = heard(bytes, piece);
+            let (answers, rest) = received(bytes, piece);
             let wanted = [answer(220, &["one"]), answer(250, &["a", "", "b\u{fffd}"]), answer(354, &[""])];
             assert_eq!((answers.as_slice(), rest), (&wanted[..], Ok(false)), "{piece}");
         }
-        assert_eq!(heard(b"220 x\r\n", 2).1, Ok(true));
-        assert_eq!(heard(b"220-x\r\n", 2).1, Ok(false), "half a reply is left");
+        assert_eq!(received(b"220 x\r\n", 2).1, Ok(true));
+        assert_eq!(received(b"220-x\r\n", 2).1, Ok(false), "half a reply is left");
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
             "250-ok\r\n\r\n",
             " 250 ok\r\n",
         ] {
-            assert_eq!(heard(bytes.as_bytes(), 3), (vec![], Err(Senseless)), "{bytes:?}");
+            assert_eq!(received(bytes.as_bytes(), 3), (vec![], Err(Senseless)), "{bytes:?}");
         }
     }
 
@@ -195,9 +195,9 @@ mod tests {
             (line(200), lines(16_000)),
         ] {
             for piece in [1, 1_000, 100_000] {
-                let (answers, rest) = heard(fits.as_bytes(), piece);
+                let (answers, rest) = received(fits.as_bytes(), piece);
                 assert_eq!((answers.len(), rest), (1, Ok(true)));
-                assert_eq!(heard(not.as_bytes(), piece), (vec![], Err(Senseless)));
+                assert_eq!(received(not.as_bytes(), piece), (vec![], Err(Senseless)));
             }
         }
     }
@@ -208,7 +208,7 @@ mod tests {
         let begun = Instant::now();
         let bytes = ("220-\r\n".repeat(100) + "220 \r\n").repeat(2_000);
         for piece in [1, bytes.len()] {
-            assert_eq!(heard(bytes.as_bytes(), piece).0.len(), 2_000);
+            assert_eq!(received(bytes.as_bytes(), piece).0.len(), 2_000);
         }
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
@@ -234,7 +234,7 @@ mod tests {
             piece in 1..20_usize,
         ) {
             let bytes = [lines.concat().as_bytes(), &noise[..]].concat();
-            prop_assert_eq!(heard(&bytes, piece), heard(&bytes, bytes.len().max(1)));
+            prop_assert_eq!(received(&bytes, piece), received(&bytes, bytes.len().max(1)));
         }
     }
 }

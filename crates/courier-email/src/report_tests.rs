@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::reply_rules::TABLE;
 
-fn heard(message: &str) -> BounceReport {
+fn received(message: &str) -> BounceReport {
     let replies = ReplyRules::embedded(&TABLE).expect("the table");
     read(message.replace('\n', "\r\n").as_bytes(), &replies)
 }
@@ -97,7 +97,7 @@ fn groups_mean_what_their_codes_say() {
         ("", "5.1.1", "", UNCLEAR),
     ] {
         assert_eq!(
-            heard(&report(&group(action, status, diagnostic))),
+            received(&report(&group(action, status, diagnostic))),
             wanted,
             "{action} {status} {diagnostic}"
         );
@@ -117,7 +117,7 @@ fn the_best_word_of_several_recipients_counts_and_the_mildest_of_failures() {
         (vec![&there, &dead, &further], DELIVERED),
     ] {
         let text = groups.into_iter().cloned().collect::<Vec<_>>().join("\n\n");
-        assert_eq!(heard(&report(&text)), wanted, "{text}");
+        assert_eq!(received(&report(&text)), wanted, "{text}");
     }
 }
 
@@ -133,7 +133,7 @@ fn a_report_in_the_manner_of_exim_is_read() {
         Action: failed\nFinal-Recipient: rfc822;anna@example.net\nStatus: 5.0.0\n\
         Remote-MTA: dns; mx.example.net\nDiagnostic-Code: smtp; 550 5.1.1 The mailbox is\n unavailable\n\n\
         --1764-eximdsn-11\nContent-type: text/rfc822-headers\n\nSubject: News\n\n--1764-eximdsn-11--\n";
-    assert_eq!(heard(text), NOW);
+    assert_eq!(received(text), NOW);
 }
 
 /// Exchange: nested alternatives before the report, comments and folds, a type of report in capitals.
@@ -154,7 +154,7 @@ fn a_report_in_the_manner_of_exchange_is_read() {
         Status: 5.1.10\nDiagnostic-Code: smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by\n\
         \tSMTP address lookup\n\n\
         --outer_000\nContent-Type: message/rfc822\n\nSubject: News\n\nHello\n--outer_000--\n";
-    assert_eq!(heard(text), NOW);
+    assert_eq!(received(text), NOW);
 }
 
 /// Gmail: a related part with a picture first, base64, X- fields after the status.
@@ -177,7 +177,7 @@ fn a_report_in_the_manner_of_gmail_is_read() {
         Diagnostic-Code: smtp; 550-5.1.1 The email account that you tried to reach does not exist.\n\
         \x20550 5.1.1 Please check it.\nLast-Attempt-Date: Thu, 26 Nov 2026 02:00:01 -0800 (PST)\n\n\
         --00000000000059\nContent-Type: message/rfc822\n\nSubject: News\n\nHello\n\n--00000000000059--\n";
-    assert_eq!(heard(text), NOW);
+    assert_eq!(received(text), NOW);
 }
 
 #[test]
@@ -188,9 +188,9 @@ fn reports_in_other_letters_and_encodings_are_read() {
             "message/global-delivery-status\nContent-Transfer-Encoding: 8bit\n",
         )
         .replace("rfc822; anna", "utf-8; Жанна");
-    assert_eq!(heard(&global), NOW);
-    let untold = report(&group("failed", "5.1.1", "")).replace(" report-type=delivery-status;", "");
-    assert_eq!(heard(&untold), NOW);
+    assert_eq!(received(&global), NOW);
+    let unreported = report(&group("failed", "5.1.1", "")).replace(" report-type=delivery-status;", "");
+    assert_eq!(received(&unreported), NOW);
     use base64::Engine;
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!(
         "Reporting-MTA: dns; x\r\n\r\n{}\r\n",
@@ -200,7 +200,7 @@ fn reports_in_other_letters_and_encodings_are_read() {
         "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\
          Content-Type: message/delivery-status\nContent-Transfer-Encoding: base64\n\n{encoded}\n--b--\n"
     );
-    assert_eq!(heard(&text), NOW);
+    assert_eq!(received(&text), NOW);
     // Bare line feeds, as in a file.
     let replies = ReplyRules::embedded(&TABLE).expect("the table");
     assert_eq!(read(report(&group("failed", "5.1.1", "")).as_bytes(), &replies), NOW);
@@ -210,9 +210,9 @@ fn reports_in_other_letters_and_encodings_are_read() {
 fn a_report_whose_end_is_missing_is_read_as_far_as_it_goes() {
     let whole = report(&group("failed", "5.1.1", "smtp; 550 5.1.1 no"));
     let at = whole.find("Content-Type: message/rfc822").expect("the part with the message");
-    assert_eq!(heard(&whole[..at]), NOW);
+    assert_eq!(received(&whole[..at]), NOW);
     let before = whole.find("Content-Type: message/delivery-status").expect("the report");
-    assert_eq!(heard(&whole[..before]), UNCLEAR);
+    assert_eq!(received(&whole[..before]), UNCLEAR);
 }
 
 fn complaint(kind: &str) -> String {
@@ -227,10 +227,10 @@ fn complaint(kind: &str) -> String {
 
 #[test]
 fn complaints_of_abuse_are_told_from_other_feedback() {
-    assert_eq!(heard(&complaint("abuse")), BounceReport::Complaint);
-    assert_eq!(heard(&complaint("Abuse")), BounceReport::Complaint);
+    assert_eq!(received(&complaint("abuse")), BounceReport::Complaint);
+    assert_eq!(received(&complaint("Abuse")), BounceReport::Complaint);
     for kind in ["not-spam", "fraud", "virus", "other", "", "abuse-of-nothing"] {
-        assert_eq!(heard(&complaint(kind)), UNCLEAR, "{kind}");
+        assert_eq!(received(&complaint(kind)), UNCLEAR, "{kind}");
     }
 }
 
@@ -238,31 +238,31 @@ fn complaints_of_abuse_are_told_from_other_feedback() {
 fn what_is_no_report_is_never_acted_upon() {
     let bounce_in_words = "From: MAILER-DAEMON@mx.example.net\nSubject: failure notice\n\n\
         Hi. This is the mail program at mx.example.net.\n\n<anna@example.net>:\n550 5.1.1 no such user\n";
-    assert_eq!(heard(bounce_in_words), BounceReport::Nothing(Kind::Other));
+    assert_eq!(received(bounce_in_words), BounceReport::Nothing(Kind::Other));
     let holiday =
         "From: anna@example.net\nSubject: Out of office\nAuto-Submitted: auto-replied\n\n550 5.1.1\n";
-    assert_eq!(heard(holiday), BounceReport::Nothing(Kind::Automatic));
+    assert_eq!(received(holiday), BounceReport::Nothing(Kind::Automatic));
     for line in ["Auto-Submitted: auto-generated (vacation)", "X-Autoreply: yes", "Precedence: auto_reply"] {
         assert_eq!(
-            heard(&format!("From: a@b.cd\n{line}\n\nx\n")),
+            received(&format!("From: a@b.cd\n{line}\n\nx\n")),
             BounceReport::Nothing(Kind::Automatic),
             "{line}"
         );
     }
-    assert_eq!(heard("From: a@b.cd\nAuto-Submitted: no\n\nx\n"), BounceReport::Nothing(Kind::Other));
+    assert_eq!(received("From: a@b.cd\nAuto-Submitted: no\n\nx\n"), BounceReport::Nothing(Kind::Other));
     // A report that was forwarded, or pasted into a text, is not a report.
     let inside = report(&group("failed", "5.1.1", ""));
-    assert_eq!(heard(&format!("From: a@b.cd\n\n{inside}")), BounceReport::Nothing(Kind::Other));
+    assert_eq!(received(&format!("From: a@b.cd\n\n{inside}")), BounceReport::Nothing(Kind::Other));
     let forwarded = format!("From: a@b.cd\nContent-Type: message/rfc822\n\n{inside}");
-    assert_eq!(heard(&forwarded), BounceReport::Nothing(Kind::Other));
+    assert_eq!(received(&forwarded), BounceReport::Nothing(Kind::Other));
     let read_it = report("").replace("delivery-status", "disposition-notification");
-    assert_eq!(heard(&read_it), BounceReport::Nothing(Kind::Automatic));
+    assert_eq!(received(&read_it), BounceReport::Nothing(Kind::Automatic));
     // The report must be its own part: fields in a text or in the returned message are not a report.
     let in_text = report("").replace("message/delivery-status", "text/plain") + &group("failed", "5.1.1", "");
-    assert_eq!(heard(&in_text), UNCLEAR);
-    assert_eq!(heard(&report("")), UNCLEAR);
+    assert_eq!(received(&in_text), UNCLEAR);
+    assert_eq!(received(&report("")), UNCLEAR);
     for nothing in ["", "\n\n", "\0", ":", "Content-Type: multipart/report; report-type=delivery-status"] {
-        assert!(matches!(heard(nothing), BounceReport::Nothing(_)), "{nothing:?}");
+        assert!(matches!(received(nothing), BounceReport::Nothing(_)), "{nothing:?}");
     }
 }
 

@@ -41,7 +41,7 @@ impl ReturnPathStore {
         let (key, old) = (("bounces.key", &bounces.key), ("bounces.old_keys", &bounces.old_keys));
         let paths = Arc::new(ReturnPaths::new(&bounces.address, HmacTags::new(Purpose::Bounce, key, old)?)?);
         let known = Mutex::new(LruCache::new(KNOWN));
-        Ok(Some(Self { paths, request: bounces.request, known }))
+        Ok(Some(Self { paths, request: bounces.request_dsn, known }))
     }
 
     pub(crate) fn paths(&self) -> Arc<ReturnPaths> {

@@ -113,17 +113,17 @@ impl SmtpError {
 async fn within<T>(
     stage: SmtpStage,
     until: Instant,
-    asked: impl Future<Output = Result<T, SmtpErrorKind>>,
+    requested: impl Future<Output = Result<T, SmtpErrorKind>>,
 ) -> Result<T, SmtpError> {
-    match timeout_at(until, asked).await {
+    match timeout_at(until, requested).await {
         Ok(answered) => answered.map_err(|what| SmtpError { stage, what }),
         Err(_) => Err(SmtpError { stage, what: SmtpErrorKind::Silent }),
     }
 }
 
 /// Accepts only a reply of class 2.
-async fn done(asked: impl Future<Output = Result<Answer, SmtpErrorKind>>) -> Result<(), SmtpErrorKind> {
-    has_class_2(&asked.await?)
+async fn done(requested: impl Future<Output = Result<Answer, SmtpErrorKind>>) -> Result<(), SmtpErrorKind> {
+    has_class_2(&requested.await?)
 }
 
 impl Session {

@@ -44,10 +44,10 @@ pub struct SmtpSettings {
     pub password: SecretString,
     pub ca_file: String,
     pub hello_name: String,
-    pub connections: usize,
+    pub max_connections: usize,
     pub messages_per_connection: u32,
     pub idle_for: HumanDuration,
-    pub rest_for: HumanDuration,
+    pub skip_relay_for: HumanDuration,
     pub policy_share: f64,
     pub connect_within: HumanDuration,
     pub reply_within: HumanDuration,
@@ -95,12 +95,12 @@ pub struct BounceSettings {
     pub address: String,
     pub key: SecretString,
     pub old_keys: SecretString,
-    pub request: bool,
+    pub request_dsn: bool,
     pub listen: String,
-    pub connections: usize,
-    pub connections_per_peer: usize,
-    pub read_at_most: ByteSize,
-    pub take_at_most: ByteSize,
+    pub max_connections: usize,
+    pub max_connections_per_peer: usize,
+    pub max_parsed_size: ByteSize,
+    pub max_size: ByteSize,
 }
 
 /// The section `unsubscribe`.
@@ -112,5 +112,5 @@ pub struct UnsubscribeSettings {
     pub key: SecretString,
     pub old_keys: SecretString,
     pub listen: String,
-    pub connections: usize,
+    pub max_connections: usize,
 }

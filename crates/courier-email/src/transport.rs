@@ -53,8 +53,8 @@ struct Ports {
     bounces: Option<SocketAddr>,
     conversations: usize,
     per_peer: usize,
-    read_at_most: usize,
-    take_at_most: usize,
+    max_parsed_size: usize,
+    max_size: usize,
     unsubscribe: Option<ListenAddress>,
     connections: usize,
     /// The bound addresses.
@@ -86,8 +86,8 @@ impl EmailTransport {
         let ports = Ports::new(&bounces, returns.is_some(), &unsubscribe, links.is_some())?;
         let abilities = courier.abilities(Capabilities {
             batching: Batching::Single,
-            concurrency: smtp.connections.min(4),
-            max_concurrency: smtp.connections,
+            concurrency: smtp.max_connections.min(4),
+            max_concurrency: smtp.max_connections,
             send_window: smtp.send_within.get(),
             on_unknown: smtp.on_unknown.into(),
             // All couriers of a channel must report the same value, although only one of several may listen.
@@ -139,7 +139,7 @@ impl Transport for EmailTransport {
 
     async fn serve(&self, feedback: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
         let feedback = Arc::clone(self.feedback.get_or_init(|| feedback));
-        let Ports { bounces, conversations, per_peer, read_at_most, take_at_most, .. } = &self.ports;
+        let Ports { bounces, conversations, per_peer, max_parsed_size, max_size, .. } = &self.ports;
         let Ports { unsubscribe, connections, open, .. } = &self.ports;
         let bounces = match bounces {
             None => None,
@@ -176,9 +176,9 @@ impl Transport for EmailTransport {
                 let handler = BounceHandler { paths, replies, feedback: Arc::clone(&feedback) };
                 let waits = BounceTimeouts::default();
                 let places = Arc::new(ConnectionLimits::new(*conversations, *per_peer, waits.silent));
-                let (waiting, read_at_most, take_at_most) = (*conversations, *read_at_most, *take_at_most);
+                let (waiting, max_parsed_size, max_size) = (*conversations, *max_parsed_size, *max_size);
                 let bounce_server =
-                    BounceServer { handler, places, waiting, read_at_most, take_at_most, waits };
+                    BounceServer { handler, places, waiting, max_parsed_size, max_size, waits };
                 bounce_server.serve(listener, stop.clone()).await;
             }
         };
@@ -224,9 +224,9 @@ impl Ports {
             }
         };
         for (key, number) in [
-            ("bounces.connections", bounces.connections),
-            ("bounces.connections_per_peer", bounces.connections_per_peer),
-            ("unsubscribe.connections", unsubscribe.connections),
+            ("bounces.max_connections", bounces.max_connections),
+            ("bounces.max_connections_per_peer", bounces.max_connections_per_peer),
+            ("unsubscribe.max_connections", unsubscribe.max_connections),
         ] {
             if !(1..=10_000).contains(&number) {
                 return Err(BadSetting::new(key, "must be 1 to 10000"));
@@ -238,12 +238,12 @@ impl Ports {
         };
         Ok(Self {
             bounces: at,
-            conversations: bounces.connections,
-            per_peer: bounces.connections_per_peer,
-            read_at_most: bytes("bounces.read_at_most", bounces.read_at_most, 16 << 20)?,
-            take_at_most: bytes("bounces.take_at_most", bounces.take_at_most, 1 << 30)?,
+            conversations: bounces.max_connections,
+            per_peer: bounces.max_connections_per_peer,
+            max_parsed_size: bytes("bounces.max_parsed_size", bounces.max_parsed_size, 16 << 20)?,
+            max_size: bytes("bounces.max_size", bounces.max_size, 1 << 30)?,
             unsubscribe: clicks,
-            connections: unsubscribe.connections,
+            connections: unsubscribe.max_connections,
             open: OnceLock::new(),
         })
     }

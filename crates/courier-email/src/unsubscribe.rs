@@ -172,7 +172,7 @@ impl Port {
             );
         }
         // Each click is a new notice: a person who clicks after an operator lifted the suppression wants it back.
-        let notice = ConsentNotice::heard(Instant::now());
+        let notice = ConsentNotice::received(Instant::now());
         let (status, result, says) =
             match timeout(FEEDBACK_TIMEOUT, leaves(self.feedback.as_ref(), attempt, &notice)).await {
                 Ok(Ok(ReceiptResult::Changed)) => (

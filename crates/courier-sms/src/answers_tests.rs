@@ -7,7 +7,7 @@ use posthaste_courier::{SuppressAfter, ThrottleScope};
 use super::*;
 use crate::twilio::ANSWERS;
 
-type Said<'a> = ProviderResponse<'a>;
+type Response<'a> = ProviderResponse<'a>;
 
 fn twilio() -> &'static SmsRules {
     static RULES: std::sync::OnceLock<SmsRules> = std::sync::OnceLock::new();
@@ -15,11 +15,11 @@ fn twilio() -> &'static SmsRules {
 }
 
 fn code(status: u16, code: &str) -> SmsClassification<'static> {
-    twilio().classify(&Said { status: Some(status), ..Said::receipt(Some(code)) })
+    twilio().classify(&Response { status: Some(status), ..Response::receipt(Some(code)) })
 }
 
 fn late(code: &str) -> SmsClassification<'static> {
-    twilio().classify(&Said::receipt(Some(code)))
+    twilio().classify(&Response::receipt(Some(code)))
 }
 
 #[test]
@@ -75,14 +75,14 @@ fn what_is_not_of_twilio_is_judged_by_its_status() {
         (404, Stop),
     ] {
         assert_eq!(
-            twilio().classify(&Said { status: Some(status), ..Said::default() }).action,
+            twilio().classify(&Response { status: Some(status), ..Response::default() }).action,
             meaning,
             "{status}"
         );
     }
     for (status, meaning) in [(407, Stop), (429, Wait), (500, Unknown), (502, Unknown), (504, Unknown)] {
         assert_eq!(
-            twilio().classify(&Said { status: Some(status), ..Said::default() }).action,
+            twilio().classify(&Response { status: Some(status), ..Response::default() }).action,
             meaning,
             "{status}"
         );
@@ -93,17 +93,17 @@ fn what_is_not_of_twilio_is_judged_by_its_status() {
 fn a_full_queue_is_waited_for_and_a_phone_that_is_off_tried_again_hours_later() {
     assert_eq!(code(400, "21611").after, Some(Duration::from_secs(600)));
     assert_eq!(code(400, "30003").after, Some(Duration::from_secs(1800)));
-    let said = Said { status: Some(429), wait: Some(Duration::from_secs(7)), ..Said::default() };
+    let said = Response { status: Some(429), wait: Some(Duration::from_secs(7)), ..Response::default() };
     let verdict = twilio().classify(&said);
     let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(7) };
     assert_eq!(outcome(&verdict, "Twilio", &said, &SenderHealth::new(0.5), "+79160000001"), wait);
-    let said = Said { wait: Some(Duration::MAX), ..said };
+    let said = Response { wait: Some(Duration::MAX), ..said };
     let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: LONGEST_WAIT };
     assert_eq!(
         outcome(&twilio().classify(&said), "Twilio", &said, &SenderHealth::new(0.5), "+79160000001"),
         wait
     );
-    let said = Said { wait: Some(Duration::ZERO), ..said };
+    let said = Response { wait: Some(Duration::ZERO), ..said };
     let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(1) };
     assert_eq!(
         outcome(&twilio().classify(&said), "Twilio", &said, &SenderHealth::new(0.5), "+79160000001"),
@@ -116,7 +116,7 @@ fn what_may_be_the_senders_fault_is_counted() {
     for code in ["30004", "30007", "30032", "30034"] {
         assert!(late(code).policy, "{code}");
         let (said, sender) =
-            (Said { status: Some(400), ..Said::receipt(Some(code)) }, SenderHealth::new(0.5));
+            (Response { status: Some(400), ..Response::receipt(Some(code)) }, SenderHealth::new(0.5));
         let outcome = || outcome(&twilio().classify(&said), "Twilio", &said, &sender, "+79160000001");
         for _ in 0..25 {
             assert!(matches!(outcome(), Outcome::Failed(_)), "{code}");
@@ -140,13 +140,13 @@ fn a_receipt_bans_where_the_facts_suppress() {
     assert_eq!(late("30003").suppress_after(), Some(SuppressAfter::After(5)));
     assert_eq!((late("21610").reason, late("30006").reason), (Reason::OptedOut, Reason::InvalidAddress));
     assert_eq!((late("63016").reason, late("30003").reason), (Reason::Provider(63016), Reason::Undelivered));
-    let none = twilio().classify(&Said::default());
+    let none = twilio().classify(&Response::default());
     assert_eq!((none.reason, none.suppress_after()), (Reason::Undelivered, None));
 }
 
 #[test]
 fn a_table_that_makes_no_sense_is_refused_with_its_place() {
-    let told = |text: &str| SmsRules::parse("my.toml", text, &ANSWERS).unwrap_err().to_string();
+    let reported = |text: &str| SmsRules::parse("my.toml", text, &ANSWERS).unwrap_err().to_string();
     for (text, words) in [
         ("", "my.toml, line 1: missing field `rule`"),
         (
@@ -166,8 +166,8 @@ fn a_table_that_makes_no_sense_is_refused_with_its_place() {
         ("[[rule]]\nmeans = \"stop\"\npolicy = true\n", "my.toml, rule 1: policy is for"),
         ("[[rule]]\nmeans = \"wait\"\nafter = \"10\"\n", "my.toml, line 3: "),
     ] {
-        let told = told(text);
-        assert!(told.starts_with(words), "{told}");
+        let reported = reported(text);
+        assert!(reported.starts_with(words), "{reported}");
     }
     assert_eq!(
         SmsRules::load("/nowhere/answers.toml", &ANSWERS).unwrap_err().to_string(),
@@ -183,8 +183,9 @@ fn codes_may_be_words_and_texts_may_be_looked_for() {
         &ANSWERS,
     )
     .unwrap();
-    let action =
-        |code, text| answers.classify(&Said { status: Some(200), text, ..Said::receipt(code) }).action;
+    let action = |code, text| {
+        answers.classify(&Response { status: Some(200), text, ..Response::receipt(code) }).action
+    };
     assert_eq!(action(Some("NO_7"), ""), ResponseAction::Suppress);
     assert_eq!(action(Some("NO_y"), ""), ResponseAction::Unknown);
     assert_eq!(action(None, "ошибка: НЕТ ДЕНЕГ"), ResponseAction::Stop);

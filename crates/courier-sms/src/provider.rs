@@ -23,13 +23,13 @@ pub(crate) struct Message<'a> {
     /// Its segments.
     pub(crate) counted: Counted,
     /// Orders whose fault has been logged.
-    pub(crate) told: &'a OrderFaults,
+    pub(crate) order_faults: &'a OrderFaults,
 }
 
 impl Message<'_> {
     /// Whether a rejection that requires operator action is to be logged: once per order.
     pub(crate) fn is_news(&self) -> bool {
-        self.told.is_new(&self.envelope.order_id)
+        self.order_faults.is_new(&self.envelope.order_id)
     }
 }
 

@@ -53,7 +53,7 @@ impl SenderHealth {
     }
 
     /// A receipt for an accepted message; `by_policy` names provider and code if the failure may be the sender's fault.
-    pub(crate) fn is_told(&self, word: ReceiptStatus, by_policy: Option<&str>) {
+    pub(crate) fn record_status(&self, word: ReceiptStatus, by_policy: Option<&str>) {
         match by_policy {
             Some(by) => self.refused_late(by),
             None if word != ReceiptStatus::Sent => self.ended(),

@@ -69,7 +69,7 @@ pub struct TwilioSettings {
     pub valid_for: HumanDuration,
     pub smart_encoding: bool,
     pub callback_options: String,
-    pub ask_after: HumanDuration,
+    pub lookup_after: HumanDuration,
     pub stop_words: Vec<String>,
     pub start_words: Vec<String>,
 }

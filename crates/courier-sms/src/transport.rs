@@ -37,13 +37,13 @@ pub struct SmsTransport {
     budget: Mutex<SegmentPacer>,
     pause: Mutex<Option<Pause>>,
     sender: Arc<SenderHealth>,
-    told: OrderFaults,
+    order_faults: OrderFaults,
 }
 
 /// The last time the provider requested a wait of the whole channel.
 #[derive(Debug, Clone, Copy)]
 struct Pause {
-    asked: Instant,
+    requested: Instant,
     until: Instant,
 }
 
@@ -68,7 +68,7 @@ impl SmsTransport {
             budget: Mutex::new(SegmentPacer::new(settings.sms.segments_per_second, Instant::now())),
             pause: Mutex::new(None),
             sender,
-            told: OrderFaults::new(channel.clone()),
+            order_faults: OrderFaults::new(channel.clone()),
             channel,
         })
     }
@@ -101,7 +101,7 @@ impl SmsTransport {
             Ok(_) => {}
         }
         let sent = Instant::now();
-        let message = Message { envelope, to, text, counted, told: &self.told };
+        let message = Message { envelope, to, text, counted, order_faults: &self.order_faults };
         match self.provider.send(message, deadline).await {
             Outcome::Throttled { scope: ThrottleScope::Channel, wait } => self.paused(sent, wait),
             outcome => {
@@ -136,12 +136,14 @@ impl SmsTransport {
         let now = Instant::now();
         let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
         match *pause {
-            Some(Pause { asked, until }) if sent < asked && now + wait <= until + Duration::from_secs(1) => {
+            Some(Pause { requested, until })
+                if sent < requested && now + wait <= until + Duration::from_secs(1) =>
+            {
                 let wait = wait.max(until.saturating_duration_since(now));
                 Outcome::Throttled { scope: ThrottleScope::Recipient, wait }
             }
             _ => {
-                *pause = Some(Pause { asked: now, until: now + wait });
+                *pause = Some(Pause { requested: now, until: now + wait });
                 tracing::warn!(
                     event = "channel.paused",
                     channel = %self.channel,

@@ -57,8 +57,8 @@ fn every_refusal_has_its_meaning() {
         (500, "Internal Server Error: restart", Unknown, Reason::ProviderUnavailable),
         (502, "Bad Gateway", Unknown, Reason::ProviderUnavailable),
     ] {
-        let verdict = said(code, text);
-        assert_eq!((verdict.action, verdict.reason), (meaning, reason), "{code} {text}");
+        let classified = said(code, text);
+        assert_eq!((classified.action, classified.reason), (meaning, reason), "{code} {text}");
     }
 }
 
@@ -90,14 +90,14 @@ fn faults_of_the_message_are_logged() {
 fn waits_come_from_the_answer_the_header_or_the_table() {
     let wait = |header: Option<u64>, body: &str| {
         let header = header.map(Duration::from_secs);
-        let verdict = rules().classify(&BotAnswer::new(429, header, body.as_bytes()).response());
-        assert_eq!(verdict.action, ResponseAction::Wait);
-        verdict.wait().as_secs()
+        let classified = rules().classify(&BotAnswer::new(429, header, body.as_bytes()).response());
+        assert_eq!(classified.action, ResponseAction::Wait);
+        classified.wait().as_secs()
     };
     let plain = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry later"}"#;
-    let told = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 30","parameters":{"retry_after":30}}"#;
-    assert_eq!(wait(None, told), 30);
-    assert_eq!(wait(Some(7), told), 30);
+    let reported = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 30","parameters":{"retry_after":30}}"#;
+    assert_eq!(wait(None, reported), 30);
+    assert_eq!(wait(Some(7), reported), 30);
     assert_eq!(wait(Some(7), plain), 7);
     assert_eq!(wait(None, plain), 5);
     assert_eq!(wait(Some(9), "<html>slow down</html>"), 9);

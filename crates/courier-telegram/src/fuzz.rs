@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use crate::response_rules::{BotAnswer, TABLE, TelegramRules};
 use crate::split;
-use crate::update_event::{UpdateEvent, heard};
+use crate::update_event::{UpdateEvent, received};
 use crate::updates::GetUpdatesAnswer;
 
 /// The answer to a request for updates, and each update in it.
 pub fn telegram_updates(data: &[u8]) {
-    if let Ok(told) = serde_json::from_slice::<GetUpdatesAnswer>(data) {
-        told.result.iter().for_each(update);
+    if let Ok(reported) = serde_json::from_slice::<GetUpdatesAnswer>(data) {
+        reported.result.iter().for_each(update);
     }
     if let Ok(one) = serde_json::from_slice::<Value>(data) {
         update(&one);
@@ -19,7 +19,7 @@ pub fn telegram_updates(data: &[u8]) {
 }
 
 fn update(update: &Value) {
-    if let Some(UpdateEvent::Gone(addresses) | UpdateEvent::Here(addresses)) = heard(update) {
+    if let Some(UpdateEvent::Gone(addresses) | UpdateEvent::Here(addresses)) = received(update) {
         assert!((1..=2).contains(&addresses.len()));
     }
 }

@@ -8,7 +8,12 @@ use crate::api::Bot;
 
 /// The token of a bot is refused, and others are left.
 pub(crate) fn bot_stopped(bot: &Bot, why: &str) {
-    tracing::error!(event = "bot.stopped", bot = bot.number(), why, "bot stopped, the others go on");
+    tracing::error!(
+        event = "bot.stopped",
+        bot = bot.number(),
+        why,
+        "bot stopped; the other bots keep sending"
+    );
 }
 
 /// The check of a bot failed.

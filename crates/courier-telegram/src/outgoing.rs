@@ -35,7 +35,7 @@ pub(crate) fn request(settings: &Bots, to: &Chat, part: &TextPart) -> SendMessag
 
 /// The channel's capabilities with this number of bots.
 pub(crate) fn abilities(settings: &Bots, bots: usize, courier: &Section) -> Capabilities {
-    let all = settings.rate * f64::from(u32::try_from(bots).unwrap_or(u32::MAX));
+    let all = settings.messages_per_second * f64::from(u32::try_from(bots).unwrap_or(u32::MAX));
     let abilities = courier.abilities(Capabilities {
         concurrency: (10 * bots).min(200),
         // Enough for answers that take two seconds. Telegram refuses more than 1000 concurrent requests of a bot.

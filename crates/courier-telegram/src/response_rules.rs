@@ -14,13 +14,13 @@ const SHORTEST: Duration = Duration::from_secs(1);
 pub struct BotAnswer {
     status: u16,
     /// The JSON of the Bot API, if the body was that.
-    said: Option<Said>,
+    said: Option<AnswerBody>,
     /// The header Retry-After.
     retry_after: Option<Duration>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct AnswerBody {
     ok: bool,
     error_code: Option<u16>,
     description: Option<String>,
@@ -44,8 +44,8 @@ impl BotAnswer {
     #[must_use]
     pub fn new(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
         // The message in the answer does not matter: any `result` is accepted.
-        let mut said: Option<Said> = serde_json::from_slice(body).ok();
-        if let Some(Said { description: Some(text), .. }) = &mut said {
+        let mut said: Option<AnswerBody> = serde_json::from_slice(body).ok();
+        if let Some(AnswerBody { description: Some(text), .. }) = &mut said {
             text.make_ascii_lowercase();
         }
         Self { status, said, retry_after }
@@ -66,8 +66,8 @@ impl BotAnswer {
     /// The wait it requests.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
-        let told = self.said.as_ref().and_then(|said| said.parameters.as_ref()?.retry_after);
-        let wait = told.map(Duration::from_secs).or(self.retry_after)?;
+        let reported = self.said.as_ref().and_then(|said| said.parameters.as_ref()?.retry_after);
+        let wait = reported.map(Duration::from_secs).or(self.retry_after)?;
         Some(wait.clamp(SHORTEST, LONGEST_WAIT))
     }
 

@@ -26,7 +26,7 @@ pub struct TelegramSettings {
     pub tokens: SecretString,
     pub api_url: String,
     pub proxy: SecretString,
-    pub rate: f64,
+    pub messages_per_second: f64,
     pub recover_within: HumanDuration,
     pub chat_messages: usize,
     pub chat_span: HumanDuration,
@@ -42,19 +42,22 @@ pub struct TelegramSettings {
     pub protect_content: bool,
     pub paid: bool,
     pub updates: bool,
-    pub updates_again: HumanDuration,
-    pub updates_rest: HumanDuration,
+    pub updates_retry_after: HumanDuration,
+    pub updates_pause: HumanDuration,
 }
 
 impl TelegramSettings {
     /// Rejects values that are out of range.
     pub(crate) fn check(&self) -> Result<(), BadSetting> {
         let bad = |key, why: &str| Err(BadSetting::new(key, why));
-        if !(self.rate >= 0.1 && self.rate <= 1000.0) {
-            return bad("telegram.rate", "must be 0.1 to 1000 messages per second");
+        if !(self.messages_per_second >= 0.1 && self.messages_per_second <= 1000.0) {
+            return bad("telegram.messages_per_second", "must be 0.1 to 1000 messages per second");
         }
-        if self.rate > 30.0 && !self.paid {
-            return bad("telegram.rate", "above 30 messages per second requires telegram.paid = true");
+        if self.messages_per_second > 30.0 && !self.paid {
+            return bad(
+                "telegram.messages_per_second",
+                "above 30 messages per second requires telegram.paid = true",
+            );
         }
         for (key, messages, span) in [
             ("telegram.chat_messages", self.chat_messages, self.chat_span),
@@ -73,11 +76,11 @@ impl TelegramSettings {
         if !(1..=64).contains(&self.max_parts) {
             return bad("telegram.max_parts", "must be 1 to 64");
         }
-        if self.updates_again.get().is_zero() || self.updates_again.get().as_secs() > 3600 {
-            return bad("telegram.updates_again", "must be above zero and at most 1 hour");
+        if self.updates_retry_after.get().is_zero() || self.updates_retry_after.get().as_secs() > 3600 {
+            return bad("telegram.updates_retry_after", "must be above zero and at most 1 hour");
         }
-        if self.updates_rest < self.updates_again || self.updates_rest.get().as_secs() > 24 * 3600 {
-            return bad("telegram.updates_rest", "must be at least updates_again and at most 1 day");
+        if self.updates_pause < self.updates_retry_after || self.updates_pause.get().as_secs() > 24 * 3600 {
+            return bad("telegram.updates_pause", "must be at least updates_retry_after and at most 1 day");
         }
         Ok(())
     }

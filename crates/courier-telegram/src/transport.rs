@@ -52,7 +52,7 @@ pub struct TelegramTransport {
     answers: TelegramRules,
     bots: Vec<BotSender>,
     chats: Mutex<ChatLimits>,
-    told: OrderFaults,
+    order_faults: OrderFaults,
 }
 
 /// The moment of the turn, or what has to wait.
@@ -70,7 +70,8 @@ impl TelegramTransport {
         let mut bots = Vec::new();
         for token in token::read(&settings.tokens)? {
             let bot = Bot::new(token, &base, &client)?;
-            let budget = RateLimiter::new(settings.rate, SLOWEST, settings.recover_within.get(), now);
+            let budget =
+                RateLimiter::new(settings.messages_per_second, SLOWEST, settings.recover_within.get(), now);
             bots.push(BotSender { bot, budget: Mutex::new(budget), refused: Mutex::new(None) });
         }
         let chats = ChatLimits::new(
@@ -78,7 +79,7 @@ impl TelegramTransport {
             SendWindow { messages: settings.group_messages, span: settings.group_span.get() },
         );
         let abilities = outgoing::abilities(&settings, bots.len(), courier);
-        let (chats, told) = (Mutex::new(chats), OrderFaults::new(channel.clone()));
+        let (chats, order_faults) = (Mutex::new(chats), OrderFaults::new(channel.clone()));
         Ok(Self {
             channel,
             settings,
@@ -86,7 +87,7 @@ impl TelegramTransport {
             answers: TelegramRules::embedded(&TABLE)?,
             bots,
             chats,
-            told,
+            order_faults,
         })
     }
 
@@ -103,7 +104,7 @@ impl TelegramTransport {
             return Outcome::Failed(Reason::Rejected);
         }
         // If an earlier attempt may have been accepted, only an answer can show that it was not.
-        if !envelope.repeat && envelope.token.is_none() && self.told.is_given_up(&envelope.order_id) {
+        if !envelope.repeat && envelope.token.is_none() && self.order_faults.is_given_up(&envelope.order_id) {
             return Outcome::Failed(Reason::Rejected);
         }
         // The progress of the message: how many parts were sent.
@@ -218,7 +219,7 @@ impl TelegramTransport {
                 HttpResult::Lost(reason) => return (Outcome::Unknown(reason), false),
             };
             if answer.is_taken() {
-                self.told.taken(&envelope.order_id);
+                self.order_faults.taken(&envelope.order_id);
                 return (Outcome::Sent, false);
             }
             let found = self.answers.classify(&answer.response());
@@ -286,10 +287,10 @@ impl TelegramTransport {
 
     /// Logs a fault of the message or the program, once per order.
     fn tell(&self, envelope: &Envelope, found: &Classification<'_, TelegramAction>, code: u16) {
-        if found.alarm && self.told.is_new(&envelope.order_id) {
+        if found.alarm && self.order_faults.is_new(&envelope.order_id) {
             log::message_rejected(&envelope.order_id, code);
         }
-        if found.content && self.told.refused(&envelope.order_id) {
+        if found.content && self.order_faults.refused(&envelope.order_id) {
             log::content_refused(&envelope.order_id);
         }
     }
@@ -338,7 +339,8 @@ impl Transport for TelegramTransport {
         let mut bots = JoinSet::new();
         for sender in &self.bots {
             let settings = &self.settings;
-            let waits = Waits { again: settings.updates_again.get(), rest: settings.updates_rest.get() };
+            let waits =
+                Waits { again: settings.updates_retry_after.get(), rest: settings.updates_pause.get() };
             let (feedback, channel, alone) =
                 (Arc::clone(&feedback), self.channel.clone(), self.bots.len() == 1);
             let updates = Updates::new(sender.bot.clone(), feedback, channel, waits, alone);

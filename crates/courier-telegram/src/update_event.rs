@@ -31,7 +31,7 @@ struct Written {
 }
 
 /// Parses an update. `None` if it says nothing of the kind or can't be parsed: Telegram adds kinds of updates every few months.
-pub(crate) fn heard(update: &Value) -> Option<UpdateEvent> {
+pub(crate) fn received(update: &Value) -> Option<UpdateEvent> {
     if let Some(change) = read::<Change>(update, "my_chat_member") {
         let addresses = addresses(&change.chat);
         return Some(match is_in(&change.new_chat_member) {
@@ -76,5 +76,5 @@ fn addresses(chat: &Chat) -> Vec<Address> {
 }
 
 #[cfg(test)]
-#[path = "heard_tests.rs"]
+#[path = "update_event_tests.rs"]
 mod tests;

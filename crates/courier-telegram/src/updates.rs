@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::api::Bot;
 use crate::response_rules::BotAnswer;
-use crate::update_event::{UpdateEvent, heard, moment};
+use crate::update_event::{UpdateEvent, moment, received};
 
 /// How long Telegram may hold a request open while there are no updates, in seconds. It never holds one longer than 50.
 const POLL: u32 = 25;
@@ -49,7 +49,7 @@ pub(crate) struct Updates {
     next: Option<i32>,
     known: LruCache<i64, ()>,
     /// The trouble logged last, so that it is logged once.
-    told: Option<Trouble>,
+    reported: Option<Trouble>,
     /// Conflicts that Telegram reported in a row.
     conflicts: u32,
 }
@@ -112,7 +112,7 @@ impl Updates {
             limit: MOST,
             next: None,
             known,
-            told: None,
+            reported: None,
             conflicts: 0,
         }
     }
@@ -123,12 +123,12 @@ impl Updates {
             let bot = self.bot.number();
             match self.ask().await {
                 // Two programs that request in turn each get an answer now and then: log that once.
-                Ok(()) if self.told == Some(Trouble::Elsewhere) && self.conflicts < CONFLICTS => {
+                Ok(()) if self.reported == Some(Trouble::Elsewhere) && self.conflicts < CONFLICTS => {
                     self.conflicts = 0
                 }
                 Ok(()) => {
                     self.conflicts = 0;
-                    if self.told.take().is_some() {
+                    if self.reported.take().is_some() {
                         tracing::info!(event = "updates.resumed", bot, "receiving updates again");
                     }
                 }
@@ -139,7 +139,7 @@ impl Updates {
                         self.rest(trouble).await;
                         continue;
                     }
-                    if self.told.replace(trouble) != Some(trouble) {
+                    if self.reported.replace(trouble) != Some(trouble) {
                         tracing::warn!(
                             event = "updates.failed",
                             bot,
@@ -156,7 +156,7 @@ impl Updates {
     /// Leaves the updates to the other program for a while. One request after the rest finds out whether it is still there.
     async fn rest(&mut self, trouble: Trouble) {
         alert(&self.channel, "updates_paused");
-        self.told = Some(trouble);
+        self.reported = Some(trouble);
         // After a rest a single conflict is enough to rest again, and nothing new to log.
         if self.conflicts == CONFLICTS {
             tracing::error!(
@@ -172,13 +172,13 @@ impl Updates {
 
     /// Makes one request and handles every update in its answer.
     async fn ask(&mut self) -> Result<(), (Trouble, Option<Duration>)> {
-        let asked = Instant::now();
+        let requested = Instant::now();
         let mut question = GetUpdates::new()
             .timeout(POLL)
             .limit(self.limit)
             .allowed_updates([AllowedUpdate::MyChatMember, AllowedUpdate::Message]);
         question.offset = self.next;
-        let answer = match self.bot.updates(&question, asked + WITHIN).await {
+        let answer = match self.bot.updates(&question, requested + WITHIN).await {
             HttpResult::Answered(answer) => answer,
             HttpResult::Lost(Reason::InvalidProviderResponse) => {
                 self.limit = 1;
@@ -186,17 +186,18 @@ impl Updates {
             }
             HttpResult::NotConnected | HttpResult::Lost(_) => return Err((Trouble::NoAnswer, None)),
         };
-        let told = serde_json::from_slice(&answer.body).ok().filter(|told: &GetUpdatesAnswer| told.ok);
-        let Some(told) = told.filter(|_| (200..300).contains(&answer.status)) else {
+        let reported =
+            serde_json::from_slice(&answer.body).ok().filter(|reported: &GetUpdatesAnswer| reported.ok);
+        let Some(reported) = reported.filter(|_| (200..300).contains(&answer.status)) else {
             return Err(refused(&answer));
         };
         self.limit = MOST;
-        if told.result.is_empty() {
-            sleep_until(asked + SHORTEST).await;
+        if reported.result.is_empty() {
+            sleep_until(requested + SHORTEST).await;
             return Ok(());
         }
         let before = self.next;
-        for update in &told.result {
+        for update in &reported.result {
             self.hear(update).await.map_err(|_| (Trouble::NotStored, None))?;
         }
         // None of these updates can be confirmed, so they would come again at once.
@@ -212,13 +213,13 @@ impl Updates {
             return Ok(());
         };
         if !self.known.contains(&number) {
-            if let Some(heard) = heard(update) {
+            if let Some(received) = received(update) {
                 // Update numbers start over now and then.
                 let (bot, at) = (self.bot.number(), moment(update));
                 let name = format!("{bot} {number} {}", at.map_or(0, |at| at.0));
                 let notice =
                     ConsentNotice::named(name, at.map_or(NoticeMoment::Unknown, NoticeMoment::Provider));
-                self.store(heard, &notice).await?;
+                self.store(received, &notice).await?;
             }
             self.known.put(number, ());
         }
@@ -227,8 +228,8 @@ impl Updates {
     }
 
     /// Updates arrive in order, so an opt-in of an address that is on no list need not be remembered.
-    async fn store(&self, heard: UpdateEvent, notice: &ConsentNotice) -> Result<(), NotStored> {
-        match heard {
+    async fn store(&self, received: UpdateEvent, notice: &ConsentNotice) -> Result<(), NotStored> {
+        match received {
             // Another bot of the channel may reach the chat: the next message finds out, and suppresses it if none does.
             UpdateEvent::Gone(_) if !self.alone => {}
             UpdateEvent::Gone(addresses) => {

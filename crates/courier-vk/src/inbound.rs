@@ -152,9 +152,9 @@ async fn hear(State(open): State<Arc<Open>>, headers: HeaderMap, body: Bytes) ->
     if seen.stored {
         return OK.into_response();
     }
-    let said = seen.first.map_or(NoticeMoment::Unknown, NoticeMoment::Heard);
+    let said = seen.first.map_or(NoticeMoment::Unknown, NoticeMoment::Received);
     let notice = match (event.event_id.is_empty(), seen.first) {
-        (true, Some(first)) => ConsentNotice::heard(first),
+        (true, Some(first)) => ConsentNotice::received(first),
         _ => ConsentNotice::named(event.event_id.as_str(), said),
     };
     match open.take(&event, notice).await {
@@ -190,9 +190,9 @@ impl Open {
             "message_deny" => match of("/user_id") {
                 Some(peer) => {
                     let address = peer.address();
-                    let told =
+                    let reported =
                         self.feedback.suppress(&address, &SuppressionList::Channel, Reason::Blocked, &notice);
-                    told.await.map(|_| ())
+                    reported.await.map(|_| ())
                 }
                 None => Ok(()),
             },
@@ -210,9 +210,9 @@ impl Open {
         match peer {
             Some(peer) => {
                 let address = peer.address();
-                let told =
+                let reported =
                     self.feedback.opt_in(&address, &SuppressionList::Channel, &[Reason::Blocked], notice);
-                told.await.map(|_| ())
+                reported.await.map(|_| ())
             }
             None => Ok(()),
         }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::api::{LOOK_WITHIN, Token};
 use crate::batching::{Call, Peers};
-use crate::execute_answer::{self, Became, Said, Word};
+use crate::execute_answer::{self, Became, ExecuteAnswer, Word};
 use crate::response_rules::{About, VkAction, VkClassification, api_error, other_answer};
 use crate::transport::VkTransport;
 use crate::vkscript;
@@ -139,21 +139,21 @@ impl<'a> Sending<'a> {
         let said = if answer.status < 500 {
             execute_answer::read(&answer.body, calls.len())
         } else {
-            Said::Senseless
+            ExecuteAnswer::Senseless
         };
         let (found, number) = match said {
-            Said::Results(became) => {
+            ExecuteAnswer::Results(became) => {
                 self.vk.groups().went(calls.len());
                 return self.results(calls, became, doubt, sent).await;
             }
-            Said::Refused(code) => {
+            ExecuteAnswer::Refused(code) => {
                 let found = self.vk.answers.classify(&api_error(code, About::Request));
                 if self.searches_in(&calls, found) {
                     return Then::Next;
                 }
                 (found, code)
             }
-            Said::Senseless => {
+            ExecuteAnswer::Senseless => {
                 let found = self.vk.answers.classify(&other_answer(answer.status, answer.retry_after));
                 (found, u32::from(answer.status))
             }

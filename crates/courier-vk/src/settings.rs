@@ -48,7 +48,7 @@ pub struct VkSettings {
     pub api_url: String,
     pub token: SecretString,
     pub version: String,
-    pub rate: f64,
+    pub requests_per_second: f64,
     pub recover_within: HumanDuration,
     pub groups_per_request: usize,
     pub connect_within: HumanDuration,
@@ -87,8 +87,8 @@ impl VkSettings {
         if !version {
             return bad("vk.version", "must be numbers separated by dots, for example 5.199");
         }
-        if !(self.rate >= 0.1 && self.rate <= 1000.0) {
-            return bad("vk.rate", "must be 0.1 to 1000 requests per second");
+        if !(self.requests_per_second >= 0.1 && self.requests_per_second <= 1000.0) {
+            return bad("vk.requests_per_second", "must be 0.1 to 1000 requests per second");
         }
         if !(1..=MOST_GROUPS).contains(&self.groups_per_request) {
             return bad("vk.groups_per_request", "must be 1 to 25");

@@ -40,7 +40,7 @@ pub struct VkTransport {
     inbound: Option<Inbound>,
     budget: Mutex<RateLimiter>,
     groups: Mutex<BatchSize>,
-    told: OrderFaults,
+    order_faults: OrderFaults,
 }
 
 impl VkTransport {
@@ -51,9 +51,14 @@ impl VkTransport {
     pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, TransportStartError> {
         let settings = settings.vk;
         settings.check()?;
-        let budget = RateLimiter::new(settings.rate, SLOWEST, settings.recover_within.get(), Instant::now());
+        let budget = RateLimiter::new(
+            settings.requests_per_second,
+            SLOWEST,
+            settings.recover_within.get(),
+            Instant::now(),
+        );
         Ok(Self {
-            told: OrderFaults::new(channel.clone()),
+            order_faults: OrderFaults::new(channel.clone()),
             channel,
             abilities: abilities(&settings, courier),
             answers: VkRules::embedded(&TABLE)?,
@@ -95,7 +100,7 @@ impl VkTransport {
 
     /// Logs a fault of the message or the program, once per order.
     pub(crate) fn tell(&self, order: &OrderId, found: VkClassification<'_>, number: u32) {
-        if found.alarm && self.told.is_new(order) {
+        if found.alarm && self.order_faults.is_new(order) {
             tracing::error!(
                 event = "message.rejected",
                 provider = "vk",
@@ -108,7 +113,7 @@ impl VkTransport {
 }
 
 fn abilities(settings: &settings::VkSettings, courier: &Section) -> Capabilities {
-    let at_once = requests(settings.rate * 2.0);
+    let at_once = requests(settings.requests_per_second * 2.0);
     courier.abilities(Capabilities {
         batching: Batching::Groups { groups: settings.groups_per_request, deliveries: MOST_PEERS },
         concurrency: at_once.min(8),

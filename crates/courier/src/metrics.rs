@@ -69,7 +69,7 @@ impl Meter {
             .increment(1);
     }
 
-    pub(crate) fn heard(&self, event: &WakeupEvent) {
+    pub(crate) fn received(&self, event: &WakeupEvent) {
         // The first gap is the subscription itself; work from before it is found by the first claim anyway.
         if matches!(event, WakeupEvent::Gap) && self.listened.swap(true, Ordering::Relaxed) {
             self.alert("wakeup_gap");
@@ -177,7 +177,7 @@ impl Meter {
         let result = match letter {
             Reported::Stale => "stale",
             Reported::Evidence => "late",
-            Reported::Applied | Reported::Known => return,
+            Reported::Applied | Reported::NothingNew => return,
         };
         counter!("posthaste_attempt_reports_total", "channel" => self.channel.clone(), "result" => result)
             .increment(1);
@@ -187,8 +187,8 @@ impl Meter {
         let reason = match code {
             ParcelCode::Cancelled => "cancelled",
             ParcelCode::Expired => "expired",
-            ParcelCode::Over => "lease_expired",
-            ParcelCode::Stale => "lease_lost",
+            ParcelCode::LeaseExpired => "lease_expired",
+            ParcelCode::LeaseLost => "lease_lost",
             _ => "unreadable",
         };
         counter!("posthaste_begins_rejected_total", "channel" => self.channel.clone(), "reason" => reason)

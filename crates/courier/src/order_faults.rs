@@ -74,35 +74,35 @@ mod tests {
 
     #[test]
     fn each_order_is_new_once() {
-        let told = OrderFaults::new("sms".parse().unwrap());
-        assert!(told.is_new(&order(1)) && told.is_new(&order(2)));
+        let faults = OrderFaults::new("sms".parse().unwrap());
+        assert!(faults.is_new(&order(1)) && faults.is_new(&order(2)));
         for _ in 0..9 {
-            assert!(!told.is_new(&order(1)) && !told.is_new(&order(2)));
+            assert!(!faults.is_new(&order(1)) && !faults.is_new(&order(2)));
         }
     }
 
     #[test]
     fn an_order_is_given_up_when_nothing_of_it_is_taken() {
-        let told = OrderFaults::new("sms".parse().unwrap());
+        let faults = OrderFaults::new("sms".parse().unwrap());
         for _ in 0..3 {
-            assert!((1..IN_A_DELIVERY).all(|_| !told.refused(&order(1))) && !told.is_given_up(&order(1)));
-            told.taken(&order(1));
+            assert!((1..IN_A_DELIVERY).all(|_| !faults.refused(&order(1))) && !faults.is_given_up(&order(1)));
+            faults.taken(&order(1));
         }
-        assert!((1..IN_A_DELIVERY).all(|_| !told.refused(&order(1))) && told.refused(&order(1)));
-        assert!(!told.refused(&order(1)), "it is reported once");
-        assert!(told.is_given_up(&order(1)) && !told.is_given_up(&order(2)));
+        assert!((1..IN_A_DELIVERY).all(|_| !faults.refused(&order(1))) && faults.refused(&order(1)));
+        assert!(!faults.refused(&order(1)), "it is reported once");
+        assert!(faults.is_given_up(&order(1)) && !faults.is_given_up(&order(2)));
         // A message that was still on the wire is accepted.
-        told.taken(&order(1));
-        assert!(!told.is_given_up(&order(1)));
+        faults.taken(&order(1));
+        assert!(!faults.is_given_up(&order(1)));
     }
 
     #[test]
     fn orders_not_used_for_long_are_forgotten() {
-        let told = OrderFaults::new("sms".parse().unwrap());
+        let faults = OrderFaults::new("sms".parse().unwrap());
         for n in 0..MOST.get() as u64 {
-            assert!(told.is_new(&order(n)));
+            assert!(faults.is_new(&order(n)));
         }
-        assert!(!told.is_new(&order(0)) && told.is_new(&order(5_000)));
-        assert!(!told.is_new(&order(0)) && told.is_new(&order(1)));
+        assert!(!faults.is_new(&order(0)) && faults.is_new(&order(5_000)));
+        assert!(!faults.is_new(&order(0)) && faults.is_new(&order(1)));
     }
 }

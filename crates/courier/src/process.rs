@@ -100,12 +100,12 @@ pub struct Section {
     pub max_deliveries: usize,
     pub max_unsettled: usize,
     pub urgent_reserve: u8,
-    pub rate: f64,
+    pub messages_per_second: f64,
     pub max_tries: u8,
     pub backoff_base: HumanDuration,
     pub backoff_cap: HumanDuration,
     pub breaker_after: u32,
-    pub hold_through: HumanDuration,
+    pub max_hold: HumanDuration,
     pub sweep_every: HumanDuration,
     pub check_every: HumanDuration,
     pub retention_days: u32,
@@ -123,10 +123,10 @@ struct Shared {
 }
 
 impl Section {
-    /// The channel's capabilities with the operator's `rate` and `max_tries`.
+    /// The channel's capabilities with the operator's `messages_per_second` and `max_tries`.
     #[must_use]
     pub fn abilities(&self, channel: Capabilities) -> Capabilities {
-        let rate = (self.rate > 0.0).then_some(self.rate);
+        let rate = (self.messages_per_second > 0.0).then_some(self.messages_per_second);
         Capabilities { rate, max_tries: self.max_tries, ..channel }
     }
 
@@ -141,7 +141,7 @@ impl Section {
             backoff_base: self.backoff_base.get(),
             backoff_cap: self.backoff_cap.get(),
             breaker_after: self.breaker_after,
-            hold_through: self.hold_through.get(),
+            max_hold: self.max_hold.get(),
             sweep_every: self.sweep_every.get(),
             check_every: self.check_every.get(),
             retention_days: self.retention_days,
@@ -315,10 +315,10 @@ impl Process {
 
 /// Runs the courier as a task that shutdown waits for, and checks the provider once in the background.
 fn spawn(stop: &Shutdown, courier: Courier, transport: Arc<dyn Transport>, failed: &Arc<OnceLock<RunError>>) {
-    let (told, until) = (Arc::clone(failed), stop.clone());
+    let (reported, until) = (Arc::clone(failed), stop.clone());
     stop.spawn("courier", async move {
         if let Err(error) = Box::pin(courier.run(until)).await {
-            let _ = told.set(error);
+            let _ = reported.set(error);
         }
     });
     let soft = stop.soft.clone();

@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(60);
 pub struct RejectedCallbacks {
     channel: String,
     hint: &'static str,
-    told: Mutex<LogState>,
+    log_state: Mutex<LogState>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl RejectedCallbacks {
     /// No rejections yet. `hint` is the log text: what was rejected, and which setting may be wrong.
     #[must_use]
     pub fn new(channel: &Channel, hint: &'static str) -> Self {
-        Self { channel: channel.to_string(), hint, told: Mutex::default() }
+        Self { channel: channel.to_string(), hint, log_state: Mutex::default() }
     }
 
     /// Counts a callback rejected at `now`.
@@ -48,13 +48,13 @@ impl RejectedCallbacks {
 
     /// Counts one more. Returns how many to log if a line is due: the first at once, later all since the last line.
     fn due(&self, now: Instant) -> Option<u64> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.since += 1;
-        if told.last.is_some_and(|last| now.saturating_duration_since(last) < EVERY) {
+        let mut log_state = self.log_state.lock().unwrap_or_else(PoisonError::into_inner);
+        log_state.since += 1;
+        if log_state.last.is_some_and(|last| now.saturating_duration_since(last) < EVERY) {
             return None;
         }
-        told.last = Some(now);
-        Some(std::mem::take(&mut told.since))
+        log_state.last = Some(now);
+        Some(std::mem::take(&mut log_state.since))
     }
 }
 

@@ -14,7 +14,7 @@ use posthaste_store::{
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::engine::flaw_word;
+use crate::engine::malformed_word;
 use crate::metrics::Meter;
 use crate::transport::{Capabilities, Envelope, LookupResult, Policy, Transport};
 
@@ -144,9 +144,9 @@ impl Resolver {
             for parcel_id in answer.reply.parcel_ids {
                 match self.resolve_parcel(p, &parcel_id, now).await {
                     // A damaged parcel is parked; one of a later version is left to a program that can read it.
-                    Err(CallError::InvalidReply(InvalidReply::Record(flaw))) => {
+                    Err(CallError::InvalidReply(InvalidReply::Record(malformed))) => {
                         let order = parcel_id.order_id.wire_id();
-                        if flaw.newer {
+                        if malformed.newer {
                             self.meter.newer(&self.channel, 1, &order);
                             continue;
                         }
@@ -154,11 +154,11 @@ impl Resolver {
                             event = "record.parked",
                             channel = %self.channel,
                             order,
-                            why = %flaw,
+                            why = %malformed,
                             "cannot resolve an unknown outcome: unreadable record parked"
                         );
                         self.meter.alert("record_parked");
-                        let parked = [ToPark { parcel_id, fence: None, why: flaw_word(&flaw) }];
+                        let parked = [ToPark { parcel_id, fence: None, why: malformed_word(&malformed) }];
                         self.store.park(p, &self.channel, &parked).await?;
                     }
                     // It must not block the others; it is tried again later.

@@ -32,12 +32,12 @@ impl ServerClock {
     /// Records the server's time from an answer that was requested and read at these moments; a process that slept in
     /// between does not count as a jump. Returns the jump in ms if it is larger than the tolerance: then nothing is
     /// claimed for the length of the tolerance, since the jump may have ended or extended leases.
-    pub fn saw(&mut self, server: UnixMs, asked: Instant, read: Instant) -> Option<i128> {
-        let jump = self.last.map(|(was, was_asked, was_read)| {
+    pub fn saw(&mut self, server: UnixMs, requested: Instant, read: Instant) -> Option<i128> {
+        let jump = self.last.map(|(was, was_requested, was_read)| {
             let passed = i128::from(server.0) - i128::from(was.0);
-            passed - passed.clamp(ms_between(was_read, asked), ms_between(was_asked, read))
+            passed - passed.clamp(ms_between(was_read, requested), ms_between(was_requested, read))
         });
-        self.last = Some((server, asked, read));
+        self.last = Some((server, requested, read));
         self.measure(server, read);
         let jump = jump.filter(|ms| ms.unsigned_abs() > self.tolerance.as_millis())?;
         self.distance = [None; 2];
@@ -109,9 +109,9 @@ mod tests {
         let mut watch = ServerClock::new(Duration::from_secs(10), start);
         assert_eq!(watch.saw(UnixMs(1_000_000), start, start), None);
         // Answered at once, and read half a minute later.
-        let asked = start + Duration::from_secs(1);
+        let requested = start + Duration::from_secs(1);
         let read = start + Duration::from_secs(31);
-        assert_eq!(watch.saw(UnixMs(1_001_000), asked, read), None);
+        assert_eq!(watch.saw(UnixMs(1_001_000), requested, read), None);
         assert_eq!(watch.saw(UnixMs(1_031_000), read, read), None);
         assert_eq!(watch.saw(UnixMs(1_091_000), read, read), Some(60_000));
     }

@@ -32,7 +32,7 @@ pub struct Settings {
     /// Number of consecutive failures that open the breaker.
     pub breaker_after: u32,
     /// If a pause is longer than this, leases are released.
-    pub hold_through: Duration,
+    pub max_hold: Duration,
     /// How often the sweeper runs when nothing triggers it earlier.
     pub sweep_every: Duration,
     /// Number of days a finished order is kept.
@@ -57,7 +57,7 @@ impl Default for Settings {
             backoff_base: Duration::from_secs(1),
             backoff_cap: Duration::from_secs(900),
             breaker_after: 10,
-            hold_through: Duration::from_secs(60),
+            max_hold: Duration::from_secs(60),
             sweep_every: Duration::from_secs(30),
             retention_days: 90,
             hearing_every: Duration::from_secs(60),

@@ -38,7 +38,12 @@ impl StoreFeedback {
     async fn put(&self, entry: Suppress) -> Result<ReceiptResult, NotStored> {
         let put = self.store.suppress(&self.channel, &[entry]).await.map_err(not_stored)?;
         match put.first() {
-            Some(Suppressed::Added | Suppressed::Again | Suppressed::Struck | Suppressed::CountedBefore) => {
+            Some(
+                Suppressed::Added
+                | Suppressed::AlreadyListed
+                | Suppressed::Struck
+                | Suppressed::CountedBefore,
+            ) => {
                 self.meter.suppressed(1);
                 Ok(ReceiptResult::Changed)
             }
@@ -67,7 +72,7 @@ fn source(reason: Reason) -> SuppressionSource {
 
 /// A notice about the address of an attempt. Copies have the same name, so it counts once.
 pub(crate) fn of_attempt(of: &AttemptId, reason: Reason) -> ConsentNotice {
-    ConsentNotice::named(format!("{of} {}", reason.code()), NoticeMoment::Heard(Instant::now()))
+    ConsentNotice::named(format!("{of} {}", reason.code()), NoticeMoment::Received(Instant::now()))
 }
 
 #[async_trait]
@@ -81,7 +86,7 @@ impl FeedbackSink for StoreFeedback {
             .await;
         let noted = match answer.map_err(not_stored)?.reply {
             Some(Reported::Applied | Reported::Evidence) => ReceiptResult::Changed,
-            Some(Reported::Known) => ReceiptResult::Known,
+            Some(Reported::NothingNew) => ReceiptResult::Known,
             Some(Reported::Stale) | None => ReceiptResult::NoSuchAttempt,
         };
         self.meter.receipt(word, noted);

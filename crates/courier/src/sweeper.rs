@@ -52,7 +52,7 @@ pub(crate) struct Sweeper {
     /// The progress of the index check in each partition.
     audits: Vec<Audit>,
     /// For each partition: records parked up to this server time have been logged.
-    parked_told: HashMap<u16, UnixMs>,
+    parked_reported: HashMap<u16, UnixMs>,
 }
 
 /// The progress of the index check in a partition: the position in its list of orders, and the orders found that must
@@ -84,7 +84,7 @@ impl Sweeper {
             round: 0,
             more: false,
             audits: Vec::new(),
-            parked_told: HashMap::new(),
+            parked_reported: HashMap::new(),
         }
     }
 
@@ -250,8 +250,8 @@ impl Sweeper {
         self.apart(p, "audit", audited)?;
         let counted = self.store.count_parked(p).await;
         self.apart(p, "parked", counted.map(|entries| self.meter.parked(p, entries)))?;
-        let told = self.tell_parked(p, lines).await;
-        self.apart(p, "parked", told)
+        let reported = self.tell_parked(p, lines).await;
+        self.apart(p, "parked", reported)
     }
 
     async fn unstage(&self, p: u16) -> Result<(), CallError> {
@@ -286,7 +286,7 @@ impl Sweeper {
                         self.meter.purged(n);
                         break;
                     }
-                    PurgedOrders::Early => break,
+                    PurgedOrders::TooEarly => break,
                 }
             }
         }
@@ -295,7 +295,7 @@ impl Sweeper {
 
     /// Logs the records parked in a partition since the last round, each once; in the first round all of them.
     async fn tell_parked(&mut self, p: u16, lines: &mut usize) -> Result<(), CallError> {
-        let since = self.parked_told.get(&p).copied().unwrap_or(UnixMs(0));
+        let since = self.parked_reported.get(&p).copied().unwrap_or(UnixMs(0));
         let (mut cursor, mut latest) = (None, since);
         for _ in 0..PARKED_PAGES {
             let page = self.store.list_parked_of(p, cursor, PARKED_PAGE).await?;
@@ -314,7 +314,7 @@ impl Sweeper {
                 break;
             }
         }
-        self.parked_told.insert(p, latest);
+        self.parked_reported.insert(p, latest);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Rings the courier's own bell every `every` and reports whether the event arrived.
 pub(crate) async fn check(store: Store, meter: Arc<Meter>, every: Duration, stop: Shutdown) {
     let hearing = store.wakeup_listener();
-    let mut heard_before = true;
+    let mut received_before = true;
     loop {
         tokio::select! {
             () = stop.soft.cancelled() => return,
@@ -26,7 +26,7 @@ pub(crate) async fn check(store: Store, meter: Arc<Meter>, every: Duration, stop
         }
         let Some(hears) = hears_all(&store, &hearing, &stop).await else { continue };
         meter.hearing(hears);
-        if hears != heard_before {
+        if hears != received_before {
             if hears {
                 tracing::info!(event = "wakeups.restored", "Redis keyspace events are received again");
             } else {
@@ -37,7 +37,7 @@ pub(crate) async fn check(store: Store, meter: Arc<Meter>, every: Duration, stop
                 meter.alert("no_wakeup_events");
             }
         }
-        heard_before = hears;
+        received_before = hears;
     }
 }
 

@@ -96,17 +96,17 @@ impl Shutdown {
         let stop = Self::manual(settings);
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let asked = stop.clone();
+        let requested = stop.clone();
         tokio::spawn(async move {
-            while !asked.hard.is_cancelled() {
+            while !requested.hard.is_cancelled() {
                 let name = tokio::select! {
                     Some(()) = terminate.recv() => "SIGTERM",
                     Some(()) = interrupt.recv() => "SIGINT",
                     else => return,
                 };
-                let stage = if asked.soft.is_cancelled() { "hard" } else { "soft" };
-                tracing::info!(event = "process.stop_requested", signal = name, stage, "asked to stop");
-                asked.request();
+                let stage = if requested.soft.is_cancelled() { "hard" } else { "soft" };
+                tracing::info!(event = "process.stop_requested", signal = name, stage, "stop requested");
+                requested.request();
             }
         });
         Ok(stop)

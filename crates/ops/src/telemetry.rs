@@ -178,13 +178,13 @@ mod tests {
 
     #[test]
     fn the_client_library_is_logged_only_on_request() {
-        let told = |filter| {
+        let reported = |filter| {
             lines(LogFormat::Human, filter, false, || {
                 tracing::warn!(target: "fred::router", "reconnecting");
                 tracing::warn!("ours");
             })
         };
-        for (filter, heard) in [
+        for (filter, received) in [
             ("info", false),
             ("warn,posthaste_store=debug", false),
             ("debug", true),
@@ -192,8 +192,8 @@ mod tests {
             ("info,fred=warn", true),
             ("info,fred::router=warn", true),
         ] {
-            let text = told(filter);
-            assert_eq!(text.contains("reconnecting"), heard, "{filter}: {text}");
+            let text = reported(filter);
+            assert_eq!(text.contains("reconnecting"), received, "{filter}: {text}");
             assert!(text.contains("ours"), "{filter}: {text}");
         }
     }

@@ -38,6 +38,22 @@ mod tests {
     }
 
     #[test]
+    fn new_names_of_settings_exist_and_old_ones_do_not() {
+        let texts = COURIERS.iter().map(|program| program.process.defaults);
+        let texts = texts.chain([posthaste_courier::process::DEFAULTS, posthaste_queue::settings::DEFAULTS]);
+        let tables: Vec<Table> = texts.map(|text| text.parse().expect("TOML")).collect();
+        let exists = |key: &str| {
+            let (section, name) = key.split_once('.').expect("section.name");
+            let has = |table: &Table| table.get(section).and_then(|section| section.get(name)).is_some();
+            tables.iter().any(has)
+        };
+        for (old, new) in posthaste_ops::config::RENAMED {
+            assert!(exists(new), "{new} is no setting");
+            assert!(!exists(old), "{old} is still a setting");
+        }
+    }
+
+    #[test]
     fn the_queue_accepts_the_channels_that_are_on_by_default() {
         let defaults = posthaste_queue::settings::DEFAULTS;
         let defaults: Table = defaults.parse().expect("TOML");

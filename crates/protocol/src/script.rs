@@ -83,13 +83,13 @@ pub struct ScriptAnswer<R> {
 pub enum Refusal {
     /// Stop: the database is not the one known before, or has lost its epoch. Nothing was written.
     #[error("the database has another epoch: it was wiped, restored or replaced")]
-    Epoch {
+    WrongEpoch {
         /// The epoch found, empty when there is none.
         found: String,
     },
     /// Drop the connection: the reply belongs to another request.
     #[error("the reply belongs to another request")]
-    Crossed,
+    OtherRequest,
     /// Report: the reply has an unexpected shape.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -139,7 +139,7 @@ pub trait ScriptCall {
         let mut fields = ReplyFields::new(value.array("reply")?);
         let code = fields.text("code")?;
         if fields.text("request id")? != request {
-            return Err(Refusal::Crossed);
+            return Err(Refusal::OtherRequest);
         }
         let headed = Self::contract().keys.first().is_some_and(|k| k.starts_with("epoch"));
         let (epoch, fence, now) = if headed {
@@ -147,8 +147,8 @@ pub trait ScriptCall {
         } else {
             (String::new(), 0, UnixMs(0))
         };
-        if code == "epoch" {
-            return Err(Refusal::Epoch { found: epoch });
+        if code == "wrong_epoch" {
+            return Err(Refusal::WrongEpoch { found: epoch });
         }
         Ok(ScriptAnswer { epoch, fence, now, reply: Self::decode(&code, fields)? })
     }

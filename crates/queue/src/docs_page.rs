@@ -184,7 +184,7 @@ impl<'a> Page<'a> {
                 out.push_str("<table><tr><th>member</th><th>type</th><th></th></tr>");
                 for (member, kind, needed) in members {
                     let needed = if needed { " *" } else { "" };
-                    let about = html(told_of(kind));
+                    let about = html(description_of(kind));
                     let _ = write!(
                         out,
                         "<tr><td><code>{}</code>{needed}</td><td>{}</td><td>{about}</td></tr>",
@@ -216,10 +216,10 @@ fn gather<'a>(api: &'a Value, schema: &'a Value, members: &mut Vec<(&'a str, &'a
 }
 
 /// The description of a member; for an optional member it is on one of the `oneOf` parts.
-fn told_of(schema: &Value) -> &str {
+fn description_of(schema: &Value) -> &str {
     let parts = schema["oneOf"].as_array().into_iter().flatten();
-    let mut told = std::iter::once(schema).chain(parts).map(|part| text(part, "description"));
-    told.find(|told| !told.is_empty()).unwrap_or_default()
+    let mut reported = std::iter::once(schema).chain(parts).map(|part| text(part, "description"));
+    reported.find(|reported| !reported.is_empty()).unwrap_or_default()
 }
 
 /// The type of a value in a few words.

@@ -234,7 +234,7 @@ async fn list(_: Admin, State(state): State<AppState>) -> Result<Json<KeyList>, 
 
 /// Revoke a key
 ///
-/// This replica refuses the key at once; others refuse it after at most `keys.known_for`. Needs the scope `admin`.
+/// This replica refuses the key at once; others refuse it after at most `keys.cache_for`. Needs the scope `admin`.
 #[utoipa::path(
     delete, path = "/v1/api-keys/{id}", tag = "api-keys", operation_id = "revokeKey",
     params(("id" = String, Path, description = "The public part of the key.")),
@@ -255,7 +255,7 @@ async fn revoke(
     state.key_watch.end(&id);
     tracing::info!(event = "key.revoked", key = %id, "key revoked");
     match revoked {
-        KeyRevoked::Revoked(_) | KeyRevoked::Before(_) => Ok(StatusCode::NO_CONTENT),
-        KeyRevoked::Gone => Err(Problem::new(Code::KeyNotFound, "no key has this id")),
+        KeyRevoked::Revoked(_) | KeyRevoked::AlreadyDone(_) => Ok(StatusCode::NO_CONTENT),
+        KeyRevoked::NotFound => Err(Problem::new(Code::KeyNotFound, "no key has this id")),
     }
 }

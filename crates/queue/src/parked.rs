@@ -98,7 +98,7 @@ struct Failed {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Asked {
+struct ParkedQuery {
     /// Entries per page, 1 to 500; default 100. A page may be shorter even when more follow.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
@@ -124,7 +124,7 @@ fn none_parked() -> Problem {
 /// Orders and parcels whose records can't be read. They are kept apart from all others until an operator releases or
 /// fails them. If the list changes while it is read, an entry may appear twice or be missed. Needs the scope `admin`.
 #[utoipa::path(
-    get, path = "/v1/parked", tag = "parked", operation_id = "listParked", params(Asked),
+    get, path = "/v1/parked", tag = "parked", operation_id = "listParked", params(ParkedQuery),
     responses(
         (status = 200, description = "A page of entries; `Link` points to the next page.", body = ParkedPage),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -133,10 +133,10 @@ fn none_parked() -> Problem {
 async fn list(
     _: Admin,
     State(state): State<AppState>,
-    Parameters(asked): Parameters<Asked>,
+    Parameters(requested): Parameters<ParkedQuery>,
 ) -> Result<Response, Problem> {
-    let limit = number("limit", asked.limit.as_deref(), 1..=500, 100)?;
-    let cursor = asked.cursor.as_deref().map(str::parse::<ParkedCursor>).transpose();
+    let limit = number("limit", requested.limit.as_deref(), 1..=500, 100)?;
+    let cursor = requested.cursor.as_deref().map(str::parse::<ParkedCursor>).transpose();
     let cursor = cursor.map_err(|_| {
         Problem::parameter("cursor", "invalid_cursor", "must be the next_cursor of a page of this list")
     })?;
@@ -144,7 +144,7 @@ async fn list(
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     let mut headers = HeaderMap::new();
     if let Some(cursor) = &next_cursor {
-        let limit = asked.limit.is_some().then(|| limit.to_string());
+        let limit = requested.limit.is_some().then(|| limit.to_string());
         link(&mut headers, "/v1/parked", &[("limit", limit)], cursor);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -307,19 +307,19 @@ impl Problem {
     /// The document as JSON, for a response that holds several (a line of a batch).
     #[must_use]
     pub fn document(&self) -> Value {
-        let told = &*self.0;
+        let reported = &*self.0;
         let document = ProblemDocument {
-            kind: format!("/docs#{}", told.code.word()),
-            title: told.code.title(),
-            status: told.code.status().as_u16(),
-            detail: told.detail.clone(),
-            code: told.code,
-            errors: told.errors.clone(),
+            kind: format!("/docs#{}", reported.code.word()),
+            title: reported.code.title(),
+            status: reported.code.status().as_u16(),
+            detail: reported.detail.clone(),
+            code: reported.code,
+            errors: reported.errors.clone(),
             trace_id: trace::current(),
         };
         let mut value = serde_json::to_value(document).unwrap_or_default();
         if let Value::Object(object) = &mut value {
-            for (name, member) in &told.members {
+            for (name, member) in &reported.members {
                 object.entry(name.clone()).or_insert_with(|| member.clone());
             }
         }
@@ -384,8 +384,8 @@ mod tests {
 
     #[test]
     fn waits_are_sent_in_whole_seconds() {
-        for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2)] {
-            assert_eq!(whole_seconds(Duration::from_millis(millis)), told);
+        for (millis, reported) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), reported);
         }
     }
 }

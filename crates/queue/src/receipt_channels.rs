@@ -15,13 +15,13 @@ use tokio::time::Instant;
 const KNOWN_FOR: Duration = Duration::from_secs(5);
 
 /// By channel; a channel is missing until one of its couriers has reported.
-pub(crate) type Said = Arc<BTreeMap<Channel, bool>>;
+pub(crate) type ReceiptSupport = Arc<BTreeMap<Channel, bool>>;
 
 /// The last reports of couriers; clones share them.
 #[derive(Clone)]
 pub(crate) struct Receipts {
     store: Store,
-    known: Arc<Mutex<Option<(Instant, Said)>>>,
+    known: Arc<Mutex<Option<(Instant, ReceiptSupport)>>>,
 }
 
 impl Receipts {
@@ -30,7 +30,7 @@ impl Receipts {
     }
 
     /// The current reports. Concurrent callers share one lookup.
-    pub(crate) async fn said(&self) -> Result<Said, CallError> {
+    pub(crate) async fn current(&self) -> Result<ReceiptSupport, CallError> {
         let mut known = self.known.lock().await;
         if let Some((at, said)) = &*known
             && at.elapsed() < KNOWN_FOR

@@ -36,7 +36,7 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
     let settings = args.load(std::env::vars_os())?.settings;
     telemetry::install(&settings.log)?;
     let metrics = Metrics::install(BUCKETS)?;
-    allow_connections(settings.http.connections);
+    allow_connections(settings.http.max_connections);
     let stop = Shutdown::on_signals(&settings.stop).map_err(ExitFailure::software)?;
 
     let (health, condition) = (Health::new(), Check::condition("store"));
@@ -85,7 +85,7 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
 #[must_use]
 pub fn limits(http: &Http) -> ListenerLimits {
     ListenerLimits {
-        connections: http.connections,
+        connections: http.max_connections,
         header_time: http.header_time.get(),
         header_bytes: usize::try_from(http.header_bytes.bytes()).unwrap_or(usize::MAX),
         body_bytes: BODY_BYTES,
@@ -112,7 +112,7 @@ fn allow_connections(connections: usize) {
             event = "process.too_few_files",
             needed,
             allowed = wanted,
-            "too few open files allowed for http.connections"
+            "too few open files allowed for http.max_connections"
         );
     }
 }

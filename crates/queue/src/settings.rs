@@ -55,7 +55,7 @@ pub struct Http {
     /// Where to listen.
     pub address: ListenAddress,
     /// Maximum open connections.
-    pub connections: usize,
+    pub max_connections: usize,
     /// Time for the head of a request; also limits idle connections.
     pub header_time: HumanDuration,
     /// Maximum bytes of a request head.
@@ -69,7 +69,7 @@ pub struct Http {
     /// How long a client may stop reading a response.
     pub write_time: HumanDuration,
     /// Maximum requests processed at the same time.
-    pub requests: usize,
+    pub max_requests: usize,
     /// How long connections may take to finish when the service stops.
     pub linger: HumanDuration,
 }
@@ -89,7 +89,7 @@ pub struct Rate {
 #[serde(deny_unknown_fields)]
 pub struct Keys {
     /// How long a looked-up key is cached.
-    pub known_for: HumanDuration,
+    pub cache_for: HumanDuration,
     /// The share of request places, trackers, body memory and checking threads that one key may use.
     pub share: Share,
 }
@@ -120,11 +120,11 @@ impl TryFrom<f64> for Share {
 #[serde(deny_unknown_fields)]
 pub struct Trackers {
     /// Maximum open trackers.
-    pub most: usize,
+    pub max_open: usize,
     /// Minimum time between two snapshots of one order.
     pub pause: HumanDuration,
     /// Maximum time between two reads of one order.
-    pub look_every: HumanDuration,
+    pub check_every: HumanDuration,
     /// Time between two heartbeats of an event stream.
     pub heartbeat: HumanDuration,
 }
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn the_defaults_are_complete_and_flags_win() {
         let loaded = Args::default().load([]).expect("the defaults");
-        assert_eq!(loaded.settings.trackers.most, 5_000);
+        assert_eq!(loaded.settings.trackers.max_open, 5_000);
         let args = Args { http_address: Some("127.0.0.1:0".parse().expect("an address")), ..Args::default() };
         let loaded = args.load([("POSTHASTE_HTTP__ADDRESS".into(), "127.0.0.1:1".into())]).expect("settings");
         assert_eq!(loaded.settings.http.address.to_string(), "127.0.0.1:0");

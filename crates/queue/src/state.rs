@@ -78,22 +78,22 @@ impl AppState {
         let receipts = Receipts::new(store.clone());
         let aside = Offload::new();
         let whole = Whole {
-            requests: settings.http.requests,
-            trackers: settings.trackers.most,
+            requests: settings.http.max_requests,
+            trackers: settings.trackers.max_open,
             body_kib: body_memory(&settings),
             checks: aside.places(),
         };
-        let known_for = settings.keys.known_for.get();
-        let known = Arc::new(KeyCache::new(known_for));
+        let cache_for = settings.keys.cache_for.get();
+        let known = Arc::new(KeyCache::new(cache_for));
         Ok(Self(Arc::new(Shared {
             hub: OrderWatchers::new(store.clone(), receipts.clone(), &settings.trackers),
             receipts,
             in_flight: InFlight::default(),
-            key_watch: KeyWatch::new(store.clone(), Arc::clone(&clock), Arc::clone(&known), known_for),
+            key_watch: KeyWatch::new(store.clone(), Arc::clone(&clock), Arc::clone(&known), cache_for),
             known,
-            places: Arc::new(Semaphore::new(settings.http.requests)),
+            places: Arc::new(Semaphore::new(settings.http.max_requests)),
             body_memory: Arc::new(Semaphore::new(body_memory(&settings))),
-            tracker_places: Arc::new(Semaphore::new(settings.trackers.most)),
+            tracker_places: Arc::new(Semaphore::new(settings.trackers.max_open)),
             shares: Shares::new(settings.keys.share.get(), whole),
             aside,
             settings: Arc::new(settings),

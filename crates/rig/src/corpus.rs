@@ -19,19 +19,19 @@ pub fn replay(target: &str, run: impl Fn(&[u8])) {
     assert!(!files.is_empty(), "{}: the corpus is empty", folder.display());
     for file in files {
         let whole = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let told = |how: String, bytes: &[u8]| {
+        let reported = |how: String, bytes: &[u8]| {
             let ended = catch_unwind(AssertUnwindSafe(|| run(bytes)));
             assert!(ended.is_ok(), "{target} panics at {}, {how}", file.display());
         };
-        told("whole".to_owned(), &whole);
+        reported("whole".to_owned(), &whole);
         for cut in 0..CUTS {
             let at = whole.len() * cut / CUTS;
-            told(format!("the first {at} bytes"), &whole[..at]);
+            reported(format!("the first {at} bytes"), &whole[..at]);
             for byte in [0, b'\n', b'"', b'{', 0xff] {
                 let mut changed = whole.clone();
                 if let Some(place) = changed.get_mut(at) {
                     *place = byte;
-                    told(format!("byte {at} made {byte}"), &changed);
+                    reported(format!("byte {at} made {byte}"), &changed);
                 }
             }
         }

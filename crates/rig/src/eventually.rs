@@ -37,7 +37,7 @@ pub fn eventually<T, E: Display>(what: &str, mut probe: impl FnMut() -> Result<T
     loop {
         match probe() {
             Ok(value) => return value,
-            Err(last) if Instant::now() >= deadline => panic!("{}", verdict(what, patience, &last)),
+            Err(last) if Instant::now() >= deadline => panic!("{}", failure_text(what, patience, &last)),
             Err(_) => std::thread::sleep(pause),
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -66,11 +66,11 @@ pub fn eventually_async<T, E: Display>(
                 Ok(Ok(value)) => return value,
                 // A probe that never yields is not cancelled by the deadline.
                 Ok(Err(e)) if tokio::time::Instant::now() >= deadline => {
-                    panic!("{} (called at {caller})", verdict(what, patience, &e))
+                    panic!("{} (called at {caller})", failure_text(what, patience, &e))
                 }
                 Ok(Err(e)) => last = Some(e),
                 Err(_) => match &last {
-                    Some(last) => panic!("{} (called at {caller})", verdict(what, patience, last)),
+                    Some(last) => panic!("{} (called at {caller})", failure_text(what, patience, last)),
                     None => panic!("{what}: the probe itself hung for {patience:?} (called at {caller})"),
                 },
             }
@@ -80,7 +80,7 @@ pub fn eventually_async<T, E: Display>(
     }
 }
 
-fn verdict(what: &str, patience: Duration, last: &impl Display) -> String {
+fn failure_text(what: &str, patience: Duration, last: &impl Display) -> String {
     format!("{what}: not true after {patience:?}; last seen: {last}")
 }
 
@@ -97,21 +97,21 @@ mod tests {
 
     #[test]
     fn returns_the_first_success() {
-        let mut asked = 0;
+        let mut requested = 0;
         let answer = eventually("the third answer", || {
-            asked += 1;
-            if asked == 3 { Ok(asked) } else { Err(format!("only {asked}")) }
+            requested += 1;
+            if requested == 3 { Ok(requested) } else { Err(format!("only {requested}")) }
         });
         assert_eq!(answer, 3);
     }
 
     #[tokio::test]
     async fn awaits_the_first_success() {
-        let mut asked = 0;
+        let mut requested = 0;
         let answer = eventually_async("the third answer", async || {
             tokio::task::yield_now().await;
-            asked += 1;
-            if asked == 3 { Ok(asked) } else { Err("not yet") }
+            requested += 1;
+            if requested == 3 { Ok(requested) } else { Err("not yet") }
         })
         .await;
         assert_eq!(answer, 3);
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_verdict_names_the_fact_and_what_was_seen() {
-        let text = verdict("ten rows sent", Duration::from_secs(30), &"9 rows");
+        let text = failure_text("ten rows sent", Duration::from_secs(30), &"9 rows");
         assert_eq!(text, "ten rows sent: not true after 30s; last seen: 9 rows");
     }
 }

@@ -51,8 +51,8 @@ impl<A: ProviderApi> FakeProvider<A> {
         let answering: Arc<Answering<A>> = Arc::new(A::accept);
         let state =
             Arc::new(State { api: Arc::default(), log: Mutex::default(), answering: Mutex::new(answering) });
-        let asked = Arc::clone(&state);
-        let server = HttpServer::start(move |raw| asked.answer(A::read(&raw))).await;
+        let requested = Arc::clone(&state);
+        let server = HttpServer::start(move |raw| requested.answer(A::read(&raw))).await;
         Arc::new(Self { server: server.expect("a port"), state })
     }
 

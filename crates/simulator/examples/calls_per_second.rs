@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn answered(name: &str) -> &'static [u8] {
-    if name == "enqueue" { b"now" } else { b"ok" }
+    if name == "enqueue" { b"due_now" } else { b"ok" }
 }
 
 /// The calls in the life of an order of two deliveries.

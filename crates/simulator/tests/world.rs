@@ -77,7 +77,7 @@ fn time_has_microseconds() {
 fn each_server_announces_a_deadline_in_the_past_its_own_way() {
     let bell = "redis.call('SET', 'k', 0, 'PXAT', 1) redis.call('EXISTS', 'k')
 redis.call('SET', 'k', 0) return redis.call('PEXPIREAT', 'k', 1)";
-    for (flavour, told) in [
+    for (flavour, reported) in [
         (Flavour::Redis70, &["set", "expire", "expired", "set", "del"][..]),
         (Flavour::Redis80, &["set", "expire", "expired", "set", "del"]),
         (Flavour::Valkey81, &["set", "expired"]),
@@ -87,7 +87,7 @@ redis.call('SET', 'k', 0) return redis.call('PEXPIREAT', 'k', 1)";
             .expect("a script")
             .run::<&str, &str>(&mut world, &[], &[])
             .expect("a reply");
-        assert_eq!(names(&run.events), told, "{flavour:?}");
+        assert_eq!(names(&run.events), reported, "{flavour:?}");
         assert!(world.is_empty());
         let expired: Vec<_> = run.events.iter().filter_map(Event::expired_key).collect();
         assert_eq!(expired, [b"k"], "{flavour:?}: exactly one");

@@ -129,7 +129,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 removed += some;
                 break;
             }
-            PurgedOrders::Early => return Err("the day is not over".into()),
+            PurgedOrders::TooEarly => return Err("the day is not over".into()),
         }
     }
     steps.show("orders removed", removed);

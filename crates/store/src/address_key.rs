@@ -37,30 +37,30 @@ impl Inner {
         };
         let script = AgreeOnKey { keys: &partition.keys, key: &key, made };
         let key = match self.call_on(worker, partition, &script, |_| true).await?.reply {
-            KeyAgreed::Yours => key,
-            KeyAgreed::Kept(key) => key,
+            KeyAgreed::Own => key,
+            KeyAgreed::Stored(key) => key,
             // A tool that only creates API keys or looks around needs none.
-            KeyAgreed::IsSet if self.role == Role::Tool => return Ok(()),
-            KeyAgreed::IsSet => {
+            KeyAgreed::KeyRequired if self.role == Role::Tool => return Ok(()),
+            KeyAgreed::KeyRequired => {
                 return refuse(
                     "not set, but the suppression lists of this database are hashed with a key from the settings; set the same \
                      key for this process",
                 );
             }
-            KeyAgreed::Other { made: true } => {
+            KeyAgreed::WrongKey { made: true } => {
                 return refuse(
                     "the suppression lists of this database are hashed with a key that the database created; with \
                      another key, no address on them would be found. Remove the setting; or, to begin with empty lists, \
                      stop all processes and delete the keys address_key:{0}, suppressed:{0}:* and consent:{0}:*",
                 );
             }
-            KeyAgreed::Other { made: false } => {
+            KeyAgreed::WrongKey { made: false } => {
                 return refuse(
                     "the suppression lists of this database are hashed with another key, so no address on them would be \
                      found; set the same key as for the other processes",
                 );
             }
-            KeyAgreed::Bad => return Err(malformed("address_key:{0}").into()),
+            KeyAgreed::Unreadable => return Err(malformed("address_key:{0}").into()),
         };
         // It differs from the earlier key only after a wipe, when all lists are empty.
         *self.address_key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));

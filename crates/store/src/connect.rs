@@ -129,10 +129,10 @@ impl Store {
         config: Config,
         troubles: ServerTroubles,
     ) -> Result<(Self, PreflightReport), ConnectError> {
-        let (map, asked) = refresh::first_look(&config).await?;
+        let (map, requested) = refresh::first_look(&config).await?;
         let stop = CancellationToken::new();
         let inner = Inner::new((settings, role, config), Routes::cluster(), troubles, stop.clone());
-        inner.take_map(&map, asked);
+        inner.take_map(&map, requested);
         tokio::spawn(refresh::keep_fresh(Arc::downgrade(&inner), stop));
         let patience = inner.settings.call_timeout;
         let primaries = inner.routes.primaries();

@@ -34,11 +34,11 @@ impl Store {
         let place = address(&config.server);
         troubles.nodes(vec![Arc::clone(&place)]);
         let (begun, patience) = (Instant::now(), settings.wait_at_start);
-        let mut told = false;
+        let mut reported = false;
         loop {
             let error = match Self::connect_with(settings.clone(), role.clone(), troubles.clone()).await {
                 Ok(connected) => {
-                    if told {
+                    if reported {
                         tracing::info!(
                             event = "redis.wait_ended",
                             node = &*place,
@@ -60,8 +60,8 @@ impl Store {
             if begun.elapsed() >= patience {
                 return Err(error);
             }
-            if !told {
-                told = true;
+            if !reported {
+                reported = true;
                 tracing::info!(
                     event = "redis.waiting_at_start",
                     node = &*node,

@@ -34,7 +34,7 @@ pub(crate) struct Partition {
     /// The server run in which unconfirmed changes were lost, and how much time; to be stored so that others can see
     /// it.
     continued: Mutex<Option<(String, Duration)>>,
-    heard: Mutex<Instant>,
+    received: Mutex<Instant>,
     /// Whether an answer by itself is as safe as requested.
     confirms_itself: AtomicBool,
     /// Until when sends are held back on a new run of its server.
@@ -58,7 +58,7 @@ impl Partition {
 
     /// Whether there was no answer of it for this long.
     pub(crate) fn is_idle(&self, span: Duration) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= span
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= span
     }
 
     /// Sets whether an answer of its server by itself is as safe as requested.
@@ -125,7 +125,7 @@ impl EpochGuard {
                 trail: Mutex::default(),
                 loss: Mutex::default(),
                 continued: Mutex::default(),
-                heard: Mutex::new(Instant::now()),
+                received: Mutex::new(Instant::now()),
                 confirms_itself: AtomicBool::new(true),
                 held_until: Mutex::new(None),
             }
@@ -286,7 +286,7 @@ impl EpochGuard {
         mark: u64,
         now: Option<UnixMs>,
     ) -> Result<bool, CallError> {
-        *partition.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *partition.received.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let mut trail = partition.trail.lock().unwrap_or_else(PoisonError::into_inner);
         if mark < floor {
             if mark < trail.raised() {
@@ -299,7 +299,7 @@ impl EpochGuard {
         if let Some(found) = (mark < trail.raised()).then(|| trail.lost_by(mark)).flatten() {
             // A late answer of an ended run: the changes it reports are lost.
             if let Some(now) = now {
-                trail.told(mark, now);
+                trail.reported(mark, now);
             }
             let loss = trail.loss(found, mark);
             drop(trail);
@@ -308,7 +308,7 @@ impl EpochGuard {
         if partition.fence.fetch_max(mark, Ordering::AcqRel) < mark
             && let Some(now) = now
         {
-            trail.told(mark, now);
+            trail.reported(mark, now);
         }
         Ok(true)
     }

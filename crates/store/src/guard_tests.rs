@@ -38,8 +38,9 @@ fn unconfirmed_changes_may_be_lost() {
         guard.saw_runs(partition, vec![run(0, 0)], (0, 0), UnixMs(1)).unwrap();
         guard.saw_mark(partition, 0, 50, Some(UnixMs(2))).unwrap();
         partition.confirmed(confirmed);
-        let told = guard.saw_runs(partition, vec![run(0, 0), run(40, 2_000_000)], (50, 2_000_000), UnixMs(3));
-        assert_eq!((told.is_err(), halted(&guard)), (halts, halts));
+        let reported =
+            guard.saw_runs(partition, vec![run(0, 0), run(40, 2_000_000)], (50, 2_000_000), UnixMs(3));
+        assert_eq!((reported.is_err(), halted(&guard)), (halts, halts));
     }
 }
 

@@ -138,13 +138,13 @@ mod tests {
         all.join(HaltState { lost: 2, ends: Some([order(0), order(2)]), ..HaltState::of(HaltCause::Wiped) });
         assert_eq!((all.lost, all.ends), (5, Some([order(0), order(3)])));
         assert_eq!(all.cause, Some(HaltCause::Wiped));
-        let heard = HaltState::of(None).to_string();
+        let received = HaltState::of(None).to_string();
         assert!(
-            heard.starts_with("the database went back or was wiped; sending is stopped; to go on, run"),
-            "{heard}"
+            received.starts_with("the database went back or was wiped; sending is stopped; to go on, run"),
+            "{received}"
         );
-        let mut heard = HaltState::of(None);
-        heard.join(HaltState::of(HaltCause::WentBack));
-        assert_eq!(heard.cause, Some(HaltCause::WentBack));
+        let mut received = HaltState::of(None);
+        received.join(HaltState::of(HaltCause::WentBack));
+        assert_eq!(received.cause, Some(HaltCause::WentBack));
     }
 }

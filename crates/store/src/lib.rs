@@ -90,7 +90,7 @@ pub use rollbacks::Rollback;
 pub use settings::{Role, Settings};
 pub use store::Store;
 pub use text_set::TextSet;
-pub use trouble::{ServerTrouble, ServerTroubles, TOLD_EVERY};
+pub use trouble::{LOG_EVERY, ServerTrouble, ServerTroubles};
 pub use unreadable::UnreadableRecord;
 pub use verbs::{
     ClaimRequest, ConsentNotice, CourierPresence, DeliveryCursor, DeliveryFilter, DeliveryPage,

@@ -9,7 +9,7 @@ impl Inner {
         primary.link.up(run_id);
         primary.show(true);
         self.tell_links();
-        self.routes.told();
+        self.routes.reported();
     }
 
     /// Handles the loss of the last connection to a primary.
@@ -22,7 +22,7 @@ impl Inner {
         let others = self.routes.primaries().iter().any(|primary| primary.link.is_up());
         self.link.lost(others);
         self.routes.stale.notify_one();
-        self.routes.told();
+        self.routes.reported();
         self.count_away();
     }
 

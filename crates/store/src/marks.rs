@@ -51,7 +51,7 @@ pub(crate) struct Trail {
 
 impl Trail {
     /// Keeps the mark of an answer.
-    pub(crate) fn told(&mut self, mark: u64, now: UnixMs) {
+    pub(crate) fn reported(&mut self, mark: u64, now: UnixMs) {
         if let Some(second) = self.seconds.back_mut() {
             if mark <= second.mark {
                 return;
@@ -143,7 +143,7 @@ mod tests {
     fn a_loss_has_a_span_and_orders() {
         let (mut trail, accepts) = (Trail::default(), Accepts::default());
         for at in 0..2_000 {
-            trail.told(at + 1, UnixMs(at * 1_000));
+            trail.reported(at + 1, UnixMs(at * 1_000));
             accepts.keep(3, at + 1, &OrderId::new(&"u1".parse().unwrap(), at), UnixMs(at * 1_000));
         }
         let loss = trail.loss(1_990, 2_000);

@@ -58,10 +58,10 @@ mod tests {
 
     #[test]
     fn partitions_are_listed_in_runs() {
-        let told = |partitions: &[u16]| Partitions(partitions).to_string();
-        assert_eq!(told(&[3]), "partition 3");
-        assert_eq!(told(&[3, 4]), "partitions 3, 4");
-        assert_eq!(told(&[0, 3, 4, 5, 9, 11, 12]), "partitions 0, 3 to 5, 9, 11, 12");
+        let reported = |partitions: &[u16]| Partitions(partitions).to_string();
+        assert_eq!(reported(&[3]), "partition 3");
+        assert_eq!(reported(&[3, 4]), "partitions 3, 4");
+        assert_eq!(reported(&[0, 3, 4, 5, 9, 11, 12]), "partitions 0, 3 to 5, 9, 11, 12");
         let missing = |node: Option<&str>, moving| {
             let node = node.map(Arc::from);
             MissingPartitions { node, partitions: vec![1], moving }.to_string()

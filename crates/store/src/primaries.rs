@@ -53,13 +53,13 @@ impl Inner {
         primary.place.as_ref().and_then(|place| self.routes.find(place)).unwrap_or(primary)
     }
 
-    /// Applies a map that was requested at `asked`.
-    pub(crate) fn take_map(self: &Arc<Self>, map: &Map, asked: Instant) {
+    /// Applies a map that was requested at `requested`.
+    pub(crate) fn take_map(self: &Arc<Self>, map: &Map, requested: Instant) {
         let change = self.routes.compare(map);
         for address in &change.new {
             self.add_primary(address, map.hostnames.get(address).map(String::as_str));
         }
-        self.routes.take(map, asked);
+        self.routes.take(map, requested);
         for primary in &change.gone {
             tracing::info!(
                 event = "cluster.primary_removed",

@@ -22,7 +22,7 @@ use crate::retryable::Retryable;
 use crate::store::Store;
 
 /// For this long after a halt was noticed, a courier that had not learned of it may still have begun deliveries.
-const UNHEARD: Duration = Duration::from_secs(5);
+const MAX_SILENCE: Duration = Duration::from_secs(5);
 /// Parcels per step.
 const STEP: u32 = 100;
 
@@ -76,7 +76,7 @@ impl Halted<'_> {
         &self,
         (from, halted): (UnixMs, UnixMs),
         end: bool,
-        told: &mut impl FnMut(InDoubt),
+        reported: &mut impl FnMut(InDoubt),
     ) -> Result<(), CallError> {
         let keys = &self.at.keys;
         // Then everything that was due is among the ready parcels.
@@ -98,7 +98,7 @@ impl Halted<'_> {
                         ListInDoubt { keys, channel: &channel, index, halted, end, from, limit: STEP };
                     let found = self.call(&script).await?.reply;
                     for (parcel_id, deliveries) in found.parcels {
-                        told(InDoubt { order: parcel_id.order_id, channel: channel.clone(), deliveries });
+                        reported(InDoubt { order: parcel_id.order_id, channel: channel.clone(), deliveries });
                     }
                     next = found.next;
                 }
@@ -131,7 +131,7 @@ impl Store {
         &self,
         assume: Assume,
         since: Option<UnixMs>,
-        mut told: impl FnMut(InDoubt),
+        mut reported: impl FnMut(InDoubt),
     ) -> Result<Recovery, CallError> {
         let inner = &self.0;
         let reader = Reader::unguarded(inner);
@@ -146,7 +146,7 @@ impl Store {
             let Some(halt) = halt_record::read(&reader, at).await? else { continue };
             recovery.lost.extend(halt_record::orders(&reader, at, 0, -1).await?);
             let noticed = halt.noticed.unwrap_or(UnixMs(0));
-            let until = UnixMs(noticed.0 + u64::try_from(UNHEARD.as_millis()).unwrap_or(0));
+            let until = UnixMs(noticed.0 + u64::try_from(MAX_SILENCE.as_millis()).unwrap_or(0));
             match &mut recovery.halt {
                 Some(whole) => whole.join(halt),
                 None => recovery.halt = Some(halt),
@@ -155,7 +155,7 @@ impl Store {
             let found = reader.ask("HEXISTS", vec![text(at.keys.halted()), "found".into()], at.slot).await?;
             if matches!(found, ReplyValue::Int(1)) {
                 let from = since.unwrap_or(UnixMs(0));
-                partition.doubt((from, until), assume == Assume::Sent, &mut told).await?;
+                partition.doubt((from, until), assume == Assume::Sent, &mut reported).await?;
             }
         }
         for partition in &halted {

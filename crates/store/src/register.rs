@@ -81,7 +81,7 @@ impl Inner {
             }
             Registered::Halted => self.guard.saw_epoch(partition, &answer.epoch),
             Registered::Foreign => Err(self.guard.stop(FatalReason::Foreign { partition: number })),
-            Registered::TooOld => Err(self.guard.stop(FatalReason::TooOld { partition: number })),
+            Registered::ProgramTooOld => Err(self.guard.stop(FatalReason::TooOld { partition: number })),
         }
     }
 

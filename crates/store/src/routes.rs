@@ -138,7 +138,7 @@ impl Routes {
         if self.clustered {
             self.write().noticed.insert(slot, Instant::now());
             self.stale.notify_one();
-            self.told();
+            self.reported();
         }
     }
 
@@ -159,11 +159,11 @@ impl Routes {
             *home = Some(Arc::clone(to));
         }
         self.stale.notify_one();
-        self.told();
+        self.reported();
     }
 
     /// Notifies that partitions may have become reachable or unreachable.
-    pub(crate) fn told(&self) {
+    pub(crate) fn reported(&self) {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
@@ -210,8 +210,8 @@ impl Routes {
         }
     }
 
-    /// Applies a map that was requested at `asked`. All its primaries have been added.
-    pub(crate) fn take(&self, map: &Map, asked: Instant) {
+    /// Applies a map that was requested at `requested`. All its primaries have been added.
+    pub(crate) fn take(&self, map: &Map, requested: Instant) {
         let mut state = self.write();
         state
             .primaries
@@ -241,7 +241,7 @@ impl Routes {
         changed |= state.slots.iter().zip(&slots).any(|(before, after)| !same(before, after));
         state.slots = slots;
         let noticed = state.noticed.len();
-        state.noticed.retain(|slot, at| *at >= asked || map.moving.contains(slot));
+        state.noticed.retain(|slot, at| *at >= requested || map.moving.contains(slot));
         changed |= noticed != state.noticed.len() || state.marked != map.moving;
         state.marked.clone_from(&map.moving);
         state.replicas.clear();
@@ -252,7 +252,7 @@ impl Routes {
         }
         drop(state);
         if changed {
-            self.told();
+            self.reported();
         }
     }
 }

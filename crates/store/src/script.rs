@@ -113,7 +113,7 @@ impl From<CallError> for Failure {
 
 fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failure {
     let fault = match refusal {
-        Refusal::Epoch { found } => return Failure::Epoch(found),
+        Refusal::WrongEpoch { found } => return Failure::Epoch(found),
         Refusal::Server(text) => {
             if let Some(moved) = Moved::read(&text) {
                 return Failure::Moved(moved);
@@ -125,7 +125,7 @@ fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failur
             }
             return Failure::Call(error);
         }
-        Refusal::Crossed => {
+        Refusal::OtherRequest => {
             worker.replace();
             InvalidReply::Crossed
         }

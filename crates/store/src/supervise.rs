@@ -97,7 +97,7 @@ async fn watch(
             if good {
                 worker.set_up(true);
                 primary.pool.changed.notify_waiters();
-                inner.routes.told();
+                inner.routes.reported();
                 inner.count_away();
             }
             look_at = Instant::now()

@@ -34,7 +34,7 @@ pub enum WakeupEvent {
 
 /// State shared by all listeners.
 #[derive(Debug, Clone, Copy, Default)]
-struct Heard {
+struct ListenerCounts {
     bells: u64,
     gaps: u64,
     last: Option<Instant>,
@@ -44,7 +44,7 @@ struct Heard {
 /// A listener. Each clone listens for itself.
 #[derive(Debug, Clone)]
 pub struct WakeupListener {
-    heard: watch::Receiver<Heard>,
+    received: watch::Receiver<ListenerCounts>,
     by_partition: Arc<[AtomicU64]>,
     bells: u64,
     gaps: u64,
@@ -55,16 +55,16 @@ impl WakeupListener {
     /// be dropped and called again at any time.
     pub async fn wait(&mut self) -> WakeupEvent {
         loop {
-            let heard = *self.heard.borrow_and_update();
-            if heard.gaps != self.gaps {
-                (self.gaps, self.bells) = (heard.gaps, heard.bells);
+            let received = *self.received.borrow_and_update();
+            if received.gaps != self.gaps {
+                (self.gaps, self.bells) = (received.gaps, received.bells);
                 return WakeupEvent::Gap;
             }
-            if heard.bells != self.bells {
-                self.bells = heard.bells;
+            if received.bells != self.bells {
+                self.bells = received.bells;
                 return WakeupEvent::Bell;
             }
-            if self.heard.changed().await.is_err() {
+            if self.received.changed().await.is_err() {
                 // The store is gone, so there will be no more events.
                 std::future::pending::<()>().await;
             }
@@ -74,7 +74,7 @@ impl WakeupListener {
     /// Number of bells this store has received so far.
     #[must_use]
     pub fn bells(&self) -> u64 {
-        self.heard.borrow().bells
+        self.received.borrow().bells
     }
 
     /// Number of bells of one partition this store has received so far.
@@ -86,26 +86,26 @@ impl WakeupListener {
     /// Number of gaps so far. The first subscription counts as one, because earlier events are unknown.
     #[must_use]
     pub fn gaps(&self) -> u64 {
-        self.heard.borrow().gaps
+        self.received.borrow().gaps
     }
 
     /// When the last bell was received.
     #[must_use]
     pub fn last_bell(&self) -> Option<Instant> {
-        self.heard.borrow().last
+        self.received.borrow().last
     }
 
     /// Whether every server has confirmed our subscription.
     #[must_use]
     pub fn listening(&self) -> bool {
-        self.heard.borrow().listening
+        self.received.borrow().listening
     }
 }
 
 /// The sender of received events.
 #[derive(Debug)]
 pub(crate) struct EventReceiver {
-    heard: watch::Sender<Heard>,
+    received: watch::Sender<ListenerCounts>,
     by_partition: Arc<[AtomicU64]>,
     /// Whether each server has confirmed our subscription.
     servers: Mutex<BTreeMap<Arc<str>, bool>>,
@@ -114,21 +114,25 @@ pub(crate) struct EventReceiver {
 impl EventReceiver {
     pub(crate) fn new(partitions: u16) -> Self {
         let by_partition = (0..partitions).map(|_| AtomicU64::new(0)).collect();
-        Self { heard: watch::Sender::new(Heard::default()), by_partition, servers: Mutex::default() }
+        Self {
+            received: watch::Sender::new(ListenerCounts::default()),
+            by_partition,
+            servers: Mutex::default(),
+        }
     }
 
     /// A new listener.
     pub(crate) fn listener(&self) -> WakeupListener {
-        let heard = self.heard.subscribe();
-        let (bells, gaps) = (heard.borrow().bells, heard.borrow().gaps);
-        WakeupListener { heard, by_partition: Arc::clone(&self.by_partition), bells, gaps }
+        let received = self.received.subscribe();
+        let (bells, gaps) = (received.borrow().bells, received.borrow().gaps);
+        WakeupListener { received, by_partition: Arc::clone(&self.by_partition), bells, gaps }
     }
 
     fn servers(&self, change: impl FnOnce(&mut BTreeMap<Arc<str>, bool>)) {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut servers);
         let listening = !servers.is_empty() && servers.values().all(|listening| *listening);
-        self.heard.send_modify(|heard| heard.listening = listening);
+        self.received.send_modify(|received| received.listening = listening);
     }
 
     /// There are no events from a server for the moment.
@@ -143,7 +147,7 @@ impl EventReceiver {
         self.servers(|servers| {
             servers.insert(Arc::clone(server), true);
         });
-        self.heard.send_modify(|heard| heard.gaps += 1);
+        self.received.send_modify(|received| received.gaps += 1);
     }
 
     /// A server is no longer used.
@@ -155,7 +159,7 @@ impl EventReceiver {
 
     fn gap(&self) {
         metrics::counter!("posthaste_redis_event_gaps_total", "listener" => "wakeups").increment(1);
-        self.heard.send_modify(|heard| heard.gaps += 1);
+        self.received.send_modify(|received| received.gaps += 1);
     }
 
     /// Whether the event is a bell; counts it for its partition.
@@ -192,7 +196,7 @@ pub(crate) async fn listen(
         let errors = client.error_rx();
         match client.init().await {
             Ok(task) => {
-                let told = ClientEvents { events, connected, errors, server: Arc::clone(&server) };
+                let reported = ClientEvents { events, connected, errors, server: Arc::clone(&server) };
                 tokio::select! {
                     () = stop.cancelled() => {}
                     end = task => {
@@ -205,7 +209,7 @@ pub(crate) async fn listen(
                             "the client for wake-up events ended; restarting it"
                         );
                     }
-                    () = told.pass_on(&receiver, &client, &channel) => {}
+                    () = reported.pass_on(&receiver, &client, &channel) => {}
                 }
             }
             Err(error) => {
@@ -278,9 +282,9 @@ impl ClientEvents {
             }
         }
         if bells > 0 {
-            receiver.heard.send_modify(|heard| {
-                heard.bells += bells;
-                heard.last = Some(Instant::now());
+            receiver.received.send_modify(|received| {
+                received.bells += bells;
+                received.last = Some(Instant::now());
             });
         }
         if lagged {
@@ -324,15 +328,15 @@ mod tests {
         let (sender, events) = broadcast::channel(4);
         let (_, connected) = broadcast::channel(1);
         let (_, errors) = broadcast::channel(1);
-        let mut told = ClientEvents { events, connected, errors, server: "here".into() };
+        let mut reported = ClientEvents { events, connected, errors, server: "here".into() };
         for key in ["delivery:{0}:a:1", "other", "bell:{0}", "delivery:{0}:a:2", "x", "bell:{0}", "delivery"]
         {
             let _ = sender.send(event(key));
         }
-        told.count(&receiver, &event("bell:{0}"));
-        let heard = *receiver.heard.borrow();
+        reported.count(&receiver, &event("bell:{0}"));
+        let received = *receiver.received.borrow();
         // Four were kept; two of them are bells, plus the first one.
-        assert_eq!((heard.bells, heard.gaps), (3, 1));
+        assert_eq!((received.bells, received.gaps), (3, 1));
         assert_eq!(receiver.by_partition[0].load(Ordering::Acquire), 3);
     }
 }

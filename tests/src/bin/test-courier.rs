@@ -223,10 +223,10 @@ async fn work(options: Options) -> Result<Exit, ExitFailure> {
     let courier = courier(&options, store)?;
     say("ready");
     let failed = Arc::new(OnceLock::new());
-    let (told, until) = (Arc::clone(&failed), stop.clone());
+    let (reported, until) = (Arc::clone(&failed), stop.clone());
     stop.spawn("courier", async move {
         if let Err(error) = courier.run(until).await {
-            let _ = told.set(error);
+            let _ = reported.set(error);
         }
     });
     let ended = stop.ended().await;

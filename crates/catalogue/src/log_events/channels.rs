@@ -14,7 +14,7 @@ pub(super) const EVENTS: &[LogEvent] = &[
         "bot.paused",
         "Telegram's rate limit was reached, and a bot pauses for `seconds`.",
         "Its messages wait.",
-        "Nothing if it is rare. Otherwise lower telegram.rate, or use more bots.",
+        "Nothing if it is rare. Otherwise lower telegram.messages_per_second, or use more bots.",
     ),
     error(
         TELEGRAM,
@@ -49,7 +49,8 @@ pub(super) const EVENTS: &[LogEvent] = &[
         "channel.paused",
         "The provider's rate limit was reached, and the channel pauses for `seconds`.",
         "Messages wait.",
-        "Nothing if it is rare. Otherwise lower vk.rate or sms.segments_per_second, or have the provider raise its limit.",
+        "Nothing if it is rare. Otherwise lower vk.requests_per_second or sms.segments_per_second, or have the provider \
+         raise its limit.",
     ),
     info(
         COURIERS,

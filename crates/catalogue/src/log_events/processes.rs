@@ -38,9 +38,9 @@ pub(super) const EVENTS: &[LogEvent] = &[
     warn(
         QUEUE,
         "process.too_few_files",
-        "Fewer open files are allowed than http.connections needs.",
+        "Fewer open files are allowed than http.max_connections needs.",
         "With many clients, new connections are refused before the limit is reached.",
-        "Raise the hard limit (ulimit -n, LimitNOFILE of the service), or lower http.connections.",
+        "Raise the hard limit (ulimit -n, LimitNOFILE of the service), or lower http.max_connections.",
     ),
     info(
         SERVICES,

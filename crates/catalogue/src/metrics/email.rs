@@ -63,7 +63,7 @@ const METRICS: &[Metric] = &[
         "posthaste_bounce_connections_rejected_total",
         &[],
         "Connections to the bounce port rejected because their address had too many open.",
-        "Act when your own mail server is the one rejected: raise bounces.connections_per_peer.",
+        "Act when your own mail server is the one rejected: raise bounces.max_connections_per_peer.",
     ),
     counter(
         "posthaste_return_path_fallbacks_total",

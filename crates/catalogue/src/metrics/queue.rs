@@ -36,7 +36,7 @@ const METRICS: &[Metric] = &[
         MetricUnit::Count,
         &[],
         "Open long polls and event streams.",
-        "Act when it stays near trackers.most: further ones get 503.",
+        "Act when it stays near trackers.max_open: further ones get 503.",
     ),
     counter("posthaste_orders_accepted_total", &[], "Orders accepted, not counting repeats.", ""),
     counter(

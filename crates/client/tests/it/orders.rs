@@ -23,23 +23,33 @@ fn accepted() -> Value {
 #[tokio::test]
 async fn an_order_is_created_under_its_key() {
     let scene = Scene::with([json(200, accepted())]).await;
-    let told = scene.client.create_order(&order(), Submission::Keyed("key-1")).await.expect("accepted");
-    assert_eq!(told.seen.id.as_deref(), Some("dev.17"));
-    assert_eq!((told.seen.recipients.accepted_count, told.seen.recipients.delivery_counts["email"]), (2, 2));
-    assert_eq!(serde_json::to_value(&told).expect("JSON"), accepted(), "fields that are not typed are kept");
-    let asked = scene.only();
-    assert_eq!(line(&asked), "POST /v1/orders");
-    assert_eq!((header(&asked, "idempotency-key"), body(&asked)), (Some("key-1"), json!({"text": "Hello"})));
+    let response = scene.client.create_order(&order(), Submission::Keyed("key-1")).await.expect("accepted");
+    assert_eq!(response.seen.id.as_deref(), Some("dev.17"));
+    assert_eq!(
+        (response.seen.recipients.accepted_count, response.seen.recipients.delivery_counts["email"]),
+        (2, 2)
+    );
+    assert_eq!(
+        serde_json::to_value(&response).expect("JSON"),
+        accepted(),
+        "fields that are not typed are kept"
+    );
+    let requested = scene.only();
+    assert_eq!(line(&requested), "POST /v1/orders");
+    assert_eq!(
+        (header(&requested, "idempotency-key"), body(&requested)),
+        (Some("key-1"), json!({"text": "Hello"}))
+    );
 }
 
 #[tokio::test]
 async fn a_dry_run_stores_nothing_and_has_no_key() {
     let scene = Scene::with([json(200, json!({"dry_run": true}))]).await;
-    let told = scene.client.create_order(&order(), Submission::DryRun).await.expect("checked");
-    assert_eq!((told.seen.dry_run, told.seen.id.as_deref()), (true, None));
-    let asked = scene.only();
+    let response = scene.client.create_order(&order(), Submission::DryRun).await.expect("checked");
+    assert_eq!((response.seen.dry_run, response.seen.id.as_deref()), (true, None));
+    let requested = scene.only();
     assert_eq!(
-        (line(&asked).as_str(), header(&asked, "idempotency-key")),
+        (line(&requested).as_str(), header(&requested, "idempotency-key")),
         ("POST /v1/orders?dry_run=true", None)
     );
 }
@@ -51,14 +61,14 @@ async fn each_order_of_a_batch_has_its_own_result() {
     first["index"] = json!(0);
     let lines = format!("{first}\n{refusal}\n");
     let scene = Scene::with([HttpReply::Say(200, String::new(), lines)]).await;
-    let told = scene.client.create_orders(&[order(), order()], "key-2").await.expect("results");
-    let [BatchResult::Accepted(first), BatchResult::Refused(second)] = told.as_slice() else {
-        panic!("{told:?}")
+    let response = scene.client.create_orders(&[order(), order()], "key-2").await.expect("results");
+    let [BatchResult::Accepted(first), BatchResult::Refused(second)] = response.as_slice() else {
+        panic!("{response:?}")
     };
     assert_eq!((first.seen.id.as_deref(), second.code.as_str()), (Some("dev.17"), "validation_failed"));
-    let asked = scene.only();
-    assert_eq!(asked.body, b"{\"text\":\"Hello\"}\n{\"text\":\"Hello\"}\n");
-    assert_eq!(header(&asked, "content-type"), Some("application/x-ndjson"));
+    let requested = scene.only();
+    assert_eq!(requested.body, b"{\"text\":\"Hello\"}\n{\"text\":\"Hello\"}\n");
+    assert_eq!(header(&requested, "content-type"), Some("application/x-ndjson"));
     // A line is missing.
     let error = refused(scene.client.create_orders(&[order()], "key-3").await);
     assert!(matches!(error, ApiError::NotUnderstood { .. }), "{error:?}");
@@ -96,8 +106,11 @@ async fn a_wait_lasts_longer_than_the_time_for_one_response() {
         since_revision: Some(3),
         after_finish: false,
     };
-    let told = client.wait_for_order("dev.17", wait).await.expect("the order");
-    assert_eq!((told.timed_out, told.order.expect("an order").seen.status.as_str()), (false, "finished"));
+    let response = client.wait_for_order("dev.17", wait).await.expect("the order");
+    assert_eq!(
+        (response.timed_out, response.order.expect("an order").seen.status.as_str()),
+        (false, "finished")
+    );
     let expected =
         "GET /v1/orders/dev.17/wait?min_changes=1&timeout_seconds=20&after_finish=false&since_revision=3";
     assert_eq!(line(&scene.only()), expected);
@@ -118,15 +131,15 @@ async fn orders_are_cancelled_moved_and_retried() {
     let which = OrderRetry { statuses: vec!["failed".to_owned()], ..OrderRetry::default() };
     let retried = scene.client.retry_order("dev.17", &which, Some("key-4")).await.expect("retried").seen;
     assert_eq!((retried.id.as_str(), retried.delivery_count), ("dev.18", 3));
-    let asked = scene.requests();
-    let lines: Vec<String> = asked.iter().map(line).collect();
+    let requested = scene.requests();
+    let lines: Vec<String> = requested.iter().map(line).collect();
     assert_eq!(
         lines,
         ["POST /v1/orders/dev.17/cancel", "PATCH /v1/orders/dev.17", "POST /v1/orders/dev.17/retry"]
     );
-    assert_eq!(body(&asked[1]), json!({"deliver_at": "2026-12-24T06:00:00Z"}));
+    assert_eq!(body(&requested[1]), json!({"deliver_at": "2026-12-24T06:00:00Z"}));
     assert_eq!(
-        (header(&asked[2], "idempotency-key"), body(&asked[2])),
+        (header(&requested[2], "idempotency-key"), body(&requested[2])),
         (Some("key-4"), json!({"statuses": ["failed"]}))
     );
 }

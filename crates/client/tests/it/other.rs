@@ -38,15 +38,15 @@ async fn addresses_are_sent_in_bodies_and_print_masked() {
     assert_eq!((added.added_count, added.unchanged_count), (1, 1));
     let deleted = scene.client.delete_suppressions(&batch).await.expect("deleted");
     assert_eq!((deleted.deleted_count, deleted.not_found_count), (2, 0));
-    let asked = scene.requests();
-    let lines: Vec<String> = asked.iter().map(line).collect();
+    let requested = scene.requests();
+    let lines: Vec<String> = requested.iter().map(line).collect();
     assert_eq!(
         lines,
         ["POST /v1/suppressions/lookup", "POST /v1/suppressions", "POST /v1/suppressions/delete"]
     );
     let addresses = ["canary@example.org", "canary@example.net"];
     let expected = json!({"channel": "email", "addresses": addresses, "sender_id": "office"});
-    assert!(asked.iter().all(|asked| body(asked) == expected), "{asked:?}");
+    assert!(requested.iter().all(|requested| body(requested) == expected), "{requested:?}");
 }
 
 #[tokio::test]
@@ -78,11 +78,11 @@ async fn a_new_key_is_told_once_and_prints_masked() {
     assert!(!format!("{made:?}").contains("canary"), "{made:?}");
     assert_eq!(scene.client.keys().await.expect("keys").items[0].seen.id, "1");
     scene.client.revoke_key("1").await.expect("revoked");
-    let asked = scene.requests();
-    let lines: Vec<String> = asked.iter().map(line).collect();
+    let requested = scene.requests();
+    let lines: Vec<String> = requested.iter().map(line).collect();
     assert_eq!(lines, ["POST /v1/api-keys", "GET /v1/api-keys", "DELETE /v1/api-keys/1"]);
     let expected = json!({"name": "timetable", "scopes": ["write"], "mailboxes": ["office@example.org"]});
-    assert_eq!(body(&asked[0]), expected);
+    assert_eq!(body(&requested[0]), expected);
 }
 
 #[tokio::test]
@@ -90,9 +90,9 @@ async fn couriers_and_limits_are_read() {
     let couriers = json!({"items": [{"channel": "email", "online": true, "delivery_receipts": null}], "partitions_missing": [2]});
     let limit = json!({"used": 3, "limit": null, "remaining": null, "resets_at": "2026-11-21T00:00:00Z"});
     let scene = Scene::with([json(200, couriers), json(200, limit)]).await;
-    let told = scene.client.couriers().await.expect("couriers");
-    assert_eq!((told.items[0].seen.online, told.items[0].seen.delivery_receipts), (true, None));
-    assert_eq!(told.partitions_missing, [2]);
+    let response = scene.client.couriers().await.expect("couriers");
+    assert_eq!((response.items[0].seen.online, response.items[0].seen.delivery_receipts), (true, None));
+    assert_eq!(response.partitions_missing, [2]);
     let sender: SenderId = "office".parse().expect("an id");
     let limit = scene.client.sender_limit(&sender, Some("teacher")).await.expect("a limit").seen;
     assert_eq!((limit.used, limit.limit, limit.resets_at.as_str()), (3, None, "2026-11-21T00:00:00Z"));

@@ -28,7 +28,7 @@ async fn a_lost_event_stream_continues_where_it_was_lost() {
         events(&[("unheard_of", 4, json!({})), ("end", 5, order("finished"))]),
     ])
     .await;
-    let told: Vec<OrderEvent> =
+    let response: Vec<OrderEvent> =
         scene.client.events("dev.17").map(|event| event.expect("an event")).collect().await;
     let [
         OrderEvent::Snapshot(first),
@@ -36,16 +36,16 @@ async fn a_lost_event_stream_continues_where_it_was_lost() {
         OrderEvent::Away(starting),
         OrderEvent::Away(_),
         OrderEvent::End(last),
-    ] = told.as_slice()
+    ] = response.as_slice()
     else {
-        panic!("{told:?}")
+        panic!("{response:?}")
     };
     assert_eq!((first.seen.status.as_str(), last.seen.status.as_str()), ("running", "finished"));
     assert_eq!((closed.as_str(), starting.as_str()), ("the server closed the stream", "starting (503)"));
-    let asked = scene.requests();
-    let from: Vec<_> = asked.iter().map(|asked| header(asked, "last-event-id")).collect();
+    let requested = scene.requests();
+    let from: Vec<_> = requested.iter().map(|requested| header(requested, "last-event-id")).collect();
     assert_eq!(from, [None, Some("3"), Some("3"), Some("3")]);
-    assert_eq!(line(&asked[0]), "GET /v1/orders/dev.17/events");
+    assert_eq!(line(&requested[0]), "GET /v1/orders/dev.17/events");
 }
 
 #[tokio::test]
@@ -69,11 +69,11 @@ async fn an_export_tells_all_deliveries_and_what_cannot_be_read() {
     // The last line has no line break.
     let scene = Scene::with([lines(&format!("{delivery}\n\n{unreadable}\n{delivery}"))]).await;
     let export = scene.client.export_deliveries("dev.17", &DeliveryQuery::default()).await.expect("a stream");
-    let told: Vec<DeliveryLine> = export.map(|line| line.expect("a line")).collect().await;
+    let response: Vec<DeliveryLine> = export.map(|line| line.expect("a line")).collect().await;
     let [DeliveryLine::Delivery(first), DeliveryLine::Unreadable(second), DeliveryLine::Delivery(_)] =
-        told.as_slice()
+        response.as_slice()
     else {
-        panic!("{told:?}")
+        panic!("{response:?}")
     };
     assert_eq!((first.seen.status.as_str(), second.delivery_count), ("sent", 500));
     assert_eq!(header(&scene.only(), "accept"), Some("application/x-ndjson"));
@@ -89,9 +89,9 @@ async fn an_export_that_breaks_off_is_an_error() {
     ] {
         let scene = Scene::with([reply]).await;
         let export = scene.client.export_deliveries("dev.17", &DeliveryQuery::default()).await;
-        let told: Vec<_> = export.expect("a stream").collect().await;
-        assert_eq!(told.len(), complete + 1, "an error is the last item");
-        let error = refused(told.into_iter().next_back().expect("an item"));
+        let response: Vec<_> = export.expect("a stream").collect().await;
+        assert_eq!(response.len(), complete + 1, "an error is the last item");
+        let error = refused(response.into_iter().next_back().expect("an item"));
         assert!(matches!(error, ApiError::CannotReach { .. } | ApiError::NotUnderstood { .. }), "{error:?}");
     }
 }

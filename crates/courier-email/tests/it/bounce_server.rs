@@ -80,7 +80,7 @@ async fn addresses_that_were_not_made_here_are_refused_before_the_text() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_out_of_place_and_lines_without_sense_are_refused() {
-    let (served, to) = start(1, &[("bounces.take_at_most", "1MiB")]).await;
+    let (served, to) = start(1, &[("bounces.max_size", "1MiB")]).await;
     let mut client = Client::open(served.bounces()).await;
     assert!(client.ask("MAIL FROM:<>").await.starts_with("503"), "no greeting yet");
     client.greet("LHLO").await;
@@ -137,7 +137,7 @@ async fn commands_out_of_place_and_lines_without_sense_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_report_is_read_at_its_beginning_and_a_larger_one_refused() {
-    let sizes = [("bounces.read_at_most", "64KiB"), ("bounces.take_at_most", "2MiB")];
+    let sizes = [("bounces.max_parsed_size", "64KiB"), ("bounces.max_size", "2MiB")];
     let (served, to) = start(1, &sizes).await;
     let with = |bytes: usize| {
         let line = "The message that came back.\n";
@@ -267,7 +267,7 @@ async fn greeted_from(served: &Served, from: &str) -> Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conversations_beyond_the_number_wait() {
-    let (served, to) = start(1, &[("bounces.connections", "1")]).await;
+    let (served, to) = start(1, &[("bounces.max_connections", "1")]).await;
     let first = busy(&served, "127.0.0.1", &to[0]).await;
     let mut second = greeted_from(&served, "127.0.0.1").await;
     let mut byte = [0];
@@ -283,7 +283,7 @@ async fn conversations_beyond_the_number_wait() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_conversations_keep_nobody_waiting() {
     for (all, per_peer) in [("5", "20"), ("20", "5")] {
-        let most = [("bounces.connections", all), ("bounces.connections_per_peer", per_peer)];
+        let most = [("bounces.max_connections", all), ("bounces.max_connections_per_peer", per_peer)];
         let (served, to) = start(1, &most).await;
         let mut silent = Vec::new();
         for _ in 0..5 {
@@ -312,7 +312,7 @@ async fn silent_conversations_keep_nobody_waiting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_peer_leaves_places_to_others() {
-    let most = [("bounces.connections", "20"), ("bounces.connections_per_peer", "3")];
+    let most = [("bounces.max_connections", "20"), ("bounces.max_connections_per_peer", "3")];
     let (served, to) = start(1, &most).await;
     let mut of_one = Vec::new();
     for _ in 0..3 {

@@ -102,8 +102,9 @@ async fn two_hundred_orders_with_long_names_are_told_apart() {
     for (from, _) in &sent_from {
         assert_eq!(client.bring("", &[from], &report("failed", "5.1.1")).await, ["250 2.0.0 accepted\r\n"]);
     }
-    let told: Vec<AttemptId> = served.sink.receipts().into_iter().map(|receipt| receipt.attempt).collect();
-    assert_eq!(told, sent_from.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
+    let reported: Vec<AttemptId> =
+        served.sink.receipts().into_iter().map(|receipt| receipt.attempt).collect();
+    assert_eq!(reported, sent_from.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,7 +135,7 @@ async fn words_of_all_kinds_are_told_or_passed_over() {
     let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
     let message = envelope("anna@mail.example");
     let from = sent(&server, &served, &message).await;
-    let told = |word, reason| DeliveryReceipt { attempt: message.id(), word, reason, ban: None };
+    let reported = |word, reason| DeliveryReceipt { attempt: message.id(), word, reason, ban: None };
     let holiday = "From: anna@mail.example\nAuto-Submitted: auto-replied\n\nI am away.\n";
     let in_words = "From: MAILER-DAEMON@mx.example.net\n\n<anna@mail.example>: 550 5.1.1 no such user\n";
     for (message, wanted) in [
@@ -142,10 +143,10 @@ async fn words_of_all_kinds_are_told_or_passed_over() {
         (holiday.to_owned(), vec![]),
         (in_words.to_owned(), vec![]),
         (String::new(), vec![]),
-        (report("failed", "4.4.7"), vec![told(FAILED, Reason::Undelivered)]),
-        (report("failed", "4.4.7"), vec![told(FAILED, Reason::Undelivered)]),
-        (report("relayed", "2.0.0"), vec![told(ReceiptStatus::Sent, Reason::None)]),
-        (report("delivered", "2.0.0"), vec![told(ReceiptStatus::Delivered, Reason::None)]),
+        (report("failed", "4.4.7"), vec![reported(FAILED, Reason::Undelivered)]),
+        (report("failed", "4.4.7"), vec![reported(FAILED, Reason::Undelivered)]),
+        (report("relayed", "2.0.0"), vec![reported(ReceiptStatus::Sent, Reason::None)]),
+        (report("delivered", "2.0.0"), vec![reported(ReceiptStatus::Delivered, Reason::None)]),
     ] {
         let before = served.sink.receipts().len();
         assert!(served.bring(&from, &message).await.starts_with("250"), "{message}");
@@ -196,7 +197,7 @@ async fn relays_that_know_of_reports_are_asked_for_them() {
             paths[1].ends_with("> NOTIFY=FAILURE,DELAY ORCPT=rfc822;anna+2Bx+3Dy@mail.example"),
             "{paths:?}"
         );
-        let quiet = [BOUNCES[0], BOUNCES[1], ("bounces.request", "false")];
+        let quiet = [BOUNCES[0], BOUNCES[1], ("bounces.request_dsn", "false")];
         for settings in [&quiet[..], &[]] {
             let transport = transport(&[server.url()], settings);
             assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);

@@ -25,7 +25,7 @@ struct SmtpBench {
 #[async_trait]
 impl Bench for SmtpBench {
     async fn transport(&self) -> Arc<dyn Transport> {
-        let set = [("smtp.username", "user"), ("smtp.password", "secret"), ("smtp.connections", "16")];
+        let set = [("smtp.username", "user"), ("smtp.password", "secret"), ("smtp.max_connections", "16")];
         Arc::new(transport(&[self.server.url()], &set))
     }
 

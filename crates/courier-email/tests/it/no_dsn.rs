@@ -7,10 +7,11 @@ use crate::house::{envelope, send, transport};
 use crate::server::{Act, Kind, Plan, Server, Step};
 
 /// The MAIL and RCPT commands a server received, as step and whether they requested reports.
-fn asked(server: &Server) -> Vec<(&'static str, bool)> {
+fn requested(server: &Server) -> Vec<(&'static str, bool)> {
     let paths = server.state.paths.lock().expect("the paths").clone();
-    let asked = |path: String| (if path.starts_with("MAIL") { "MAIL" } else { "RCPT" }, !path.ends_with('>'));
-    paths.into_iter().map(asked).collect()
+    let requested =
+        |path: String| (if path.starts_with("MAIL") { "MAIL" } else { "RCPT" }, !path.ends_with('>'));
+    paths.into_iter().map(requested).collect()
 }
 
 #[tokio::test]
@@ -26,7 +27,7 @@ async fn parameters_that_are_not_taken_are_left_out() {
             }
             assert_eq!((server.taken().len(), server.connections()), (3, 1), "{step:?}");
             assert!(server.taken().iter().all(|mail| mail.from.starts_with("bounces+")), "{step:?}");
-            let with: Vec<_> = asked(&server).into_iter().filter(|(_, asks)| *asks).collect();
+            let with: Vec<_> = requested(&server).into_iter().filter(|(_, asks)| *asks).collect();
             let once = if step == Step::Mail && !pipelining {
                 &[("MAIL", true)][..]
             } else {
@@ -36,7 +37,11 @@ async fn parameters_that_are_not_taken_are_left_out() {
             // It is still known in the next session.
             server.cut().await;
             assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
-            assert_eq!(asked(&server).into_iter().filter(|(_, asks)| *asks).count(), once.len(), "{step:?}");
+            assert_eq!(
+                requested(&server).into_iter().filter(|(_, asks)| *asks).count(),
+                once.len(),
+                "{step:?}"
+            );
         }
     }
 }
@@ -52,7 +57,7 @@ async fn what_is_refused_without_parameters_too_is_judged_as_it_is() {
             if stops { matches!(outcome, Outcome::Stop(_)) } else { matches!(outcome, Outcome::Failed(_)) };
         assert!(judged, "{outcome:?}");
         assert_eq!(
-            asked(&server).iter().filter(|(verb, _)| *verb == "MAIL").count(),
+            requested(&server).iter().filter(|(verb, _)| *verb == "MAIL").count(),
             2,
             "once more, and no oftener"
         );
@@ -60,7 +65,7 @@ async fn what_is_refused_without_parameters_too_is_judged_as_it_is() {
         server.plan(Plan::default());
         assert_eq!(transport.check().await, Ok(()));
         assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Sent);
-        assert_eq!(asked(&server)[asked(&server).len() - 2..], [("MAIL", true), ("RCPT", true)]);
+        assert_eq!(requested(&server)[requested(&server).len() - 2..], [("MAIL", true), ("RCPT", true)]);
     }
 }
 
@@ -75,5 +80,5 @@ async fn a_relay_that_hangs_up_over_parameters_gets_the_next_message_without() {
     assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
     server.plan(Plan::default());
     assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
-    assert_eq!(asked(&server), [("MAIL", true), ("MAIL", false), ("RCPT", false)]);
+    assert_eq!(requested(&server), [("MAIL", true), ("MAIL", false), ("RCPT", false)]);
 }

@@ -53,7 +53,7 @@ async fn what_a_relay_says_of_a_message_is_not_asked_of_the_next() {
 #[tokio::test]
 async fn a_relay_that_is_gone_rests_and_comes_back() {
     let (first, second) = (Server::plain().await, Server::plain().await);
-    let transport = transport(&[first.url(), second.url()], &[("smtp.rest_for", "1h")]);
+    let transport = transport(&[first.url(), second.url()], &[("smtp.skip_relay_for", "1h")]);
     first.plan(Plan::at(Step::Greeting, Act::Close));
     for _ in 0..3 {
         assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);

@@ -12,18 +12,18 @@ use crate::house::{envelope, send, transport};
 async fn relay(scheme: &str, script: Vec<Vec<String>>) -> (String, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("{scheme}://{}", listener.local_addr().expect("an address"));
-    let told = Arc::new(Mutex::new(String::new()));
-    let heard = Arc::clone(&told);
+    let reported = Arc::new(Mutex::new(String::new()));
+    let received = Arc::clone(&reported);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            converse(stream, &script, &heard).await;
+            converse(stream, &script, &received).await;
         }
     });
-    (url, told)
+    (url, reported)
 }
 
 /// Sends the writes of each step, and reads a command after each; after a 354, a whole text.
-async fn converse(mut stream: TcpStream, script: &[Vec<String>], told: &Mutex<String>) {
+async fn converse(mut stream: TcpStream, script: &[Vec<String>], reported: &Mutex<String>) {
     stream.set_nodelay(true).expect("an option");
     for step in script {
         for write in step {
@@ -37,7 +37,7 @@ async fn converse(mut stream: TcpStream, script: &[Vec<String>], told: &Mutex<St
             let Ok(byte) = stream.read_u8().await else { return };
             command.push(char::from(byte));
         }
-        told.lock().expect("no panic").push_str(&command);
+        reported.lock().expect("no panic").push_str(&command);
     }
 }
 
@@ -60,11 +60,11 @@ async fn auth_goes_by_the_best_way_that_is_offered() {
         let ehlo = format!("250-relay\r\n{offered}");
         let before = ["220 relay", ehlo.as_str()];
         let after = ["235 ok", "250 ok", "250 ok", "354 go", "250 taken"];
-        let (url, told) = relay("smtp+plain", script(&[&before[..], asks, &after[..]].concat())).await;
+        let (url, reported) = relay("smtp+plain", script(&[&before[..], asks, &after[..]].concat())).await;
         let transport = transport(&[url], &[("smtp.username", "user"), ("smtp.password", "secret")]);
         assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent, "{offered}");
-        let told = told.lock().expect("no panic").clone();
-        assert!(told.contains(wanted), "{offered}: {told}");
+        let reported = reported.lock().expect("no panic").clone();
+        assert!(reported.contains(wanted), "{offered}: {reported}");
     }
 }
 
@@ -82,12 +82,12 @@ async fn without_a_way_of_auth_that_is_known_nothing_is_sent() {
     ] {
         let ehlo = format!("250-relay\r\n{offered}");
         let before = ["220 relay", ehlo.as_str()];
-        let (url, told) = relay("smtp+plain", script(&[&before[..], asks, &["250 ok"]].concat())).await;
+        let (url, reported) = relay("smtp+plain", script(&[&before[..], asks, &["250 ok"]].concat())).await;
         let transport = transport(&[url], &[("smtp.username", "user"), ("smtp.password", "secret")]);
         let outcome = send(&transport, &envelope("a@mail.example")).await;
         assert!(matches!(outcome, Outcome::NotSent { .. }), "{offered}: {outcome:?}");
-        let told = told.lock().expect("no panic").clone();
-        assert!(!told.contains("MAIL"), "{offered}: {told}");
+        let reported = reported.lock().expect("no panic").clone();
+        assert!(!reported.contains("MAIL"), "{offered}: {reported}");
     }
 }
 
@@ -99,13 +99,13 @@ async fn plain_text_behind_the_answer_to_starttls_is_no_answer() {
         let go = [vec!["220 go\r\n"], pieces].concat().into_iter().map(str::to_owned).collect();
         let mut steps = script(&["220 relay", "250-relay\r\n250 STARTTLS"]);
         steps.push(go);
-        let (url, told) = relay("smtp", steps).await;
+        let (url, reported) = relay("smtp", steps).await;
         let transport = transport(&[url], &[]);
         for _ in 0..10 {
             let outcome = send(&transport, &envelope("a@mail.example")).await;
             assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
         }
-        let told = told.lock().expect("no panic").clone();
-        assert!(!told.contains("MAIL"), "{told}");
+        let reported = reported.lock().expect("no panic").clone();
+        assert!(!reported.contains("MAIL"), "{reported}");
     }
 }

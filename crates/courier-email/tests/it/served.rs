@@ -37,7 +37,7 @@ impl Served {
 /// The names by which copies of the notices it received are recognised. It heard each of them itself.
 pub(crate) fn named(served: &Served) -> Vec<Option<String>> {
     let name = |notice: &ConsentNotice| {
-        assert!(matches!(notice.said(), NoticeMoment::Heard(_)));
+        assert!(matches!(notice.said(), NoticeMoment::Received(_)));
         notice.name().map(str::to_owned)
     };
     served.sink.notices().iter().map(name).collect()

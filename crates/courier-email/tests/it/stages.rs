@@ -27,7 +27,7 @@ fn word(outcome: &Outcome) -> String {
 
 const BEFORE_TEXT: [Step; 5] = [Step::Greeting, Step::Ehlo, Step::Mail, Step::Rcpt, Step::Data];
 
-async fn told(pipelining: bool, plan: Plan, waits: &[(&str, &str)]) -> String {
+async fn reported(pipelining: bool, plan: Plan, waits: &[(&str, &str)]) -> String {
     let server = Server::start(Kind { pipelining, ..Kind::default() }).await;
     let transport = transport(&[server.url()], waits);
     server.plan(plan.clone());
@@ -44,10 +44,10 @@ async fn told(pipelining: bool, plan: Plan, waits: &[(&str, &str)]) -> String {
 async fn a_closed_connection_is_unknown_after_the_dot_alone() {
     for pipelining in [false, true] {
         for step in BEFORE_TEXT {
-            assert_eq!(told(pipelining, Plan::at(step, Act::Close), &[]).await, "not sent", "{step:?}");
+            assert_eq!(reported(pipelining, Plan::at(step, Act::Close), &[]).await, "not sent", "{step:?}");
         }
         for act in [Act::Close, Act::TakeAndClose] {
-            let outcome = told(pipelining, Plan::at(Step::Text, act), &[]).await;
+            let outcome = reported(pipelining, Plan::at(Step::Text, act), &[]).await;
             assert_eq!(outcome, "unknown connection_lost");
         }
     }
@@ -66,7 +66,7 @@ async fn silence_is_unknown_after_the_dot_alone() {
     for pipelining in [false, true] {
         for step in BEFORE_TEXT.into_iter().chain([Step::Text]) {
             cases.spawn(async move {
-                let outcome = told(pipelining, Plan::at(step, Act::Hang), &short).await;
+                let outcome = reported(pipelining, Plan::at(step, Act::Hang), &short).await;
                 let wanted = if step == Step::Text { "unknown timed_out" } else { "not sent" };
                 assert_eq!(outcome, wanted, "{step:?}, in groups: {pipelining}");
             });
@@ -97,7 +97,7 @@ async fn answers_without_sense_or_end_are_cut_off() {
         for act in [Act::Say("what".to_owned()), Act::Flood] {
             for step in BEFORE_TEXT {
                 assert_eq!(
-                    told(pipelining, Plan::at(step, act.clone()), &[]).await,
+                    reported(pipelining, Plan::at(step, act.clone()), &[]).await,
                     "not sent",
                     "{step:?} {act:?}"
                 );
@@ -106,14 +106,14 @@ async fn answers_without_sense_or_end_are_cut_off() {
         // The cost of a short line must not grow with the number of lines before it.
         let endless = |code: &str| Act::Say(format!("{code}-\r\n").repeat(16_000) + &format!("{code} ok"));
         for (step, code) in BEFORE_TEXT.into_iter().zip(["220", "250", "250", "250", "354"]) {
-            let outcome = told(pipelining, Plan::at(step, endless(code)), &[]).await;
+            let outcome = reported(pipelining, Plan::at(step, endless(code)), &[]).await;
             assert_eq!(outcome, "not sent", "{step:?}");
         }
-        let told = async |act| told(pipelining, Plan::at(Step::Text, act), &[]).await;
-        assert_eq!(told(endless("250")).await, "unknown invalid_provider_response");
-        assert_eq!(told(Act::Say("what".to_owned())).await, "unknown invalid_provider_response");
-        assert!(told(Act::Flood).await.starts_with("unknown"));
-        assert_eq!(told(Act::Say("250 2.0.0 Спасибо".to_owned())).await, "Sent");
+        let reported = async |act| reported(pipelining, Plan::at(Step::Text, act), &[]).await;
+        assert_eq!(reported(endless("250")).await, "unknown invalid_provider_response");
+        assert_eq!(reported(Act::Say("what".to_owned())).await, "unknown invalid_provider_response");
+        assert!(reported(Act::Flood).await.starts_with("unknown"));
+        assert_eq!(reported(Act::Say("250 2.0.0 Спасибо".to_owned())).await, "Sent");
     }
 }
 
@@ -122,11 +122,11 @@ async fn a_reply_out_of_step_lets_no_byte_of_a_text_leave() {
     for pipelining in [false, true] {
         // Every later reply is read one command too late.
         let plan = Plan::says(Step::Mail, "250 one\r\n250 too many");
-        assert_eq!(told(pipelining, plan, &[]).await, "not sent");
-        assert_eq!(told(pipelining, Plan::says(Step::Data, "250 ok"), &[]).await, "not sent");
+        assert_eq!(reported(pipelining, plan, &[]).await, "not sent");
+        assert_eq!(reported(pipelining, Plan::says(Step::Data, "250 ok"), &[]).await, "not sent");
         // A reply to a text that it has not received.
         let plan = Plan::says(Step::Data, "354 go\r\n250 2.0.0 taken");
-        assert_eq!(told(pipelining, plan, &[]).await, "not sent");
+        assert_eq!(reported(pipelining, plan, &[]).await, "not sent");
         for (step, reply) in [
             (Step::Greeting, "220 one\r\n250 too many"),
             (Step::Ehlo, "250 one\r\n250 too many"),
@@ -134,10 +134,14 @@ async fn a_reply_out_of_step_lets_no_byte_of_a_text_leave() {
             (Step::Rcpt, "354 go"),
             (Step::Greeting, "354 go"),
         ] {
-            assert_eq!(told(pipelining, Plan::says(step, reply), &[]).await, "not sent", "{step:?} {reply}");
+            assert_eq!(
+                reported(pipelining, Plan::says(step, reply), &[]).await,
+                "not sent",
+                "{step:?} {reply}"
+            );
         }
         assert_eq!(
-            told(pipelining, Plan::says(Step::Text, "354 go on"), &[]).await,
+            reported(pipelining, Plan::says(Step::Text, "354 go on"), &[]).await,
             "unknown invalid_provider_response"
         );
     }
@@ -171,7 +175,7 @@ async fn replies_are_judged_at_their_stage() {
             (Step::Text, "554 5.6.0 bad content", "rejected rejected"),
             (Step::Text, "451 4.3.0 later", "retry provider"),
         ] {
-            let outcome = told(pipelining, Plan::says(step, reply), &[]).await;
+            let outcome = reported(pipelining, Plan::says(step, reply), &[]).await;
             assert_eq!(outcome, wanted, "{step:?} {reply}");
         }
     }

@@ -28,7 +28,7 @@ async fn of_a_mailing_to_a_relay_that_takes_nothing_only_a_few_leave() {
         for step in [Step::Rcpt, Step::Data, Step::Text] {
             let server = Server::start(Kind { pipelining, ..Kind::default() }).await;
             server.plan(Plan::says(step, TOO_FAST));
-            let transport = Arc::new(transport(&[server.url()], &[("smtp.rest_for", "1h")]));
+            let transport = Arc::new(transport(&[server.url()], &[("smtp.skip_relay_for", "1h")]));
             let next = Arc::new(AtomicUsize::new(0));
             let four_at_once: Vec<_> = (0..4)
                 .map(|_| {
@@ -74,7 +74,7 @@ async fn until(transport: &EmailTransport, what: &str, wanted: impl Fn(&Outcome)
 #[tokio::test]
 async fn after_the_rest_one_message_finds_out() {
     let server = Server::plain().await;
-    let transport = transport(&[server.url()], &[("smtp.rest_for", "300ms")]);
+    let transport = transport(&[server.url()], &[("smtp.skip_relay_for", "300ms")]);
     server.plan(Plan::says(Step::Text, TOO_FAST));
     until(&transport, "a pause", pauses).await;
     server.plan(Plan::says(Step::Text, "421 4.7.28 too fast, try again in 1 hour"));
@@ -85,7 +85,7 @@ async fn after_the_rest_one_message_finds_out() {
 #[tokio::test]
 async fn after_a_message_that_is_taken_a_single_one_stops_nobody_again() {
     let server = Server::plain().await;
-    let transport = transport(&[server.url()], &[("smtp.rest_for", "300ms")]);
+    let transport = transport(&[server.url()], &[("smtp.skip_relay_for", "300ms")]);
     server.plan(Plan::says(Step::Text, TOO_FAST));
     until(&transport, "a pause", pauses).await;
     server.plan(Plan::default());
@@ -100,7 +100,7 @@ async fn after_a_message_that_is_taken_a_single_one_stops_nobody_again() {
 async fn a_single_message_that_is_told_to_wait_stops_nobody() {
     for step in [Step::Rcpt, Step::Data, Step::Text] {
         let server = Server::plain().await;
-        let transport = transport(&[server.url()], &[("smtp.rest_for", "1h")]);
+        let transport = transport(&[server.url()], &[("smtp.skip_relay_for", "1h")]);
         let only = Some(["slow@mail.example".to_owned()].into());
         server.plan(Plan { only, ..Plan::says(step, TOO_FAST) });
         let slow = envelope("slow@mail.example");
@@ -120,7 +120,7 @@ async fn a_single_message_that_is_told_to_wait_stops_nobody() {
 async fn greylisting_is_about_each_recipient() {
     for (step, reply) in [(Step::Rcpt, "450 4.7.1 greylisted"), (Step::Text, "451 4.7.1 greylisted")] {
         let server = Server::plain().await;
-        let transport = transport(&[server.url()], &[("smtp.rest_for", "1h")]);
+        let transport = transport(&[server.url()], &[("smtp.skip_relay_for", "1h")]);
         server.plan(Plan::says(step, reply));
         for _ in 0..5 {
             let outcome = send(&transport, &envelope("a@mail.example")).await;
@@ -142,7 +142,7 @@ async fn the_channel_waits_when_no_relay_is_left() {
     ] {
         first.plan(Plan::says(Step::Text, TOO_FAST));
         second.plan(plan);
-        let transport = transport(&[first.url(), second.url()], &[("smtp.rest_for", "1h")]);
+        let transport = transport(&[first.url(), second.url()], &[("smtp.skip_relay_for", "1h")]);
         for n in 0..8 {
             let outcome = send(&transport, &envelope("a@mail.example")).await;
             assert!(if n < leave { of_this_one(&outcome) } else { pauses(&outcome) }, "{n}: {outcome:?}");

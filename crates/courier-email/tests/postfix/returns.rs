@@ -67,9 +67,9 @@ async fn what_it_could_not_deliver_is_told_of_the_attempt() {
     }
     assert_eq!(send(&sending, &envelope("a@mail.example")).await, Outcome::Sent, "this one does not bounce");
     eventually("all bounces", || {
-        let heard = listening.sink.receipts();
-        let all = wanted.iter().all(|one| heard.contains(one)) && heard.len() == wanted.len();
-        if all { Ok(()) } else { Err(format!("{heard:?}")) }
+        let received = listening.sink.receipts();
+        let all = wanted.iter().all(|one| received.contains(one)) && received.len() == wanted.len();
+        if all { Ok(()) } else { Err(format!("{received:?}")) }
     });
     assert!(listening.sink.list_changes().is_empty());
     listening.stop.cancel();

@@ -100,9 +100,9 @@ impl Receipts {
     }
 
     /// What a receipt reports; `None` if it has no known status.
-    pub(super) fn word(&self, fields: &[(String, String)]) -> Option<Heard> {
+    pub(super) fn word(&self, fields: &[(String, String)]) -> Option<ReceivedReceipt> {
         let settings = &self.settings;
-        let of = |word| Some(Heard { word, reason: Reason::None, ban: None, by_policy: None });
+        let of = |word| Some(ReceivedReceipt { word, reason: Reason::None, ban: None, by_policy: None });
         let get = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let status = get(&settings.status_field)?;
         if settings.delivered_values.contains(status) {
@@ -117,7 +117,7 @@ impl Receipts {
         let code = get(&settings.code_field).map(String::as_str).filter(|code| is_code(code));
         let receipt = ProviderResponse::receipt(code);
         let found = self.answers.classify(&receipt);
-        Some(Heard {
+        Some(ReceivedReceipt {
             word: ReceiptStatus::Failed,
             reason: late_reason(&found),
             ban: found.suppress_after(),
@@ -127,7 +127,7 @@ impl Receipts {
 }
 
 /// The content of a receipt.
-pub(super) struct Heard {
+pub(super) struct ReceivedReceipt {
     word: ReceiptStatus,
     reason: Reason,
     ban: Option<SuppressAfter>,
@@ -156,14 +156,14 @@ async fn status(
     let Ok(attempt) = attempt.parse::<AttemptId>() else { return StatusCode::NO_CONTENT };
     let mut fields = fields(&headers, &body);
     fields.extend(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned());
-    let Some(heard) = receipts.word(&fields) else { return StatusCode::NO_CONTENT };
-    let Heard { word, reason, ban, by_policy } = heard;
+    let Some(received) = receipts.word(&fields) else { return StatusCode::NO_CONTENT };
+    let ReceivedReceipt { word, reason, ban, by_policy } = received;
     let receipt = DeliveryReceipt { attempt, word, reason, ban };
     match timeout(STORE_WITHIN, feedback.receipt(&receipt)).await {
         Ok(Ok(noted)) => {
             tracing::debug!(order = %receipt.attempt.order_id, ?noted, "receipt processed");
             if noted == ReceiptResult::Changed {
-                receipts.sender.is_told(word, by_policy.as_deref());
+                receipts.sender.record_status(word, by_policy.as_deref());
             }
             StatusCode::NO_CONTENT
         }

@@ -93,8 +93,8 @@ impl Account {
         let account = self.path(".json");
         let sender = format!("the credentials of {}", self.user);
         if self.own {
-            let told = self.look(self.get(&account), &sender, deadline).await?;
-            return self.works(told);
+            let reported = self.look(self.get(&account), &sender, deadline).await?;
+            return self.works(reported);
         }
         // An API key may not be allowed to read the account itself.
         let list = self.path("/Messages.json?PageSize=1");
@@ -126,21 +126,21 @@ impl Account {
             429 => return Ok(None),
             status => return Err(format!("{host} responded with HTTP {status}")),
         }
-        let told = serde_json::from_slice(&answer.body).ok();
-        told.map(Some).ok_or_else(|| format!("{host} did not respond like Twilio; check twilio.api_url"))
+        let reported = serde_json::from_slice(&answer.body).ok();
+        reported.map(Some).ok_or_else(|| format!("{host} did not respond like Twilio; check twilio.api_url"))
     }
 
     /// Checks that a response is about our account, and that the account is active.
-    fn works(&self, told: Option<AccountStatus>) -> Result<(), String> {
+    fn works(&self, reported: Option<AccountStatus>) -> Result<(), String> {
         let (host, sid) = (self.base.host_str().unwrap_or_default(), &self.sid);
-        match told {
+        match reported {
             None => Ok(()),
             Some(AccountStatus { status: Some(status), .. })
                 if matches!(status.as_str(), "suspended" | "closed") =>
             {
                 Err(format!("{host} reports that the account {sid} is {status}"))
             }
-            Some(AccountStatus { sid: Some(told), .. }) if told == *sid => Ok(()),
+            Some(AccountStatus { sid: Some(reported), .. }) if reported == *sid => Ok(()),
             Some(_) => Err(format!("{host} responded for another account than {sid}")),
         }
     }

@@ -97,8 +97,8 @@ impl Inner {
 }
 
 /// Waits for the feedback sink. If it does not store in time, Twilio must send the request again.
-pub(super) async fn stored<T>(told: impl Future<Output = Result<T, NotStored>>) -> Result<T, Refused> {
-    match timeout(STORE_WITHIN, told).await {
+pub(super) async fn stored<T>(reported: impl Future<Output = Result<T, NotStored>>) -> Result<T, Refused> {
+    match timeout(STORE_WITHIN, reported).await {
         Ok(Ok(noted)) => Ok(noted),
         Ok(Err(error)) => {
             tracing::warn!(
@@ -127,14 +127,14 @@ async fn status(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<StatusCode, Refused> {
-    let told = twilio.prove(&uri, &headers, &body)?;
+    let reported = twilio.prove(&uri, &headers, &body)?;
     // A repeat would not fix any other error.
     let Ok(attempt) = attempt.parse::<AttemptId>() else { return Ok(StatusCode::NO_CONTENT) };
-    let status = match told.get("MessageStatus") {
-        "" => told.get("SmsStatus"),
+    let status = match reported.get("MessageStatus") {
+        "" => reported.get("SmsStatus"),
         status => status,
     };
-    let code = Some(told.get("ErrorCode")).filter(|code| !code.is_empty());
+    let code = Some(reported.get("ErrorCode")).filter(|code| !code.is_empty());
     let Some(word) = twilio.read(status, code) else {
         tracing::debug!(order = %attempt.order_id, "ignored a receipt with an unknown status");
         return Ok(StatusCode::NO_CONTENT);
@@ -151,14 +151,14 @@ async fn status(
             "Twilio could not deliver a message; operator action required"
         );
     }
-    let sid = told.get("MessageSid");
+    let sid = reported.get("MessageSid");
     if is_message(sid) && twilio.seen.whose(sid).as_ref() != Some(&attempt.order_id) {
         twilio.remember(sid, &attempt, Instant::now() + STORE_WITHIN).await;
     }
     let receipt = DeliveryReceipt { attempt, word: word.rank, reason: word.reason, ban: word.ban };
     let noted = stored(feedback.receipt(&receipt)).await?;
     if noted == ReceiptResult::Changed {
-        twilio.sender.is_told(word.rank, word.by_policy.as_deref());
+        twilio.sender.record_status(word.rank, word.by_policy.as_deref());
     }
     tracing::debug!(order = %receipt.attempt.order_id, ?noted, "receipt processed");
     Ok(StatusCode::NO_CONTENT)

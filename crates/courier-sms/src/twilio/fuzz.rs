@@ -57,8 +57,8 @@ pub fn twilio_callbacks(data: &[u8]) {
     let signed = signature.sign(&signed(&format!("https://example.org{path}"), &Sent::Form(&fields)));
     headers.insert("x-twilio-signature", HeaderValue::from_str(&STANDARD.encode(signed)).expect("base64"));
     // For a body that is not a form the URL must contain the digest, which this one lacks.
-    let Ok(told) = TWILIO.prove(&uri, &headers, body) else { return };
-    TWILIO.read(told.get("MessageStatus"), Some(told.get("ErrorCode")));
-    let _ = TWILIO.words.wish(told.get("OptOutType"), told.get("Body"));
-    let _ = (number::is_number(told.get("From")), told.get("MessageSid").parse::<AttemptId>());
+    let Ok(reported) = TWILIO.prove(&uri, &headers, body) else { return };
+    TWILIO.read(reported.get("MessageStatus"), Some(reported.get("ErrorCode")));
+    let _ = TWILIO.words.wish(reported.get("OptOutType"), reported.get("Body"));
+    let _ = (number::is_number(reported.get("From")), reported.get("MessageSid").parse::<AttemptId>());
 }

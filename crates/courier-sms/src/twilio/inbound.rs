@@ -37,7 +37,7 @@ pub(super) enum Wish {
 }
 
 /// When a reply was made, according to Twilio.
-enum Asked {
+enum ReplyTime {
     At(UnixMs),
     /// Twilio may return it later.
     NotNow,
@@ -103,26 +103,28 @@ pub(super) async fn received(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refused> {
-    let told = twilio.prove(&uri, &headers, &body)?;
-    twilio.wished(&told).await?;
+    let reported = twilio.prove(&uri, &headers, &body)?;
+    twilio.wished(&reported).await?;
     Ok(([(CONTENT_TYPE, "text/xml")], NOTHING).into_response())
 }
 
 impl Inner {
-    async fn wished(&self, told: &Proved) -> Result<(), Refused> {
-        let from = told.get("From");
+    async fn wished(&self, reported: &Proved) -> Result<(), Refused> {
+        let from = reported.get("From");
         // Other channels of Twilio have a prefix before the number; they are not ours.
         if !number::is_number(from) {
             return Ok(());
         }
-        let Some(wish) = self.words.wish(told.get("OptOutType"), told.get("Body")) else { return Ok(()) };
+        let Some(wish) = self.words.wish(reported.get("OptOutType"), reported.get("Body")) else {
+            return Ok(());
+        };
         let Some(feedback) = self.feedback() else { return Err(Refused::away()) };
         let (address, list) = (Address::new(from), SuppressionList::Channel);
-        let sid = told.get("MessageSid");
-        let said = match (self.said(sid).await, wish) {
-            (Asked::At(moment), _) => NoticeMoment::Provider(moment),
+        let sid = reported.get("MessageSid");
+        let said = match (self.reply_time(sid).await, wish) {
+            (ReplyTime::At(moment), _) => NoticeMoment::Provider(moment),
             // An opt-out counts without a time; an opt-in is repeated until its time is known.
-            (Asked::NotNow, Wish::In) => {
+            (ReplyTime::NotNow, Wish::In) => {
                 tracing::warn!(
                     event = "opt_in.time_unknown",
                     provider = "twilio",
@@ -130,7 +132,7 @@ impl Inner {
                 );
                 return Err(Refused::away());
             }
-            (Asked::NotNow | Asked::Never, _) => NoticeMoment::Unknown,
+            (ReplyTime::NotNow | ReplyTime::Never, _) => NoticeMoment::Unknown,
         };
         let notice = ConsentNotice::named(sid, said).remembered();
         match wish {
@@ -147,15 +149,15 @@ impl Inner {
     }
 
     /// When a reply was made. The callback does not contain the time, and may be a repeat.
-    async fn said(&self, sid: &str) -> Asked {
+    async fn reply_time(&self, sid: &str) -> ReplyTime {
         if !is_message(sid) {
-            return Asked::Never;
+            return ReplyTime::Never;
         }
         let request = self.account.get(&self.account.path(&format!("/Messages/{sid}.json")));
         match exchange(request, SHORT, Instant::now() + ASK_WITHIN).await {
             HttpResult::Answered(answer) if answer.status == 200 => {
                 let shown = serde_json::from_slice::<Shown>(&answer.body).ok();
-                shown.and_then(|shown| moment(&shown.date_created)).map_or(Asked::Never, Asked::At)
+                shown.and_then(|shown| moment(&shown.date_created)).map_or(ReplyTime::Never, ReplyTime::At)
             }
             // Not visible to these credentials, or deleted.
             HttpResult::Answered(answer) if (400..500).contains(&answer.status) && answer.status != 429 => {
@@ -165,9 +167,9 @@ impl Inner {
                     status = answer.status,
                     "Twilio does not show a reply to these credentials, so an opt-in can't lift a suppression"
                 );
-                Asked::Never
+                ReplyTime::Never
             }
-            _ => Asked::NotNow,
+            _ => ReplyTime::NotNow,
         }
     }
 }

@@ -55,12 +55,12 @@ struct Message {
 struct Doubt(LookupResult);
 
 const NOT_NOW: Doubt = Doubt(LookupResult::NotNow);
-const NEVER_TOLD: Doubt = Doubt(LookupResult::CannotTell);
+const NO_RECORD: Doubt = Doubt(LookupResult::CannotTell);
 
 impl Inner {
     pub(super) async fn look(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
         // A receipt may still arrive; it is better evidence than a lookup.
-        if now.since(begun) < self.settings.ask_after.get() {
+        if now.since(begun) < self.settings.lookup_after.get() {
             return LookupResult::NotNow;
         }
         let _alone = self.asking.lock().await;
@@ -95,7 +95,7 @@ impl Inner {
         match nobodys {
             None => Ok(LookupResult::Never),
             // The record of its order may have expired.
-            Some(_) if now.since(begun) + APART > sid_cache::KEEP => Err(NEVER_TOLD),
+            Some(_) if now.since(begun) + APART > sid_cache::KEEP => Err(NO_RECORD),
             Some(message) => {
                 self.claim(envelope, message, deadline).await?;
                 self.tell(envelope, message).await
@@ -120,12 +120,12 @@ impl Inner {
         if inbound || !sender || message.to.as_deref() != Some(to) {
             return Ok(false);
         }
-        let created = message.date_created.as_deref().and_then(moment).ok_or(NEVER_TOLD)?;
+        let created = message.date_created.as_deref().and_then(moment).ok_or(NO_RECORD)?;
         if !span.contains(&created) {
             return Ok(false);
         }
         // An account may be set to store no texts.
-        let body = message.body.as_deref().filter(|body| !body.is_empty()).ok_or(NEVER_TOLD)?;
+        let body = message.body.as_deref().filter(|body| !body.is_empty()).ok_or(NO_RECORD)?;
         let (body, text) = (comparable(body), comparable(text));
         Ok(body == text || body.strip_prefix(TRIAL) == Some(&*text))
     }
@@ -162,7 +162,7 @@ impl Inner {
             }
         }
         // With so many messages to one number, ours may be among those not read.
-        Err(NEVER_TOLD)
+        Err(NO_RECORD)
     }
 
     fn query(&self, to: &str, sent_since: Option<UnixMs>) -> Result<String, Doubt> {
@@ -188,7 +188,7 @@ impl Inner {
 
     /// The order of a message, as far as it is stored.
     async fn whose(&self, message: &Message, deadline: Instant) -> Result<Option<OrderId>, Doubt> {
-        let Some(sid) = message.sid.as_deref().filter(|sid| is_message(sid)) else { return Err(NEVER_TOLD) };
+        let Some(sid) = message.sid.as_deref().filter(|sid| is_message(sid)) else { return Err(NO_RECORD) };
         if let Some(order) = self.seen.whose(sid) {
             return Ok(Some(order));
         }
@@ -203,8 +203,8 @@ impl Inner {
     async fn claim(&self, envelope: &Envelope, message: &Message, deadline: Instant) -> Result<(), Doubt> {
         let sid = message.sid.as_deref().unwrap_or_default();
         if let Some(feedback) = self.feedback() {
-            let told = feedback.remember(sid, &envelope.order_id, sid_cache::KEEP);
-            match tokio::time::timeout_at(deadline, told).await {
+            let reported = feedback.remember(sid, &envelope.order_id, sid_cache::KEEP);
+            match tokio::time::timeout_at(deadline, reported).await {
                 Ok(Ok(())) => {}
                 _ => return Err(NOT_NOW),
             }
@@ -228,7 +228,7 @@ impl Inner {
             };
             feedback.receipt(&receipt).await.map_err(|_| NOT_NOW)?;
         }
-        self.sender.is_told(word.rank, word.by_policy.as_deref());
+        self.sender.record_status(word.rank, word.by_policy.as_deref());
         let verdict = match word.rank {
             Rank::Sent => OutcomeKind::Sent,
             Rank::Delivered => OutcomeKind::Delivered,
@@ -256,8 +256,8 @@ pub(super) fn moment(text: &str) -> Option<UnixMs> {
 
 /// Formats a time for a query to Twilio, rounded down to whole seconds.
 fn written(moment: UnixMs) -> Result<String, Doubt> {
-    let seconds = i64::try_from(moment.0 / 1000).map_err(|_| NEVER_TOLD)?;
-    let moment = jiff::Timestamp::from_second(seconds).map_err(|_| NEVER_TOLD)?;
+    let seconds = i64::try_from(moment.0 / 1000).map_err(|_| NO_RECORD)?;
+    let moment = jiff::Timestamp::from_second(seconds).map_err(|_| NO_RECORD)?;
     Ok(moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 

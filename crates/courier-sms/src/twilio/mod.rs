@@ -151,8 +151,8 @@ fn check(max_characters: usize, settings: &Section, hears: bool) -> Result<(), B
              5xx or all): by default Twilio does not repeat a request that got a response, and a STOP would be lost",
         );
     }
-    if settings.ask_after.get() > Duration::from_secs(3600) {
-        return bad("twilio.ask_after", "must be at most 1h");
+    if settings.lookup_after.get() > Duration::from_secs(3600) {
+        return bad("twilio.lookup_after", "must be at most 1h");
     }
     Ok(())
 }

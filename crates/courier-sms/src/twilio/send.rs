@@ -133,8 +133,9 @@ impl Inner {
         self.seen.note(sid, attempt);
         let until = deadline.min(Instant::now() + NOTE_WITHIN);
         if let Some(feedback) = self.feedback() {
-            let told = timeout_at(until, feedback.remember(sid, &attempt.order_id, sid_cache::KEEP)).await;
-            if !matches!(told, Ok(Ok(()))) {
+            let reported =
+                timeout_at(until, feedback.remember(sid, &attempt.order_id, sid_cache::KEEP)).await;
+            if !matches!(reported, Ok(Ok(()))) {
                 tracing::debug!(order = %attempt.order_id, "the SID of a message could not be stored");
             }
         }

@@ -87,10 +87,10 @@ pub(super) fn signed(url: &str, sent: &Sent<'_>) -> String {
 fn has_digest(url: &str, body: &[u8]) -> subtle::Choice {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let query = query.split('#').next().unwrap_or_default();
-    let told = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == DIGEST);
+    let reported = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == DIGEST);
     let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
-    match told {
-        Some((_, told)) => digest.as_bytes().ct_eq(told.to_ascii_lowercase().as_bytes()),
+    match reported {
+        Some((_, reported)) => digest.as_bytes().ct_eq(reported.to_ascii_lowercase().as_bytes()),
         None => subtle::Choice::from(0),
     }
 }

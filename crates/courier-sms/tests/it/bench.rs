@@ -87,7 +87,7 @@ impl SmsBench {
     /// A transport with this many segments per second; 0 is no limit.
     fn at_rate(&self, rate: &str) -> Arc<dyn Transport> {
         let quick =
-            [("sms.connect_within", "2s"), ("twilio.ask_after", "0s"), ("sms.segments_per_second", rate)];
+            [("sms.connect_within", "2s"), ("twilio.lookup_after", "0s"), ("sms.segments_per_second", rate)];
         Arc::new(match self.kind {
             Kind::Twilio => transport(&self.provider, &quick),
             Kind::Smsc => {

@@ -168,11 +168,11 @@ async fn receipts_of_every_kind_reach_the_feedback() {
         assert_eq!(place.receipt(&message, status, code).await, 204, "{status}");
         assert_eq!(place.sink.receipts().last(), Some(&wanted), "{status} {code}");
     }
-    let told = place.sink.receipts().len();
+    let reported = place.sink.receipts().len();
     for status in ["received", "receiving", "something_new", ""] {
         assert_eq!(place.receipt(&message, status, "").await, 204, "{status}");
     }
-    assert_eq!(place.sink.receipts().len(), told);
+    assert_eq!(place.sink.receipts().len(), reported);
     place.close().await;
 }
 
@@ -273,8 +273,8 @@ async fn the_address_may_be_spelled_as_twilio_does_and_come_through_a_proxy() {
         let whole = format!("/in{path}");
         assert_eq!(place.post(&whole, FORM, &signature, body.as_bytes()).await.0, 204, "{url}");
     }
-    let asked = format!("{path}?x=%20y");
-    assert_eq!(place.form(&asked, &fields).await.0, 204);
+    let requested = format!("{path}?x=%20y");
+    assert_eq!(place.form(&requested, &fields).await.0, 204);
     assert_eq!(place.sink.receipts().len(), 7);
     place.close().await;
 }

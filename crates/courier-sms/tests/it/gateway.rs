@@ -155,15 +155,15 @@ async fn a_get_has_everything_in_its_query() {
     assert_eq!(send(&gateway, &envelope(TO, "a&b#c ы?")).await, Outcome::Sent);
     let request = &provider.log()[0];
     assert_eq!(
-        (request.asked("to"), request.asked("text"), request.asked("key")),
+        (request.requested("to"), request.requested("text"), request.requested("key")),
         (TO.to_owned(), "a&b#c ы?".to_owned(), CANARY.to_owned())
     );
     provider.answer(|_| Reply::Say(200, String::new(), "ERROR 12 no".to_owned()));
     assert_eq!(send(&gateway, &envelope(TO, "x")).await, Outcome::Failed(Reason::Provider(12)));
     // No check URL, so no request is made.
-    let asked = provider.log().len();
+    let requested = provider.log().len();
     gateway.check().await.unwrap();
-    assert_eq!(provider.log().len(), asked);
+    assert_eq!(provider.log().len(), requested);
     assert!(gateway.unchecked().is_some_and(|why| why.contains("gateway.check_url")));
 }
 
@@ -174,7 +174,7 @@ async fn a_credential_is_looked_at_where_the_settings_say() {
     provider.answer(|_| Reply::json(200, &json!({"balance": "1.5"})));
     gateway.check().await.unwrap();
     assert_eq!(gateway.unchecked(), None);
-    assert_eq!(provider.log()[0].asked("psw"), CANARY);
+    assert_eq!(provider.log()[0].requested("psw"), CANARY);
     provider.answer(|_| Reply::json(200, &json!({"error": "authorise error", "error_code": 2})));
     assert_eq!(gateway.check().await.unwrap_err(), "127.0.0.1 rejected the request to gateway.check_url (2)");
     provider.answer(|_| Reply::Say(403, String::new(), String::new()));
@@ -254,14 +254,14 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
     ] {
         let before = place.sink.receipts().len();
         assert_eq!(place.post(&path, FORM, "", body.as_bytes()).await.0, 204, "{body}");
-        let told = place.sink.receipts();
-        assert_eq!(told.get(before), wanted.as_ref(), "{body}");
+        let reported = place.sink.receipts();
+        assert_eq!(reported.get(before), wanted.as_ref(), "{body}");
     }
-    let told = place.sink.receipts().len();
+    let reported = place.sink.receipts().len();
     assert_eq!(place.post(&path, "application/json", "", br#"{"status":1}"#).await.0, 204);
     let get = format!("GET {path}?status=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert_eq!(place.raw(get.as_bytes()).await.0, 204);
-    assert_eq!(place.sink.receipts().len(), told + 2);
+    assert_eq!(place.sink.receipts().len(), reported + 2);
     // Another attempt, or a signature that is short or wrong.
     let mark = path.rsplit('/').next().unwrap();
     for forged in [
@@ -272,7 +272,7 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
     ] {
         assert_eq!(place.post(&forged, FORM, "", b"status=1").await.0, 403, "{forged}");
     }
-    assert_eq!(place.sink.receipts().len(), told + 2);
+    assert_eq!(place.sink.receipts().len(), reported + 2);
     let refused = "posthaste_callbacks_rejected_total{channel=\"sms\"} 4\n";
     assert!(metrics.render().contains(refused), "{}", metrics.render());
     place.sink.set(SinkState::Unavailable);

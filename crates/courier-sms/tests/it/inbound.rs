@@ -62,8 +62,8 @@ async fn a_reply_is_placed_by_twilios_own_moment_of_it() {
     for (second, word) in [(1_760_000_001, "STOP"), (1_760_000_002, "START"), (1_760_000_001, "STOP")] {
         assert_eq!(reply_at(&place, second, FROM, word, None).await.0, 200);
     }
-    let told = place.sink.record().notices.split_off(0);
-    assert_eq!(told, [at(1_760_000_001), at(1_760_000_002), at(1_760_000_001)]);
+    let reported = place.sink.record().notices.split_off(0);
+    assert_eq!(reported, [at(1_760_000_001), at(1_760_000_002), at(1_760_000_001)]);
     // An opt-out counts although Twilio does not return its time; an opt-in must be sent again.
     place.provider.answer(|_| Reply::json(503, &json!({"code": 20503})));
     assert_eq!(reply_at(&place, 3, FROM, "STOP", None).await.0, 200);
@@ -71,8 +71,8 @@ async fn a_reply_is_placed_by_twilios_own_moment_of_it() {
     // A reply not visible to these credentials proves nothing, however often it comes.
     place.provider.answer(|_| Reply::json(404, &json!({"code": 20404})));
     assert_eq!(reply_at(&place, 4, FROM, "START", None).await.0, 200);
-    let told = place.sink.notices();
-    assert_eq!(told, [notice(3, NoticeMoment::Unknown), notice(4, NoticeMoment::Unknown)]);
+    let reported = place.sink.notices();
+    assert_eq!(reported, [notice(3, NoticeMoment::Unknown), notice(4, NoticeMoment::Unknown)]);
     place.close().await;
 }
 

@@ -60,8 +60,8 @@ async fn a_message_with_a_lost_answer_is_found_and_another_is_not() {
     assert_eq!(ask(&twilio, &envelope(TO, "another text")).await, LookupResult::Never);
     assert_eq!(ask(&twilio, &envelope("+79160000002", "Встреча в девять")).await, LookupResult::Never);
     let look = &provider.lookups()[0];
-    assert_eq!((look.asked("To").as_str(), look.asked("From").as_str()), (TO, super::bench::FROM));
-    assert!(look.asked("DateSent>").ends_with('Z'), "{look:?}");
+    assert_eq!((look.requested("To").as_str(), look.requested("From").as_str()), (TO, super::bench::FROM));
+    assert!(look.requested("DateSent>").ends_with('Z'), "{look:?}");
 }
 
 #[tokio::test]
@@ -162,8 +162,8 @@ async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_feedback(
         ask(&twilio, &message).await,
         LookupResult::Known(OutcomeKind::Failed, Reason::InvalidAddress)
     );
-    let told = sink.receipts();
-    assert_eq!((told[0].attempt.clone(), told[0].ban), (message.id(), Some(SuppressAfter::Now)));
+    let reported = sink.receipts();
+    assert_eq!((reported[0].attempt.clone(), reported[0].ban), (message.id(), Some(SuppressAfter::Now)));
     provider.api().change(|message| message.status = "delivered".to_owned());
     assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Delivered, Reason::None));
 }
@@ -227,7 +227,7 @@ async fn messages_of_a_service_are_known_by_it() {
     loses_answers(&provider, |message| message.from = "+12025550111".to_owned());
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, SENT);
-    assert_eq!(provider.lookups()[0].asked("From"), "");
+    assert_eq!(provider.lookups()[0].requested("From"), "");
     provider.api().change(|message| message.service = service.replace('0', "1"));
     let again = envelope(TO, "x");
     assert_eq!(ask(&twilio, &again).await, LookupResult::Never);

@@ -41,10 +41,10 @@ async fn a_sender_whose_messages_carriers_filter_is_stopped_by_receipts() {
         ),
         "{why}"
     );
-    let asked = place.provider.messages().len();
-    assert!(asked > 62, "it stopped after {asked}");
+    let requested = place.provider.messages().len();
+    assert!(requested > 62, "it stopped after {requested}");
     assert!(matches!(sent().await.0, Outcome::Stop(_)));
-    assert_eq!(place.provider.messages().len(), asked, "nothing more goes out");
+    assert_eq!(place.provider.messages().len(), requested, "nothing more goes out");
     // A check of the account lets it try again; while nothing is fixed, the next receipt stops it again.
     place.sms.check().await.unwrap();
     let (outcome, message) = sent().await;

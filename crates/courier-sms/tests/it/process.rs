@@ -81,7 +81,7 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_SMS__ON_UNKNOWN", "forget", "sms.on_unknown"),
         ("POSTHASTE_SMS__LISTEN", "127.0.0.1:0", "sms.public_url"),
         ("POSTHASTE_SMS__ANSWERS_FILE", table.to_str().expect("a name"), "sms.answers_file"),
-        ("POSTHASTE_COURIER__HOLD_THROUGH", "60", "courier.hold_through"),
+        ("POSTHASTE_COURIER__MAX_HOLD", "60", "courier.max_hold"),
     ] {
         let said = PROGRAM.refuses(&valid, case, &[CANARY]);
         assert_eq!(said.contains("line 2"), case.2 == "sms.answers_file", "{said}");

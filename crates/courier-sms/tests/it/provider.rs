@@ -38,7 +38,7 @@ impl Request {
         of(&self.form(), name)
     }
 
-    pub(crate) fn asked(&self, name: &str) -> String {
+    pub(crate) fn requested(&self, name: &str) -> String {
         of(&self.query, name)
     }
 
@@ -150,16 +150,16 @@ impl Twilio {
 
     /// A page of at most `most` messages, the newest first.
     pub(crate) fn list(&self, request: &Request, most: usize) -> Reply {
-        let since = request.asked("DateSent>");
+        let since = request.requested("DateSent>");
         let since: Option<jiff::Timestamp> = (!since.is_empty()).then(|| since.parse().unwrap());
         let since = since.map(|since| since.as_millisecond() as u64);
-        let from = request.asked("From");
+        let from = request.requested("From");
         let fits = |message: &&Message| {
-            message.to == request.asked("To")
+            message.to == request.requested("To")
                 && (from.is_empty() || message.from == from)
                 && since.is_none_or(|since| !message.waits && message.created.0 >= since)
         };
-        let page: usize = request.asked("Page").parse().unwrap_or(0);
+        let page: usize = request.requested("Page").parse().unwrap_or(0);
         let all = self.all();
         let found: Vec<Value> = all.iter().rev().filter(fits).map(Message::shown).collect();
         let rest = found.len() > (page + 1) * most;

@@ -37,7 +37,7 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         (&[("twilio.api_url", "http://api.twilio.com")], "twilio.api_url: must be https://"),
         (&[("twilio.valid_for", "11h")], "twilio.valid_for: must be"),
         (&[("twilio.valid_for", "500ms")], "twilio.valid_for: must be"),
-        (&[("twilio.ask_after", "2h")], "twilio.ask_after: must be"),
+        (&[("twilio.lookup_after", "2h")], "twilio.lookup_after: must be"),
         (&[("twilio.callback_options", "rc=1 x")], "twilio.callback_options: must be"),
         (
             &[hook, ("sms.public_url", "https://x.org"), ("twilio.callback_options", "rc=3")],
@@ -81,9 +81,9 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
             "twilio.auth_token: is missing or malformed: it is required",
         ),
     ] {
-        let told = refused(&[&good, changes].concat());
-        assert!(told.starts_with(words), "{changes:?}: {told}");
-        assert!(!told.contains(CANARY), "{told}");
+        let reported = refused(&[&good, changes].concat());
+        assert!(reported.starts_with(words), "{changes:?}: {reported}");
+        assert!(!reported.contains(CANARY), "{reported}");
     }
 }
 
@@ -130,9 +130,9 @@ async fn settings_of_a_gateway_that_make_no_sense_are_told_by_name() {
             "gateway.callback_key: must have at least 32",
         ),
     ] {
-        let told = refused(&[&good, changes].concat());
-        assert!(told.starts_with(words), "{changes:?}: {told}");
-        assert!(!told.contains(CANARY), "{told}");
+        let reported = refused(&[&good, changes].concat());
+        assert!(reported.starts_with(words), "{changes:?}: {reported}");
+        assert!(!reported.contains(CANARY), "{reported}");
     }
 }
 
@@ -174,7 +174,7 @@ async fn a_key_is_checked_where_it_may_look() {
     twilio.check().await.unwrap();
     let look = &provider.log()[0];
     assert_eq!(
-        (look.path.clone(), look.asked("PageSize")),
+        (look.path.clone(), look.requested("PageSize")),
         (format!("/2010-04-01/Accounts/{ACCOUNT}/Messages.json"), "1".to_owned())
     );
     provider.answer(|_| refusal(401, 20003));

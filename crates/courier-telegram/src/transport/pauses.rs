@@ -28,11 +28,11 @@ impl TelegramTransport {
         to: &Chat,
         sent: Instant,
         now: Instant,
-        told: Duration,
+        retry_after: Duration,
     ) -> Outcome {
-        let wait = told + SPREAD.mul_f64(rand::random());
+        let wait = retry_after + SPREAD.mul_f64(rand::random());
         let mut chats = self.chats();
-        if chats.is_own(sender.bot.number(), to, now, told) && sender.pause(now).is_none() {
+        if chats.is_own(sender.bot.number(), to, now, retry_after) && sender.pause(now).is_none() {
             chats.wait(sender.bot.number(), to, now + wait);
             return Outcome::Throttled { scope: ThrottleScope::Recipient, wait };
         }

@@ -67,7 +67,7 @@ impl TelegramBench {
         let tokens: Vec<String> = (1..=self.bots).map(token).collect();
         let changes = [
             ("tokens", &*tokens.join(" ")),
-            ("rate", rate),
+            ("messages_per_second", rate),
             ("paid", "true"),
             ("recover_within", "1s"),
             ("chat_messages", "100"),

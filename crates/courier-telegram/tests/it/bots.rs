@@ -23,7 +23,12 @@ fn bot_of(request: &super::provider::Request) -> String {
 #[tokio::test]
 async fn every_courier_assigns_chats_to_bots_the_same_way() {
     let provider = Provider::start().await;
-    let fast = [("tokens", &*tokens(3)), ("rate", "1000"), ("paid", "true"), ("chat_messages", "100")];
+    let fast = [
+        ("tokens", &*tokens(3)),
+        ("messages_per_second", "1000"),
+        ("paid", "true"),
+        ("chat_messages", "100"),
+    ];
     let (one, other) = (transport(&provider, &fast), transport(&provider, &fast));
     for chat in 1..=60 {
         for telegram in [&one, &other, &one] {
@@ -63,11 +68,14 @@ async fn a_chat_one_bot_does_not_reach_is_tried_with_the_others() {
         for _ in 0..2 {
             assert_eq!(send(&telegram, envelope(&chat, "x")).await, Outcome::Sent);
         }
-        let asked: Vec<String> =
+        let requested: Vec<String> =
             provider.messages().iter().filter(|request| request.chat() == chat).map(bot_of).collect();
         // The second message goes straight to the bot that reached the chat.
-        assert!(asked.len() <= 4 && asked.ends_with(&["2".to_owned(), "2".to_owned()]), "{asked:?}");
-        let taken = asked.iter().filter(|bot| *bot == "2").count();
+        assert!(
+            requested.len() <= 4 && requested.ends_with(&["2".to_owned(), "2".to_owned()]),
+            "{requested:?}"
+        );
+        let taken = requested.iter().filter(|bot| *bot == "2").count();
         assert_eq!(taken, 2);
     }
 }

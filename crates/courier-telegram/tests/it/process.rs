@@ -47,10 +47,10 @@ fn invalid_settings_end_the_start_and_are_named() {
         ("POSTHASTE_TELEGRAM__TOKENS", "", "telegram.tokens"),
         ("POSTHASTE_TELEGRAM__TOKENS", broken.as_str(), "telegram.tokens"),
         ("POSTHASTE_TELEGRAM__API_URL", "http://api.telegram.org", "telegram.api_url"),
-        ("POSTHASTE_TELEGRAM__RATE", "100", "telegram.rate"),
+        ("POSTHASTE_TELEGRAM__MESSAGES_PER_SECOND", "100", "telegram.messages_per_second"),
         ("POSTHASTE_TELEGRAM__RAET", "1", "telegram.raet"),
         ("POSTHASTE_TELEGRAM__ON_UNKNOWN", "forget", "telegram.on_unknown"),
-        ("POSTHASTE_COURIER__HOLD_THROUGH", "60", "courier.hold_through"),
+        ("POSTHASTE_COURIER__MAX_HOLD", "60", "courier.max_hold"),
     ] {
         PROGRAM.refuses(&[("POSTHASTE_TELEGRAM__TOKENS", good.as_str())], case, &[CANARY]);
     }

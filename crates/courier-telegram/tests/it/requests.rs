@@ -110,7 +110,13 @@ async fn settings_add_their_parameters() {
     let on = "true";
     let telegram = transport(
         &provider,
-        &[("silent", on), ("protect_content", on), ("paid", on), ("rate", "900"), ("link_previews", "false")],
+        &[
+            ("silent", on),
+            ("protect_content", on),
+            ("paid", on),
+            ("messages_per_second", "900"),
+            ("link_previews", "false"),
+        ],
     );
     assert_eq!(send(&telegram, envelope("7", "https://example.org")).await, Outcome::Sent);
     let body = &provider.messages()[0].body;
@@ -174,11 +180,11 @@ async fn alternating_bad_orders_are_logged_once_each() {
             assert!(matches!(send(&telegram, Envelope { to, ..order.clone() }).await, Outcome::Failed(_)));
         }
     }
-    let (log, told) = (log.text(), metrics.render());
+    let (log, reported) = (log.text(), metrics.render());
     assert_eq!(log.matches("Telegram refuses the message").count(), 2, "{log}");
     assert!(
-        told.contains("posthaste_alerts_total{channel=\"telegram\",type=\"content_rejected\"} 2"),
-        "{told}"
+        reported.contains("posthaste_alerts_total{channel=\"telegram\",type=\"content_rejected\"} 2"),
+        "{reported}"
     );
 }
 

@@ -22,8 +22,10 @@ const TEXT: &str = "the canary sings at nine";
 async fn nothing_shows_a_token_a_chat_or_a_text() {
     let log = CapturedLogs::by_all();
     let provider = Provider::start().await;
-    let telegram =
-        transport(&provider, &[("chat_messages", "100"), ("updates", "true"), ("updates_again", "20ms")]);
+    let telegram = transport(
+        &provider,
+        &[("chat_messages", "100"), ("updates", "true"), ("updates_retry_after", "20ms")],
+    );
     let mut shown = String::new();
     let echo = format!("Bad Request: can't parse entities of {TEXT} for {CHAT}");
     for reply in [

@@ -20,22 +20,22 @@ async fn invalid_settings_are_reported_by_name() {
         ("api_url", "api.telegram.org", "telegram.api_url: is not a URL"),
         ("api_url", "https://user@api.telegram.org", "telegram.api_url: must not contain"),
         ("api_url", "https://api.telegram.org/?x", "telegram.api_url: must not contain"),
-        ("rate", "0.01", "telegram.rate: must be"),
-        ("rate", "31", "telegram.rate: above 30"),
+        ("messages_per_second", "0.01", "telegram.messages_per_second: must be"),
+        ("messages_per_second", "31", "telegram.messages_per_second: above 30"),
         ("chat_messages", "0", "telegram.chat_messages: must be"),
         ("group_span", "2h", "telegram.group_messages: the span"),
         ("connect_within", "31s", "telegram.connect_within: must be"),
         ("max_parts", "0", "telegram.max_parts: must be"),
-        ("updates_again", "2h", "telegram.updates_again: must be"),
-        ("updates_rest", "9s", "telegram.updates_rest: must be"),
-        ("updates_rest", "25h", "telegram.updates_rest: must be"),
+        ("updates_retry_after", "2h", "telegram.updates_retry_after: must be"),
+        ("updates_pause", "9s", "telegram.updates_pause: must be"),
+        ("updates_pause", "25h", "telegram.updates_pause: must be"),
         ("proxy", "not a proxy", "telegram.proxy: is not"),
     ] {
         let changes =
             if key == "tokens" { vec![(key, value)] } else { vec![("tokens", good.as_str()), (key, value)] };
-        let told = refused(&changes);
-        assert!(told.starts_with(words), "{key}={value}: {told}");
-        assert!(!told.contains(CANARY));
+        let reported = refused(&changes);
+        assert!(reported.starts_with(words), "{key}={value}: {reported}");
+        assert!(!reported.contains(CANARY));
     }
     // A line break inside a token would become part of the URL.
     let broken = format!("42:{}\n{}", &CANARY[..10], &CANARY[10..]);

@@ -70,10 +70,10 @@ fn questions(provider: &Provider) -> Vec<Request> {
     provider.log().into_iter().filter(|request| request.method == "getupdates").collect()
 }
 
-async fn asked(provider: &Provider, times: usize) -> Vec<Request> {
+async fn requested(provider: &Provider, times: usize) -> Vec<Request> {
     eventually_async("the questions", async || match questions(provider) {
-        asked if asked.len() >= times => Ok(asked),
-        asked => Err(asked.len()),
+        requested if requested.len() >= times => Ok(requested),
+        requested => Err(requested.len()),
     })
     .await
 }
@@ -81,7 +81,7 @@ async fn asked(provider: &Provider, times: usize) -> Vec<Request> {
 type Served = ServedTransport<TelegramTransport>;
 
 fn serve(provider: &Provider, sink: &Arc<RecordingSink>, changes: &[(&str, &str)]) -> Served {
-    let mut all = vec![("updates", "true"), ("updates_again", "20ms")];
+    let mut all = vec![("updates", "true"), ("updates_retry_after", "20ms")];
     all.extend_from_slice(changes);
     Served::start(Arc::new(transport(provider, &all)), Arc::clone(sink))
 }
@@ -128,11 +128,11 @@ async fn blocks_suppress_and_returns_lift_and_each_is_confirmed() {
         .map(|notice| (notice.name().unwrap_or_default().to_owned(), notice.said()))
         .collect();
     assert_eq!(notices, [at(900), at(901), at(902), at(950)]);
-    let asked = asked(&provider, 2).await;
-    assert_eq!(asked[0].token, token(42));
-    assert_eq!(asked[0].body["allowed_updates"], json!(["my_chat_member", "message"]));
-    assert!(asked[0].body["timeout"].as_u64().is_some_and(|held| (1..=50).contains(&held)));
-    assert_eq!((asked[0].body.get("offset"), &asked[1].body["offset"]), (None, &json!(951)));
+    let requested = requested(&provider, 2).await;
+    assert_eq!(requested[0].token, token(42));
+    assert_eq!(requested[0].body["allowed_updates"], json!(["my_chat_member", "message"]));
+    assert!(requested[0].body["timeout"].as_u64().is_some_and(|held| (1..=50).contains(&held)));
+    assert_eq!((requested[0].body.get("offset"), &requested[1].body["offset"]), (None, &json!(951)));
     stop(served).await;
 }
 
@@ -142,7 +142,7 @@ async fn an_update_that_is_not_stored_is_not_confirmed_and_comes_again() {
     let waiting = [json!({"update_id": 5, "poll": {}}), place(6, 7, "kicked")];
     provider.answer(move |request| tell(request, &waiting));
     let served = serve(&provider, &sink, &[]);
-    for again in &asked(&provider, 4).await[1..] {
+    for again in &requested(&provider, 4).await[1..] {
         // The one before it is confirmed, this one is not.
         assert_eq!(again.body["offset"], 6);
     }
@@ -174,7 +174,7 @@ async fn unknown_updates_are_ignored() {
     });
     let served = serve(&provider, &sink, &[]);
     eventually_lines(&sink, &["+7 blocked"]).await;
-    assert_eq!(asked(&provider, 2).await[1].body["offset"], 5);
+    assert_eq!(requested(&provider, 2).await[1].body["offset"], 5);
     stop(served).await;
 }
 
@@ -183,7 +183,7 @@ async fn a_repeated_update_is_handled_once() {
     let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     provider.answer(|_| Reply::json(200, &json!({"ok": true, "result": [place(4, 7, "kicked")]})));
     let served = serve(&provider, &sink, &[]);
-    asked(&provider, 5).await;
+    requested(&provider, 5).await;
     assert_eq!(lines(&sink), ["+7 blocked"]);
     stop(served).await;
 }
@@ -210,11 +210,11 @@ async fn updates_are_requested_again_after_any_refusal() {
     });
     let served = serve(&provider, &sink, &[]);
     eventually_lines(&sink, &["+7 blocked"]).await;
-    let asked = asked(&provider, 10).await;
+    let requested = requested(&provider, 10).await;
     // After an answer that is too long, updates are requested one at a time until one is read.
-    assert_eq!(asked[5].body["limit"], asked[9].body["limit"]);
-    assert!(asked[6..=8].iter().all(|asked| asked.body["limit"] == 1));
-    assert!(asked.windows(2).take(8).all(|pair| pair[1].at - pair[0].at >= Duration::from_millis(20)));
+    assert_eq!(requested[5].body["limit"], requested[9].body["limit"]);
+    assert!(requested[6..=8].iter().all(|requested| requested.body["limit"] == 1));
+    assert!(requested.windows(2).take(8).all(|pair| pair[1].at - pair[0].at >= Duration::from_millis(20)));
     stop(served).await;
 }
 
@@ -229,7 +229,7 @@ async fn another_program_that_requests_updates_is_logged_once() {
         number => Reply::json(200, &json!({"ok": true, "result": [written(number, 7, "x")]})),
     });
     let served = serve(&provider, &sink, &[]);
-    asked(&provider, 10).await;
+    requested(&provider, 10).await;
     stop(served).await;
     let log = log.text();
     assert_eq!(log.matches("another program requests the bot's updates").count(), 1, "{log}");
@@ -253,22 +253,22 @@ async fn after_three_conflicts_a_bot_is_left_to_the_other_program() {
     });
     let tokens = format!("{} {}", token(1), token(2));
     let served = serve(&provider, &sink, &[("tokens", &tokens)]);
-    let by = |bot: u64| questions(&provider).iter().filter(|asked| asked.token == token(bot)).count();
-    let asked_by = async |bot, times| {
+    let by = |bot: u64| questions(&provider).iter().filter(|requested| requested.token == token(bot)).count();
+    let requested_by = async |bot, times| {
         eventually_async("the requests of a bot", async || match by(bot) {
-            asked if asked >= times => Ok(()),
-            asked => Err(asked),
+            requested if requested >= times => Ok(()),
+            requested => Err(requested),
         })
         .await;
     };
-    asked_by(1, 3).await;
+    requested_by(1, 3).await;
     // While the other bot makes 20 more requests, the first makes none.
-    asked_by(2, by(2) + 20).await;
+    requested_by(2, by(2) + 20).await;
     assert_eq!(by(1), 3);
-    let told = metrics.render();
+    let reported = metrics.render();
     assert!(
-        told.contains("posthaste_alerts_total{channel=\"telegram\",type=\"updates_paused\"} 1"),
-        "{told}"
+        reported.contains("posthaste_alerts_total{channel=\"telegram\",type=\"updates_paused\"} 1"),
+        "{reported}"
     );
     for chat in 1..=20 {
         assert_eq!(send(&served.transport, envelope(&chat.to_string(), "x")).await, Outcome::Sent);
@@ -286,11 +286,14 @@ async fn one_request_after_the_rest_finds_out_whether_the_other_program_is_gone(
         0..5 => conflict(),
         _ => tell(request, &[place(6, 7, "kicked")]),
     });
-    let served = serve(&provider, &sink, &[("updates_rest", "200ms")]);
+    let served = serve(&provider, &sink, &[("updates_pause", "200ms")]);
     eventually_lines(&sink, &["+7 blocked"]).await;
-    let asked = asked(&provider, 7).await;
-    let rests: Vec<bool> =
-        asked.windows(2).take(5).map(|pair| pair[1].at - pair[0].at >= Duration::from_millis(200)).collect();
+    let requested = requested(&provider, 7).await;
+    let rests: Vec<bool> = requested
+        .windows(2)
+        .take(5)
+        .map(|pair| pair[1].at - pair[0].at >= Duration::from_millis(200))
+        .collect();
     assert!(rests[2..].iter().all(|rested| *rested), "{rests:?}");
     stop(served).await;
     let log = log.text();
@@ -309,9 +312,9 @@ async fn a_block_of_one_of_several_bots_suppresses_nobody() {
     let tokens = format!("{} {}", token(1), token(2));
     let served = serve(&provider, &sink, &[("tokens", &tokens)]);
     eventually_async("both are confirmed", async || {
-        let asked = questions(&provider);
-        let confirmed = |offset: u64| asked.iter().any(|asked| asked.body["offset"] == offset);
-        if confirmed(8) && confirmed(71) { Ok(()) } else { Err(asked.len()) }
+        let requested = questions(&provider);
+        let confirmed = |offset: u64| requested.iter().any(|requested| requested.body["offset"] == offset);
+        if confirmed(8) && confirmed(71) { Ok(()) } else { Err(requested.len()) }
     })
     .await;
     let mut changed = lines(&sink);

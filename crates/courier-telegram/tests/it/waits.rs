@@ -36,18 +36,19 @@ async fn at_once(telegram: &Arc<TelegramTransport>, chats: impl IntoIterator<Ite
 /// A message to this chat, and a moment when it was already waiting for its turn.
 async fn asking(telegram: Arc<TelegramTransport>, chat: i64) -> (Outcome, Instant) {
     let mut call = pin!(send(&telegram, envelope(&chat.to_string(), "x")));
-    let mut asked = None;
+    let mut requested = None;
     poll_fn(|context| {
         let polled = call.as_mut().poll(context);
-        let asked = *asked.get_or_insert_with(Instant::now);
-        polled.map(|outcome| (outcome, asked))
+        let requested = *requested.get_or_insert_with(Instant::now);
+        polled.map(|outcome| (outcome, requested))
     })
     .await
 }
 
 /// A bot that sent so much to chats 1 to 16 that each of them counts as busy at its next message.
 async fn with_busy_chats(provider: &Provider) -> Arc<TelegramTransport> {
-    let fast = [("rate", "1000"), ("paid", "true"), ("chat_messages", "4"), ("chat_span", "1h")];
+    let fast =
+        [("messages_per_second", "1000"), ("paid", "true"), ("chat_messages", "4"), ("chat_span", "1h")];
     let telegram = Arc::new(transport(provider, &fast));
     for _ in 0..2 {
         assert_eq!(at_once(&telegram, 1..=16).await, vec![Outcome::Sent; 16]);
@@ -90,7 +91,7 @@ async fn after_a_ban_the_bot_goes_on() {
 #[tokio::test]
 async fn during_repeated_bans_one_request_is_made_per_ban() {
     let provider = Provider::start().await;
-    let telegram = transport(&provider, &[("rate", "1000"), ("paid", "true")]);
+    let telegram = transport(&provider, &[("messages_per_second", "1000"), ("paid", "true")]);
     provider.answer(|_| rate_limited(1));
     eventually_async("three bans", async || {
         for chat in 1..=20 {
@@ -151,19 +152,19 @@ async fn a_refusal_of_a_busy_group_concerns_only_that_group() {
 #[tokio::test]
 async fn busy_chats_in_a_ban_of_the_bot_make_one_request() {
     // A wait that no chat's own limit explains, and one that the first chat's might: then the second chat makes a request too.
-    for (wait, asked) in [(30, 1), (3, 2)] {
+    for (wait, requested) in [(30, 1), (3, 2)] {
         let provider = Provider::start().await;
         let telegram = with_busy_chats(&provider).await;
         provider.answer(move |_| rate_limited(wait));
         let before = provider.messages().len();
-        for chat in 1..=asked {
+        for chat in 1..=requested {
             throttled(&send(&telegram, envelope(&chat.to_string(), "x")).await);
         }
         // All the busy chats, and quiet ones, in the middle of the ban.
         for outcome in at_once(&telegram, 1..=32).await {
             throttled(&outcome);
         }
-        assert_eq!(provider.messages().len() - before, asked as usize, "retry after {wait}");
+        assert_eq!(provider.messages().len() - before, requested as usize, "retry after {wait}");
     }
 }
 
@@ -191,8 +192,10 @@ async fn only_messages_already_on_the_wire_to_busy_chats_meet_a_ban() {
 async fn a_message_that_waits_for_its_turn_sees_that_its_chat_waits() {
     eventually_async("an answer before the next turn", async || {
         let provider = Provider::start().await;
-        let telegram =
-            Arc::new(transport(&provider, &[("rate", "10"), ("chat_messages", "4"), ("chat_span", "1h")]));
+        let telegram = Arc::new(transport(
+            &provider,
+            &[("messages_per_second", "10"), ("chat_messages", "4"), ("chat_span", "1h")],
+        ));
         // Turns come every 0.1 s.
         let fourth_turn = Instant::now() + Duration::from_millis(300);
         for _ in 0..2 {
@@ -248,15 +251,15 @@ async fn a_bot_that_pauses_does_not_hold_up_the_others() {
 #[tokio::test]
 async fn the_rate_is_kept() {
     let provider = Provider::start().await;
-    let telegram = Arc::new(transport(&provider, &[("rate", "20")]));
+    let telegram = Arc::new(transport(&provider, &[("messages_per_second", "20")]));
     assert_eq!(telegram.abilities().rate, Some(20.0));
     let begun = Instant::now();
     let calls = (1..=40).map(|chat| asking(Arc::clone(&telegram), chat));
-    let (outcomes, asked): (Vec<Outcome>, Vec<Instant>) =
+    let (outcomes, requested): (Vec<Outcome>, Vec<Instant>) =
         calls.collect::<JoinSet<_>>().join_all().await.into_iter().unzip();
     let taken = outcomes.iter().filter(|outcome| **outcome == Outcome::Sent).count();
     // One at once, and those whose turn comes within a quarter of a second; the runtime sends the others again later.
-    let ahead = asked.into_iter().max().unwrap() - begun + SECOND / 4;
+    let ahead = requested.into_iter().max().unwrap() - begun + SECOND / 4;
     let turns = 1 + (ahead.as_millis() / 50) as usize;
     assert!((6..=turns).contains(&taken), "{taken} of {turns}");
     for outcome in outcomes.iter().filter(|outcome| **outcome != Outcome::Sent) {

@@ -28,7 +28,7 @@ pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<VkTransport, Box
 /// A transport to the fake provider, so fast that rates play no part unless a test changes them.
 pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> VkTransport {
     let url = provider.url();
-    let usual = [("api_url", url.as_str()), ("token", TOKEN), ("rate", "1000")];
+    let usual = [("api_url", url.as_str()), ("token", TOKEN), ("requests_per_second", "1000")];
     try_transport(&[&usual[..], changes].concat()).unwrap()
 }
 

@@ -166,7 +166,7 @@ async fn an_event_counts_from_when_it_was_first_received() {
     assert_eq!((first, unknown), (again, still));
     assert_eq!((first.name(), unknown.name(), new.name()), (Some("e1"), Some("e2"), Some("e3")));
     assert!(
-        matches!(first.said(), NoticeMoment::Heard(_)) && matches!(new.said(), NoticeMoment::Heard(_)),
+        matches!(first.said(), NoticeMoment::Received(_)) && matches!(new.said(), NoticeMoment::Received(_)),
         "{notices:?}"
     );
     assert_eq!(unknown.said(), NoticeMoment::Unknown);

@@ -30,8 +30,8 @@ async fn it_works_until_it_is_asked_to_stop() {
     courier.wait_line("the provider check", |line| line.contains("provider check passed")).expect("a check");
     courier.wait_line("the endpoint", |line| line.contains("listening for VK callbacks")).expect("a line");
     program::stop(&courier, &["CANARY"]);
-    let asked: Vec<String> = provider.log().into_iter().map(|request| request.method).collect();
-    assert_eq!(asked, ["groups.getTokenPermissions"]);
+    let requested: Vec<String> = provider.log().into_iter().map(|request| request.method).collect();
+    assert_eq!(requested, ["groups.getTokenPermissions"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +52,7 @@ fn invalid_settings_end_the_start_and_are_named() {
         ("POSTHASTE_VK__TOKEN", "", "vk.token"),
         ("POSTHASTE_VK__TOKEN", broken.as_str(), "vk.token"),
         ("POSTHASTE_VK__API_URL", "http://api.vk.com", "vk.api_url"),
-        ("POSTHASTE_VK__RATE", "0", "vk.rate"),
+        ("POSTHASTE_VK__REQUESTS_PER_SECOND", "0", "vk.requests_per_second"),
         ("POSTHASTE_VK__RAET", "1", "vk.raet"),
         ("POSTHASTE_VK__ON_UNKNOWN", "retry", "vk.on_unknown"),
         ("POSTHASTE_VK__LISTEN", "127.0.0.1:0", "vk.path"),

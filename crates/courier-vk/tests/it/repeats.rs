@@ -145,7 +145,7 @@ async fn nothing_is_requested_during_a_pause() {
 #[tokio::test]
 async fn the_rate_is_kept_and_the_rest_waits_for_a_later_call() {
     let provider = Provider::start().await;
-    let vk = transport(&provider, &[("rate", "10")]);
+    let vk = transport(&provider, &[("requests_per_second", "10")]);
     let batch: Vec<Envelope> = (1..=1000).map(|n| envelope("7", "x", n)).collect();
     let start = Instant::now();
     let outcomes = vk.send(&batch, start + Duration::from_secs(4)).await;

@@ -22,7 +22,7 @@ async fn invalid_settings_are_reported_by_name() {
         ("version", "5.199&x", "vk.version: must be"),
         ("api_url", "http://api.vk.com", "vk.api_url: must be https://"),
         ("api_url", "api.vk.com", "vk.api_url: is not a URL"),
-        ("rate", "0.01", "vk.rate: must be"),
+        ("requests_per_second", "0.01", "vk.requests_per_second: must be"),
         ("groups_per_request", "26", "vk.groups_per_request: must be"),
         ("groups_per_request", "0", "vk.groups_per_request: must be"),
         ("connect_within", "31s", "vk.connect_within: must be"),
@@ -30,9 +30,9 @@ async fn invalid_settings_are_reported_by_name() {
         ("proxy", "not a proxy", "vk.proxy: is not"),
     ] {
         let changes = if key == "token" { vec![(key, value)] } else { vec![("token", TOKEN), (key, value)] };
-        let told = refused(&changes);
-        assert!(told.starts_with(words), "{key}={value}: {told}");
-        assert!(!told.contains(CANARY));
+        let reported = refused(&changes);
+        assert!(reported.starts_with(words), "{key}={value}: {reported}");
+        assert!(!reported.contains(CANARY));
     }
     try_transport(&[("token", TOKEN)]).unwrap();
 }
@@ -62,8 +62,8 @@ async fn an_incomplete_callback_endpoint_is_refused() {
         let mut changes = whole.to_vec();
         changes.retain(|(name, _)| *name != key);
         changes.push((key, value));
-        let told = refused(&changes);
-        assert!(told.starts_with(words) && !told.contains(CANARY), "{key}={value}: {told}");
+        let reported = refused(&changes);
+        assert!(reported.starts_with(words) && !reported.contains(CANARY), "{key}={value}: {reported}");
     }
 }
 

@@ -18,14 +18,14 @@ use super::receiver::{Receiver, status};
 /// A name service that knows these addresses for every name, and counts its questions.
 fn names(addresses: &[&str]) -> (Lookup, Arc<AtomicUsize>) {
     let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
+    let requested = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requested);
     let lookup: Lookup = Arc::new(move |_: String| -> LookingUp {
         count.fetch_add(1, Ordering::Relaxed);
         let addresses = addresses.clone();
         Box::pin(async move { Ok::<_, io::Error>(addresses) })
     });
-    (lookup, asked)
+    (lookup, requested)
 }
 
 #[tokio::test]
@@ -50,11 +50,11 @@ async fn a_name_that_resolves_to_a_forbidden_address_is_never_called() {
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
     ] {
-        let (lookup, asked) = names(&[address]);
+        let (lookup, requested) = names(&[address]);
         let webhook = try_transport(&settings, &lookup).unwrap();
         let outcome = send(&webhook, &format!("http://hooks.example.org:{port}/x")).await;
         assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress), "{address}");
-        assert_eq!(asked.load(Ordering::Relaxed), 1, "{address}");
+        assert_eq!(requested.load(Ordering::Relaxed), 1, "{address}");
     }
     assert!(receiver.requests().is_empty());
 }
@@ -64,13 +64,13 @@ async fn a_connection_goes_to_the_address_that_was_checked() {
     let receiver = Receiver::start().await;
     let port = receiver.port();
     // Link-local addresses are dropped even for a private host; what is left is called, and asked for once.
-    let (lookup, asked) = names(&["169.254.169.254", "127.0.0.1", "::ffff:127.0.0.1"]);
+    let (lookup, requested) = names(&["169.254.169.254", "127.0.0.1", "::ffff:127.0.0.1"]);
     let own = format!("hooks.internal:{port}");
     let webhook = try_transport(&[("private_hosts", own.as_str())], &lookup).unwrap();
     for _ in 0..3 {
         assert_eq!(send(&webhook, &format!("http://hooks.internal:{port}/x")).await, Outcome::Sent);
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 1, "one connection, one question");
+    assert_eq!(requested.load(Ordering::Relaxed), 1, "one connection, one question");
     assert_eq!(receiver.requests().len(), 3);
     // The same name on another port is not private.
     let other = format!("http://hooks.internal:{}/x", port.wrapping_add(1).max(1024));

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// An accepted message: its path, its id, its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct ReceivedRequest {
     pub(crate) path: String,
     pub(crate) id: String,
     pub(crate) text: String,
@@ -19,7 +19,7 @@ pub(crate) struct Taken {
 
 /// The accepted messages.
 #[derive(Default)]
-struct Inbox(Mutex<Vec<Taken>>);
+struct Inbox(Mutex<Vec<ReceivedRequest>>);
 
 impl ProviderApi for Inbox {
     type Request = HttpRequest;
@@ -36,7 +36,7 @@ impl ProviderApi for Inbox {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         let word = |name: &str| body[name].as_str().unwrap().to_owned();
         let path = request.target.clone();
-        self.0.lock().unwrap().push(Taken { path, id: word("id"), text: word("text") });
+        self.0.lock().unwrap().push(ReceivedRequest { path, id: word("id"), text: word("text") });
         status(200)
     }
 }
@@ -105,7 +105,7 @@ impl Receiver {
     }
 
     /// All accepted messages, without repeats.
-    pub(crate) fn taken(&self) -> Vec<Taken> {
+    pub(crate) fn taken(&self) -> Vec<ReceivedRequest> {
         self.0.api().0.lock().unwrap().clone()
     }
 }

@@ -20,7 +20,7 @@ const MOST_PARCELS: usize = 200;
 const UNCONFIRMED: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Parcels, and the deliveries and attempts to begin of each.
-type Asked = Vec<(ParcelRef, Vec<(u16, u8)>)>;
+type RequestedDeliveries = Vec<(ParcelRef, Vec<(u16, u8)>)>;
 /// The result for each parcel and each of its deliveries.
 type Begun = Vec<(ParcelCode, Vec<DeliveryBegun>)>;
 
@@ -30,7 +30,7 @@ pub(super) struct BeginDone {
     kept: Instant,
     started: Instant,
     ids: Vec<Id>,
-    asked: Asked,
+    requested: RequestedDeliveries,
     result: Result<ScriptAnswer<Begun>, CallError>,
 }
 
@@ -52,8 +52,11 @@ impl Engine {
     /// do not count, since nothing more is begun there.
     fn beyond_unsettled(&self) -> usize {
         let allowed = self.settings.max_unsettled.max(self.abilities.batching.size());
-        let told_later = self.held.reports_away();
-        self.settles.untold(|p| self.held.is_away(p)).saturating_sub(told_later).saturating_sub(allowed)
+        let reported_later = self.held.reports_away();
+        self.settles
+            .unreported(|p| self.held.is_away(p))
+            .saturating_sub(reported_later)
+            .saturating_sub(allowed)
     }
 
     /// Begins the deliveries that can be on the wire within `begin_ahead`.
@@ -136,7 +139,7 @@ impl Engine {
     }
 
     fn start_begin(&mut self, chosen: BTreeMap<(u16, Id), Vec<u16>>, now: Instant) {
-        let mut by_partition: BTreeMap<u16, (Instant, Vec<Id>, Asked)> = BTreeMap::new();
+        let mut by_partition: BTreeMap<u16, (Instant, Vec<Id>, RequestedDeliveries)> = BTreeMap::new();
         for ((p, id), mut deliveries) in chosen {
             let Some(parcel) = self.held.get(id) else { continue };
             deliveries.sort_unstable();
@@ -152,26 +155,26 @@ impl Engine {
                 })
                 .collect();
             // A repeat: if the first call arrived, its send window counts from that call.
-            let asked_again = |doubt: &&(u16, u8, Instant)| deliveries.binary_search(&doubt.0).is_ok();
-            let first = parcel.doubtful.iter().filter(asked_again).map(|(.., at)| *at).min();
-            parcel.doubtful.retain(|doubt| !asked_again(&doubt));
+            let requested_again = |doubt: &&(u16, u8, Instant)| deliveries.binary_search(&doubt.0).is_ok();
+            let first = parcel.doubtful.iter().filter(requested_again).map(|(.., at)| *at).min();
+            parcel.doubtful.retain(|doubt| !requested_again(&doubt));
             let at = parcel.at.clone();
             self.starting.add(p, now, self.abilities.batching.cost(deliveries.len()));
             self.pace.spend(deliveries.len());
-            let (started, ids, asked) = by_partition.entry(p).or_insert((now, Vec::new(), Vec::new()));
+            let (started, ids, requested) = by_partition.entry(p).or_insert((now, Vec::new(), Vec::new()));
             *started = (*started).min(first.unwrap_or(now));
             ids.push(id);
-            asked.push((at, named));
+            requested.push((at, named));
         }
-        for (p, (started, ids, asked)) in by_partition {
+        for (p, (started, ids, requested)) in by_partition {
             let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
             let (window, deliveries_a_token) =
                 (self.abilities.send_window, self.abilities.deliveries_a_token());
             let meter = std::sync::Arc::clone(&self.meter);
             tokio::spawn(async move {
-                let begin = store.begin(p, &channel, window, deliveries_a_token, &asked);
+                let begin = store.begin(p, &channel, window, deliveries_a_token, &requested);
                 let result = noticed(&meter, "begin", begin).await;
-                let _ = notes.send(Note::Begun(BeginDone { p, kept: now, started, ids, asked, result }));
+                let _ = notes.send(Note::Begun(BeginDone { p, kept: now, started, ids, requested, result }));
             });
         }
     }
@@ -179,7 +182,7 @@ impl Engine {
     pub(super) fn on_begun(&mut self, done: BeginDone) {
         let window = done.started + self.abilities.send_window;
         let batching = self.abilities.batching;
-        for (_, deliveries) in &done.asked {
+        for (_, deliveries) in &done.requested {
             self.starting.done(done.p, done.kept, batching.cost(deliveries.len()));
         }
         match &done.result {
@@ -188,9 +191,9 @@ impl Engine {
         }
         let parcels = match done.result {
             Ok(answer) => answer.reply,
-            Err(error) => return self.begin_failed(done.started, &done.ids, &done.asked, &error),
+            Err(error) => return self.begin_failed(done.started, &done.ids, &done.requested, &error),
         };
-        for ((id, (_, deliveries)), (code, begun)) in done.ids.into_iter().zip(done.asked).zip(parcels) {
+        for ((id, (_, deliveries)), (code, begun)) in done.ids.into_iter().zip(done.requested).zip(parcels) {
             if code == ParcelCode::Ok {
                 self.begun_deliveries(id, &deliveries, &begun, window);
             } else {
@@ -261,7 +264,7 @@ impl Engine {
         &mut self,
         started: Instant,
         ids: &[Id],
-        asked: &[(ParcelRef, Vec<(u16, u8)>)],
+        requested: &[(ParcelRef, Vec<(u16, u8)>)],
         error: &CallError,
     ) {
         self.alone = false;
@@ -269,7 +272,7 @@ impl Engine {
             return;
         }
         let again = Instant::now() + std::time::Duration::from_millis(100);
-        for (id, (_, deliveries)) in ids.iter().zip(asked) {
+        for (id, (_, deliveries)) in ids.iter().zip(requested) {
             let Some(parcel) = self.held.get(*id) else { continue };
             parcel.out -= deliveries.len();
             parcel

@@ -21,11 +21,11 @@ pub(super) struct Partition {
     pub(super) p: u16,
     number: u64,
     /// When the claim with this number was first sent, if unanswered: its leases and begun sends count from then.
-    asked: Option<Instant>,
+    requested: Option<Instant>,
     wake: Instant,
     asking: bool,
     /// An event arrived while a claim was in progress: claim again.
-    heard_since: bool,
+    received_since: bool,
     by_bell: bool,
     /// Maximum parcels per claim. Grows from one, so that after a crash the parcel that kills couriers is soon
     /// claimed alone.
@@ -41,10 +41,10 @@ impl Partition {
         Self {
             p,
             number: 1,
-            asked: None,
+            requested: None,
             wake: now,
             asking: false,
-            heard_since: false,
+            received_since: false,
             by_bell: false,
             ramp: 1,
             hungry: false,
@@ -58,20 +58,20 @@ impl Partition {
 
     /// A claim is in progress, or one got no answer and may have taken parcels.
     pub(super) fn is_open(&self) -> bool {
-        self.asking || self.asked.is_some()
+        self.asking || self.requested.is_some()
     }
 
     /// Forgets an unanswered claim: nothing more is claimed.
     pub(super) fn forget(&mut self) {
-        self.asked = None;
+        self.requested = None;
     }
 
     pub(super) fn wake_now(&mut self) {
         self.wake = Instant::now();
-        self.heard_since = true;
+        self.received_since = true;
     }
 
-    pub(super) fn heard(&mut self) {
+    pub(super) fn received(&mut self) {
         self.by_bell = true;
         self.wake_now();
     }
@@ -80,8 +80,8 @@ impl Partition {
 pub(super) struct ClaimDone {
     p: u16,
     /// When this claim number was first sent, and when it was sent this time.
-    first_asked: Instant,
-    asked: Instant,
+    first_requested: Instant,
+    requested: Instant,
     limit: u32,
     bulk_limit: u32,
     begin: usize,
@@ -110,7 +110,7 @@ impl Engine {
             if partition.asking
                 || partition.wake > now
                 || self.held.is_away(partition.p)
-                || (self.draining && partition.asked.is_none())
+                || (self.draining && partition.requested.is_none())
             {
                 continue;
             }
@@ -124,7 +124,7 @@ impl Engine {
             let (limit, bulk_limit) = if paused || enough { (0, 0) } else { self.room() };
             let partition = &mut self.partitions[at];
             partition.asking = true;
-            partition.heard_since = false;
+            partition.received_since = false;
             self.meter.wake(if std::mem::take(&mut partition.by_bell) { "event" } else { "timer" });
             // A claim for nothing also promotes due orders and returns the number of waiting parcels.
             self.start_claim(at, limit.min(self.partitions[at].ramp), bulk_limit);
@@ -149,15 +149,15 @@ impl Engine {
     }
 
     fn start_claim(&mut self, at: usize, limit: u32, bulk_limit: u32) {
-        let asked = Instant::now();
+        let requested = Instant::now();
         let doubted = self.starting.is_doubted(self.partitions[at].p);
-        let begin = if limit == 0 || doubted { 0 } else { self.begin_with_claim(asked) };
+        let begin = if limit == 0 || doubted { 0 } else { self.begin_with_claim(requested) };
         // Reserved until the answer arrives, since other partitions claim at the same time.
-        self.starting.add(self.partitions[at].p, asked, begin);
+        self.starting.add(self.partitions[at].p, requested, begin);
         self.pace.spend(begin);
         let partition = &mut self.partitions[at];
         let (p, number) = (partition.p, partition.number);
-        let first_asked = *partition.asked.get_or_insert(asked);
+        let first_requested = *partition.requested.get_or_insert(requested);
         let (store, notes) = (self.store.clone(), self.notes.clone());
         let (channel, courier) = (self.channel.clone(), self.courier.clone());
         let (lease, send_window) = (self.settings.lease, self.abilities.send_window);
@@ -186,7 +186,8 @@ impl Engine {
                 Ok((answer, suppressed)) => (Ok(answer), suppressed),
                 Err(error) => (Err(error), Ok(Vec::new())),
             };
-            let done = ClaimDone { p, first_asked, asked, limit, bulk_limit, begin, suppressed, result };
+            let done =
+                ClaimDone { p, first_requested, requested, limit, bulk_limit, begin, suppressed, result };
             let _ = notes.send(Note::Claimed(done));
         });
     }
@@ -223,7 +224,7 @@ impl Engine {
         let now = Instant::now();
         let at = usize::from(done.p);
         self.partitions[at].asking = false;
-        self.starting.done(done.p, done.asked, done.begin);
+        self.starting.done(done.p, done.requested, done.begin);
         self.pace.spare(done.begin);
         let answer = match done.result {
             Ok(answer) => answer,
@@ -233,7 +234,7 @@ impl Engine {
                 self.doubt(done.p, &error);
                 if matches!(error, CallError::InvalidReply(_)) {
                     self.partitions[at].number += 1;
-                    self.partitions[at].asked = None;
+                    self.partitions[at].requested = None;
                 }
                 let wait = if matches!(error, CallError::NoReply { .. }) { 50 } else { 250 };
                 self.partitions[at].wake = now + Duration::from_millis(if repeat { wait } else { 1_000 });
@@ -241,8 +242,8 @@ impl Engine {
             }
         };
         self.partitions[at].number += 1;
-        self.partitions[at].asked = None;
-        if let Some(jump) = self.clock.saw(answer.now, done.asked, now) {
+        self.partitions[at].requested = None;
+        if let Some(jump) = self.clock.saw(answer.now, done.requested, now) {
             tracing::error!(
                 event = "database.clock_jumped",
                 channel = %self.channel,
@@ -252,15 +253,15 @@ impl Engine {
             self.meter.alert("clock_jump");
         }
         let taken = match answer.reply {
-            ClaimReply::Taken(taken) => {
+            ClaimReply::Claimed(taken) => {
                 let inline = taken.parcels.iter().any(|parcel| parcel.inline.is_some());
-                if inline && (taken.again || done.begin > 0) {
+                if inline && (taken.already_done || done.begin > 0) {
                     // What the claim began is confirmed.
                     self.starting.trust(done.p);
                 }
                 taken
             }
-            ClaimReply::Old => {
+            ClaimReply::Outdated => {
                 self.partitions[at].wake = now;
                 return;
             }
@@ -270,8 +271,8 @@ impl Engine {
         if !taken.parcels.is_empty() {
             self.probe.reached(Point::AfterClaim);
         }
-        let lease_until = done.first_asked + self.settings.lease - self.settings.lease / 10;
-        let window = done.first_asked + self.abilities.send_window;
+        let lease_until = done.first_requested + self.settings.lease - self.settings.lease / 10;
+        let window = done.first_requested + self.abilities.send_window;
         let some = !taken.parcels.is_empty();
         if let Err(error) = &done.suppressed {
             tracing::warn!(
@@ -285,12 +286,12 @@ impl Engine {
         }
         if taken.newer > 0 {
             let order =
-                taken.newer_suffix.as_ref().map(posthaste_model::OrderId::wire_id).unwrap_or_default();
+                taken.newer_order_id.as_ref().map(posthaste_model::OrderId::wire_id).unwrap_or_default();
             self.meter.newer(&self.channel, taken.newer, &order);
         }
         for unreadable in &taken.unreadable {
             let parcel = ParcelRef { parcel_id: unreadable.parcel_id.clone(), fence: answer.fence };
-            self.put_aside(done.p, parcel, &unreadable.flaw);
+            self.put_aside(done.p, parcel, &unreadable.malformed);
         }
         let mut suppressed = done.suppressed.ok().map(Vec::into_iter);
         for claimed in taken.parcels {
@@ -329,7 +330,7 @@ impl Engine {
             wake = wake.min(self.until_server(taken.oldest, server_now, now));
         }
         let partition = &mut self.partitions[at];
-        let in_vain = overdue && count == 0 && taken.rung == 0;
+        let in_vain = overdue && count == 0 && taken.promoted == 0;
         partition.in_vain = if in_vain { (partition.in_vain + 1).min(6) } else { 0 };
         // The tasks just woken need a moment, and claiming all the time does not speed them up.
         let floor = if count == 0 {
@@ -341,7 +342,7 @@ impl Engine {
             partition.ramp = partition.ramp.saturating_mul(2).min(self.settings.claim_limit);
         }
         partition.hungry = ready_now;
-        partition.wake = if partition.heard_since || (ready_now && count > 0 && !more) {
+        partition.wake = if partition.received_since || (ready_now && count > 0 && !more) {
             now
         } else {
             wake.max(now + floor)

@@ -149,8 +149,8 @@ impl Engine {
                 return self.release_one(done.p, at, UNKNOWN_WHO);
             }
             Ok(_) => return self.release_one(done.p, at, Duration::ZERO),
-            Err(CallError::InvalidReply(InvalidReply::Record(flaw))) => {
-                return self.put_aside(done.p, at, &flaw);
+            Err(CallError::InvalidReply(InvalidReply::Record(malformed))) => {
+                return self.put_aside(done.p, at, &malformed);
             }
             Err(error) => {
                 if self.after_failure(&error) {
@@ -194,8 +194,8 @@ async fn load(
 ) -> Result<(LoadedParcel, Option<SuppressedDeliveries>), CallError> {
     let loaded = store.load(p, channel, &claimed.parcel_id, &claimed.head).await?;
     let sender = claimed.parcel_id.order_id.sender();
-    let asked: Vec<_> = loaded.deliveries.iter().map(|delivery| (sender, &delivery.address)).collect();
-    let found = match suppression_check::look_up(store, channel, &asked).await {
+    let requested: Vec<_> = loaded.deliveries.iter().map(|delivery| (sender, &delivery.address)).collect();
+    let found = match suppression_check::look_up(store, channel, &requested).await {
         Ok(found) => Some(suppression_check::of_deliveries(found.into_iter())),
         Err(CallError::Fatal(why)) => return Err(CallError::Fatal(why)),
         Err(error) => {

@@ -17,8 +17,8 @@ const MOST_PARCELS: usize = 200;
 const NEWER: Duration = Duration::from_secs(10);
 
 /// Why a parcel is parked, as a stable reason word.
-pub(crate) fn flaw_word(flaw: &Malformed) -> &'static str {
-    let first = flaw.what.split([' ', ':']).next().unwrap_or_default();
+pub(crate) fn malformed_word(malformed: &Malformed) -> &'static str {
+    let first = malformed.what.split([' ', ':']).next().unwrap_or_default();
     match first {
         "text" | "content" | "inline" | "piece" => "content",
         "parcel" | "deliveries" => "deliveries",
@@ -92,7 +92,7 @@ impl Engine {
             let Some(parcel) = self.held.get(id) else { continue };
             match renewed {
                 Renewed::Renewed => parcel.lease_until = until,
-                Renewed::Over | Renewed::Stale => {
+                Renewed::LeaseExpired | Renewed::LeaseLost => {
                     // The last settle of the parcel, if in progress, has already ended the lease.
                     if !parcel.settling {
                         tracing::warn!(
@@ -145,9 +145,9 @@ impl Engine {
 
     /// An unreadable parcel is not sent. One of a later version is left to a program that can read it, with nothing
     /// begun and no try spent; a damaged one is parked, so that it does not block others.
-    pub(super) fn put_aside(&mut self, p: u16, parcel: ParcelRef, flaw: &Malformed) {
+    pub(super) fn put_aside(&mut self, p: u16, parcel: ParcelRef, malformed: &Malformed) {
         let order = parcel.parcel_id.order_id.wire_id();
-        if flaw.newer {
+        if malformed.newer {
             self.meter.newer(&self.channel, 1, &order);
             return self.start_release(p, vec![parcel], NEWER);
         }
@@ -155,15 +155,18 @@ impl Engine {
             event = "record.parked",
             channel = %self.channel,
             order,
-            why = %flaw,
+            why = %malformed,
             "unreadable parcel parked"
         );
         self.meter.alert("record_parked");
         self.releasing += 1;
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
         let (meter, probe) = (Arc::clone(&self.meter), Arc::clone(&self.probe));
-        let parcels =
-            [ToPark { parcel_id: parcel.parcel_id, fence: Some(parcel.fence), why: flaw_word(flaw) }];
+        let parcels = [ToPark {
+            parcel_id: parcel.parcel_id,
+            fence: Some(parcel.fence),
+            why: malformed_word(malformed),
+        }];
         tokio::spawn(async move {
             let call = async {
                 probe.reached(Point::BeforePark);

@@ -34,7 +34,7 @@ use crate::transport::{Capabilities, Transport};
 use claim::Partition;
 use leased_parcels::LeasedParcels;
 
-pub(crate) use lease::flaw_word;
+pub(crate) use lease::malformed_word;
 
 /// Calls report here; bounded by the number of calls that may be in progress.
 type Notes = mpsc::UnboundedSender<Note>;
@@ -234,10 +234,10 @@ impl Engine {
             _ => None,
         };
         let rate = (self.held.runnable() > 0).then(|| self.pace.next_allowed()).flatten();
-        let asked = |partition: &&Partition| {
+        let requested = |partition: &&Partition| {
             self.up && !self.held.is_away(partition.p) && (!self.draining || partition.is_open())
         };
-        let claims = self.partitions.iter().filter(asked).filter_map(Partition::next_wake).min();
+        let claims = self.partitions.iter().filter(requested).filter_map(Partition::next_wake).min();
         let filled = self.next_filled(now);
         let (renewal, slow) = (Some(self.next_renewal), self.starting.next_slow(now));
         let settles = self.settles.next_try(now, |p| self.held.is_away(p));
@@ -328,9 +328,9 @@ impl Engine {
     }
 
     fn on_bell(&mut self, event: posthaste_store::WakeupEvent) {
-        self.meter.heard(&event);
+        self.meter.received(&event);
         for partition in &mut self.partitions {
-            partition.heard();
+            partition.received();
         }
     }
 

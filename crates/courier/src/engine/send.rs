@@ -227,7 +227,7 @@ impl Engine {
                 Outcome::Throttled { scope: ThrottleScope::Channel, wait } => {
                     let wait = backoff::obey(*wait);
                     self.pace.throttled(now, wait);
-                    if wait > self.settings.hold_through {
+                    if wait > self.settings.max_hold {
                         self.hand_back_waiting(wait);
                     }
                     return;
@@ -269,7 +269,7 @@ impl Engine {
         let now = Instant::now();
         let chance = self.chance();
         let (base, cap) = (self.settings.backoff_base, self.settings.backoff_cap);
-        let hold_through = self.settings.hold_through;
+        let max_hold = self.settings.max_hold;
         let max_tries = self.abilities.max_tries;
         let retry_wait = |after: Option<Duration>| {
             after.map_or_else(|| backoff::wait(base, cap, envelope.tries, chance), backoff::obey)
@@ -293,7 +293,7 @@ impl Engine {
             Outcome::Stop(_) => (OutcomeKind::NotSent, Reason::ChannelStopped, 0),
             Outcome::Throttled { scope, wait } => {
                 let wait = backoff::obey(wait);
-                if wait <= hold_through && !self.draining {
+                if wait <= max_hold && !self.draining {
                     again = Some(match scope {
                         ThrottleScope::Channel => None,
                         ThrottleScope::Recipient => Some(now + wait),

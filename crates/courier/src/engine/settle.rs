@@ -99,7 +99,7 @@ impl Settles {
 
     /// Number of reports the server has not confirmed: if the process died now, their deliveries would be in doubt.
     /// For unreachable partitions, only those in no call yet.
-    pub(super) fn untold(&self, away: impl Fn(u16) -> bool) -> usize {
+    pub(super) fn unreported(&self, away: impl Fn(u16) -> bool) -> usize {
         let telling = self.telling.iter().filter(|(p, _)| !away(**p)).map(|(_, reports)| reports);
         let repeats = self.repeats.iter().filter(|(_, p, ..)| !away(*p));
         self.unsettled.get()
@@ -260,21 +260,21 @@ impl Engine {
             self.meter.reported(*letter);
         }
         match code {
-            ParcelCode::Held | ParcelCode::Sending => {
+            ParcelCode::Leased | ParcelCode::Sending => {
                 // Deliveries reported after this call started are still `sending` in the record; they wait for the
                 // next call.
-                let told = |delivery: &u16| {
+                let reported = |delivery: &u16| {
                     settled.reports.binary_search_by_key(delivery, |report| report.delivery).is_ok()
                 };
                 let again = std::mem::take(&mut parcel.again).into_iter();
-                let (again, untold) = again.partition(|(delivery, _)| told(delivery));
-                parcel.again = untold;
+                let (again, unreported) = again.partition(|(delivery, _)| reported(delivery));
+                parcel.again = unreported;
                 let again: Vec<_> = again;
                 for (delivery, at) in again {
                     self.held.requeue(id, delivery, at.map(|at| at.max(now)));
                 }
             }
-            ParcelCode::Ready | ParcelCode::Left => {
+            ParcelCode::Ready | ParcelCode::Settled => {
                 if parcel.out == 0 {
                     return self.held.drop_parcel(id);
                 }

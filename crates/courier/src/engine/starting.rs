@@ -26,10 +26,10 @@ impl Starting {
         }
     }
 
-    /// The call made at `asked` was answered.
-    pub(super) fn done(&mut self, p: u16, asked: Instant, envelopes: usize) {
+    /// The call made at `requested` was answered.
+    pub(super) fn done(&mut self, p: u16, requested: Instant, envelopes: usize) {
         let Some(calls) = self.calls.get_mut(&p) else { return };
-        if let Some(at) = calls.iter().position(|call| *call == (asked, envelopes)) {
+        if let Some(at) = calls.iter().position(|call| *call == (requested, envelopes)) {
             calls.swap_remove(at);
         }
         if calls.is_empty() {
@@ -59,7 +59,7 @@ impl Starting {
 
     /// Number of envelopes with reserved room.
     pub(super) fn room(&self, now: Instant) -> usize {
-        let fresh = |(asked, _): &&(Instant, usize)| now.saturating_duration_since(*asked) < SLOW;
+        let fresh = |(requested, _): &&(Instant, usize)| now.saturating_duration_since(*requested) < SLOW;
         let trusted = self.calls.iter().filter(|(p, _)| !self.doubted.contains(p));
         trusted.flat_map(|(_, calls)| calls).filter(fresh).map(|(_, envelopes)| envelopes).sum()
     }
@@ -71,7 +71,7 @@ impl Starting {
 
     /// When the next call becomes slow.
     pub(super) fn next_slow(&self, now: Instant) -> Option<Instant> {
-        self.calls.values().flatten().map(|(asked, _)| *asked + SLOW).filter(|at| *at > now).min()
+        self.calls.values().flatten().map(|(requested, _)| *requested + SLOW).filter(|at| *at > now).min()
     }
 }
 

@@ -22,11 +22,11 @@ const REST: Duration = Duration::from_millis(100);
 pub(super) async fn look_up(
     store: &Store,
     channel: &Channel,
-    asked: &[(&str, &Address)],
+    requested: &[(&str, &Address)],
 ) -> Result<Vec<Option<Reason>>, CallError> {
     let mut tries = 1;
     loop {
-        match store.suppressed(channel, asked).await {
+        match store.suppressed(channel, requested).await {
             Err(error) if tries < TRIES && !matches!(error, CallError::Fatal(_)) => {
                 tracing::debug!(%error, "suppression lookup failed; retrying");
                 sleep(REST).await;
@@ -43,9 +43,9 @@ pub(super) async fn of_claim(
     channel: &Channel,
     reply: &ClaimReply,
 ) -> Result<Vec<SuppressedDeliveries>, CallError> {
-    let ClaimReply::Taken(taken) = reply else { return Ok(Vec::new()) };
-    let asked: Vec<_> = taken.parcels.iter().flat_map(deliveries).collect();
-    let mut found = look_up(store, channel, &asked).await?.into_iter();
+    let ClaimReply::Claimed(taken) = reply else { return Ok(Vec::new()) };
+    let requested: Vec<_> = taken.parcels.iter().flat_map(deliveries).collect();
+    let mut found = look_up(store, channel, &requested).await?.into_iter();
     Ok(taken
         .parcels
         .iter()
@@ -73,7 +73,7 @@ pub(super) async fn tell(
     envelopes: &[Envelope],
     outcomes: &[Outcome],
 ) {
-    let told: Vec<Suppress> = envelopes
+    let reported: Vec<Suppress> = envelopes
         .iter()
         .zip(outcomes)
         .filter_map(|(envelope, outcome)| {
@@ -94,12 +94,12 @@ pub(super) async fn tell(
             })
         })
         .collect();
-    if told.is_empty() {
+    if reported.is_empty() {
         return;
     }
     for _ in 0..TRIES {
-        match store.suppress(channel, &told).await {
-            Ok(_) => return meter.suppressed(told.len() as u64),
+        match store.suppress(channel, &reported).await {
+            Ok(_) => return meter.suppressed(reported.len() as u64),
             Err(error) => tracing::warn!(
                 event = "suppression.not_stored",
                 %channel,

@@ -181,7 +181,7 @@ fn a_rule_without_a_reason_stores_the_code() {
 
 #[test]
 fn invalid_tables_are_refused_with_place_and_remedy() {
-    let told = |text: &str| Rules::parse("my.toml", text, &TABLE).unwrap_err().to_string();
+    let reported = |text: &str| Rules::parse("my.toml", text, &TABLE).unwrap_err().to_string();
     for (text, words) in [
         ("", "my.toml, line 1: missing field `rule`"),
         ("[[rule]]\nmeens = \"reject\"\n", "my.toml, line 2: unknown field `meens`"),
@@ -228,16 +228,16 @@ fn invalid_tables_are_refused_with_place_and_remedy() {
             "my.toml, rule 1: an entry of code or says is empty",
         ),
     ] {
-        let told = told(text);
-        assert!(told.starts_with(words), "{told}");
+        let reported = reported(text);
+        assert!(reported.starts_with(words), "{reported}");
     }
-    assert!(told("[[rule]]\nmeans = \"stop\"\n\n[[rule]]\nmeans = \"strike\"\n").ends_with("(line 4)"));
+    assert!(reported("[[rule]]\nmeans = \"stop\"\n\n[[rule]]\nmeans = \"strike\"\n").ends_with("(line 4)"));
 }
 
 #[test]
 fn a_table_may_only_say_what_its_channel_uses() {
     let few = RulesTable { keys: &["cause"], ..TABLE };
-    let told = |text: &str| Rules::parse("my.toml", text, &few).unwrap_err().to_string();
+    let reported = |text: &str| Rules::parse("my.toml", text, &few).unwrap_err().to_string();
     for line in [
         "at = [\"open\"]",
         "status = [\"200\"]",
@@ -250,13 +250,16 @@ fn a_table_may_only_say_what_its_channel_uses() {
         "shrink = true",
     ] {
         let key = line.split(' ').next().unwrap();
-        let told = told(&format!("[[rule]]\nmeans = \"reject\"\n{line}\n"));
-        assert_eq!(told, format!("my.toml, rule 1: {key} has no effect on this channel: remove it (line 1)"));
+        let reported = reported(&format!("[[rule]]\nmeans = \"reject\"\n{line}\n"));
+        assert_eq!(
+            reported,
+            format!("my.toml, rule 1: {key} has no effect on this channel: remove it (line 1)")
+        );
     }
-    let misplaced = told("[[rule]]\nmeans = \"retry\"\ncause = \"x\"\n");
+    let misplaced = reported("[[rule]]\nmeans = \"retry\"\ncause = \"x\"\n");
     assert_eq!(misplaced, "my.toml, rule 1: cause is for \"stop\" only (line 1)");
-    let told = told("[[rule]]\nmeans = \"stop\"\n");
-    assert_eq!(told, "my.toml, rule 1: \"stop\" requires cause: what the operator has to fix (line 1)");
+    let reported = reported("[[rule]]\nmeans = \"stop\"\n");
+    assert_eq!(reported, "my.toml, rule 1: \"stop\" requires cause: what the operator has to fix (line 1)");
     let named = Rules::parse("my.toml", "[[rule]]\nmeans = \"stop\"\ncause = \"no credit\"\n", &few).unwrap();
     assert_eq!(named.classify(&coded("1")).cause, "no credit");
 }
@@ -271,8 +274,8 @@ fn a_file_replaces_the_embedded_table() {
     std::fs::remove_file(&file).unwrap();
     assert_eq!(loaded.unwrap().classify(&coded("1")).action, ResponseAction::Special(Own::Divert));
     for missing in ["/nowhere/answers.toml", "/"] {
-        let told = Rules::load(missing, &table).unwrap_err().to_string();
-        assert_eq!(told, format!("{missing} can't be read: expected a text file of at most 1 MiB"));
+        let reported = Rules::load(missing, &table).unwrap_err().to_string();
+        assert_eq!(reported, format!("{missing} can't be read: expected a text file of at most 1 MiB"));
     }
     let broken = RulesTable { text: "[[rule]]\n", ..TABLE };
     assert!(

@@ -21,18 +21,18 @@ async fn sent(batching: Batching, orders: &[Order]) -> (Vec<OrderId>, Vec<Vec<Se
     let house = House::open().await;
     let abilities = Capabilities { batching, concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
     let script = Script::accepting(abilities);
-    let mut told = Vec::new();
+    let mut placed = Vec::new();
     for order in orders {
-        told.push(house.tell(order).await);
+        placed.push(house.tell(order).await);
     }
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    for order_id in &told {
+    for order_id in &placed {
         house.ended(order_id).await;
     }
     courier.stopped().await;
     assert!(script.times().values().all(|times| *times == 1));
     assert!(script.most_on_wire() <= 2);
-    (told, calls(script.seen()))
+    (placed, calls(script.seen()))
 }
 
 fn order(deliveries: u32) -> Order {
@@ -47,11 +47,11 @@ async fn single_envelopes_go_alone() {
 
 #[tokio::test]
 async fn deliveries_of_one_order_share_a_call() {
-    let (told, calls) = sent(Batching::SameOrder(10), &[order(600), order(3), order(25)]).await;
+    let (placed, calls) = sent(Batching::SameOrder(10), &[order(600), order(3), order(25)]).await;
     for call in &calls {
         assert!(call.len() <= 10 && call.iter().all(|seen| seen.order_id == call[0].order_id));
     }
-    for (order_id, least) in told.iter().zip([60, 1, 3]) {
+    for (order_id, least) in placed.iter().zip([60, 1, 3]) {
         let of = calls.iter().filter(|call| call[0].order_id == *order_id).count();
         // A call starts with what has been begun: calls are full except for a few at the end of a begin.
         assert!((least..=least + least / 4 + 2).contains(&of), "{of} calls, {least} would be enough");

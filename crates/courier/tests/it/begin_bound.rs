@@ -68,8 +68,8 @@ async fn most_under_way(house: &House, abilities: Capabilities, orders: &[u32]) 
         counting.orders.lock().unwrap().push(order_id);
     }
     let courier = house.courier(Arc::clone(&counting), brisk()).await;
-    let told = counting.orders.lock().unwrap().clone();
-    for order_id in &told {
+    let placed = counting.orders.lock().unwrap().clone();
+    for order_id in &placed {
         house.ended(order_id).await;
         assert_eq!(
             house.view(order_id).await.head.deliveries(&email()),

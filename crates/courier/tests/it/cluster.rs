@@ -104,34 +104,34 @@ impl Town {
     /// Submits orders in these partitions, one after the other in each, until `stop` is set; returns them.
     async fn load(&self, partitions: &[u16], stop: &AtomicBool) -> Vec<OrderId> {
         let of_one = async |p: u16| {
-            let mut told = Vec::new();
+            let mut placed = Vec::new();
             let mut ticks = tokio::time::interval(Duration::from_millis(40));
             while !stop.load(Ordering::SeqCst) {
                 ticks.tick().await;
-                told.push(self.tell(p, None).await);
+                placed.push(self.tell(p, None).await);
             }
-            told
+            placed
         };
         futures::future::join_all(partitions.iter().map(|p| of_one(*p))).await.concat()
     }
 
-    pub(super) async fn all_sent_once(&self, script: &Script, told: &[OrderId]) {
+    pub(super) async fn all_sent_once(&self, script: &Script, placed: &[OrderId]) {
         eventually_async("every order is sent", async || {
             let mut open = 0;
-            for order_id in told {
+            for order_id in placed {
                 let order = self.store.load_order(self.store.partition_of(order_id), order_id).await;
                 let order = order.map_err(|error| error.to_string())?.ok_or("an order is gone")?;
                 open += u32::from(order.counters[0].1[State::Sent] != 1);
             }
-            if open == 0 { Ok(()) } else { Err(format!("{open} of {} open", told.len())) }
+            if open == 0 { Ok(()) } else { Err(format!("{open} of {} open", placed.len())) }
         })
         .await;
         let times = script.times();
         let wrong: Vec<_> =
-            told.iter().filter(|order_id| times.get(&((*order_id).clone(), 0)) != Some(&1)).collect();
+            placed.iter().filter(|order_id| times.get(&((*order_id).clone(), 0)) != Some(&1)).collect();
         assert!(wrong.is_empty(), "not sent exactly once: {wrong:?}");
-        assert_eq!(times.len(), told.len(), "sent, but never submitted");
-        for order_id in told {
+        assert_eq!(times.len(), placed.len(), "sent, but never submitted");
+        for order_id in placed {
             let p = self.store.partition_of(order_id);
             match self.store.repair_indexes(p, &email(), order_id, 0).await.unwrap().reply {
                 RepairedIndexes::Ok { mended: 0, .. } => {}
@@ -214,10 +214,10 @@ async fn a_primary_that_dies_silences_only_its_own_partitions() {
         (0..3).find(|at| !town.partitions_at(*at).0.contains(&0) && !town.partitions_at(*at).0.is_empty());
     let victim = victim.unwrap();
     let (dead, well) = town.partitions_at(victim);
-    let mut told = Vec::new();
+    let mut placed = Vec::new();
     for _ in 0..5 {
         for p in &dead {
-            told.push(town.tell(*p, Some(3 * NODE_TIMEOUT)).await);
+            placed.push(town.tell(*p, Some(3 * NODE_TIMEOUT)).await);
         }
     }
     // The replica has everything: losses by a failover are tested elsewhere.
@@ -241,12 +241,12 @@ async fn a_primary_that_dies_silences_only_its_own_partitions() {
         (begun, killed, Instant::now())
     };
     let (more, (begun, killed, over)) = tokio::join!(town.load(&well, &stop), kill);
-    told.extend(more);
+    placed.extend(more);
     let before = town.silences(&script, &well, begun, killed);
     let during = town.silences(&script, &well, killed, over);
     let usual = before.values().max().unwrap();
     assert!(during.values().all(|silence| *silence < *usual + SILENCE), "{before:?} {during:?}");
-    town.all_sent_once(&script, &told).await;
+    town.all_sent_once(&script, &placed).await;
     courier.stopped().await;
 }
 
@@ -260,11 +260,11 @@ async fn a_shard_whose_replica_is_dead_does_not_stop_the_others() {
     let (bare, well) = town.partitions_at(0);
     town.cluster.node_mut(2).kill9().unwrap();
     let begun = Instant::now();
-    let mut told = Vec::new();
+    let mut placed = Vec::new();
     // More orders than concurrent calls, so that they could keep all calls busy.
     for _ in 0..10 {
         for p in &bare {
-            told.push(town.tell(*p, None).await);
+            placed.push(town.tell(*p, None).await);
         }
     }
     let mut healthy = Vec::new();
@@ -287,13 +287,13 @@ async fn a_shard_whose_replica_is_dead_does_not_stop_the_others() {
     // Nothing was sent that could be lost with its server.
     let seen = script.times();
     assert!(
-        told.iter().all(|order_id| !seen.contains_key(&(order_id.clone(), 0))),
+        placed.iter().all(|order_id| !seen.contains_key(&(order_id.clone(), 0))),
         "sent without a confirmation"
     );
     town.cluster.node_mut(2).restart().unwrap();
     town.cluster.write_always().unwrap();
-    told.extend(healthy);
-    town.all_sent_once(&script, &told).await;
+    placed.extend(healthy);
+    town.all_sent_once(&script, &placed).await;
     courier.stopped().await;
 }
 
@@ -338,7 +338,7 @@ async fn a_slot_of_many_keys_moves_under_load_and_nothing_is_half_written() {
     };
     let runtime = tokio::runtime::Handle::current();
     // The move blocks a separate thread, so that the load goes on meanwhile.
-    let (told, meanwhile) = tokio::task::block_in_place(|| {
+    let (placed, meanwhile) = tokio::task::block_in_place(|| {
         std::thread::scope(|threads| {
             let moving = threads.spawn(|| {
                 let moved = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(moving())));
@@ -346,16 +346,16 @@ async fn a_slot_of_many_keys_moves_under_load_and_nothing_is_half_written() {
                 stop.store(true, Ordering::SeqCst);
                 moved
             });
-            let told = runtime.block_on(town.load(&all, &stop));
-            (told, moving.join().unwrap().unwrap())
+            let placed = runtime.block_on(town.load(&all, &stop));
+            (placed, moving.join().unwrap().unwrap())
         })
     });
     assert!(meanwhile > 0, "the other partitions stood still");
     assert_eq!(town.store.node_of(p), Some(town.cluster.address(added)));
-    town.all_sent_once(&script, &told).await;
+    town.all_sent_once(&script, &placed).await;
     // An idle courier is woken by the new server's bell, not by the poll.
     let due = town.tell(p, Some(Duration::from_millis(1_500))).await;
-    let seen = script.eventually(told.len() + 1).await;
+    let seen = script.eventually(placed.len() + 1).await;
     assert!(seen.iter().any(|seen| seen.order_id == due));
     courier.stopped().await;
 }

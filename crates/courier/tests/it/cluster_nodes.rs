@@ -17,9 +17,9 @@ async fn a_courier_that_starts_while_a_primary_is_dead_serves_the_others() {
     let holds = |at: usize| town.partitions_at(at).0;
     let victim = (0..3).find(|at| !holds(*at).contains(&0) && !holds(*at).is_empty()).unwrap();
     let (dead, well) = town.partitions_at(victim);
-    let mut told = Vec::new();
+    let mut placed = Vec::new();
     for p in 0..PARTITIONS {
-        told.push(town.tell(p, None).await);
+        placed.push(town.tell(p, None).await);
     }
     // A clean stop, so that the server keeps what it acknowledged: losses of a killed server are tested elsewhere.
     town.cluster.node_mut(victim).stop().unwrap();
@@ -33,7 +33,7 @@ async fn a_courier_that_starts_while_a_primary_is_dead_serves_the_others() {
         for p in &well {
             let before = Instant::now();
             let order_id = town.tell(*p, None).await;
-            told.push(order_id.clone());
+            placed.push(order_id.clone());
             let seen = eventually_async("a healthy partition's order is sent", async || {
                 script.seen().into_iter().find(|seen| seen.order_id == order_id).ok_or("not yet")
             })
@@ -44,12 +44,12 @@ async fn a_courier_that_starts_while_a_primary_is_dead_serves_the_others() {
     }
     let times = script.times();
     let of_dead = |order_id: &&posthaste_model::OrderId| dead.contains(&town.store.partition_of(order_id));
-    assert!(told.iter().filter(of_dead).all(|order_id| !times.contains_key(&(order_id.clone(), 0))));
+    assert!(placed.iter().filter(of_dead).all(|order_id| !times.contains_key(&(order_id.clone(), 0))));
     town.cluster.node_mut(victim).restart().unwrap();
     for p in &dead {
-        told.push(town.tell(*p, None).await);
+        placed.push(town.tell(*p, None).await);
     }
-    town.all_sent_once(&script, &told).await;
+    town.all_sent_once(&script, &placed).await;
     courier.stopped().await;
 }
 
@@ -68,12 +68,12 @@ async fn bells_of_an_added_server_wake_within_100_ms() {
     for p in &moved {
         town.cluster.move_slot(town.slot(*p), 0, added).unwrap();
     }
-    let mut told = Vec::new();
+    let mut placed = Vec::new();
     // After the first delivery the route to the new server is known; from then on only the orders below cause work.
     for p in &moved {
-        told.push(town.tell(*p, None).await);
+        placed.push(town.tell(*p, None).await);
     }
-    script.eventually(told.len()).await;
+    script.eventually(placed.len()).await;
     let mut late = Vec::new();
     for round in 0..10 {
         for p in &moved {
@@ -81,7 +81,7 @@ async fn bells_of_an_added_server_wake_within_100_ms() {
             let wait = Duration::from_millis(200 * (round % 2));
             let due = Instant::now() + wait;
             let order_id = town.tell(*p, (round % 2 == 1).then_some(wait)).await;
-            told.push(order_id.clone());
+            placed.push(order_id.clone());
             let seen = eventually_async("the order is sent", async || {
                 script.seen().into_iter().find(|seen| seen.order_id == order_id).ok_or("not yet")
             })
@@ -98,6 +98,6 @@ async fn bells_of_an_added_server_wake_within_100_ms() {
     let (middle, most) = (late[late.len() / 2], late[late.len() - 1]);
     // A machine busy with other tests may delay some of them; waiting for the poll would delay each.
     assert!(middle < SOON && most < POLL / 3, "middle {middle:?}, most {most:?}");
-    town.all_sent_once(&script, &told).await;
+    town.all_sent_once(&script, &placed).await;
     courier.stopped().await;
 }

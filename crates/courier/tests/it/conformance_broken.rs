@@ -6,7 +6,7 @@ use posthaste_courier::conformance::{self, Behaviour, ConformanceFailure};
 use posthaste_courier::{Batching, Capabilities};
 use posthaste_rig::{Fsync, PrivateServer};
 
-use super::flaws::Flaw;
+use super::defects::Defect;
 use super::memory::MemoryBench;
 
 /// The check that failed, and what was wrong.
@@ -30,75 +30,90 @@ async fn every_flaw_of_a_transport_is_named() {
     let single = Capabilities::default;
     let looks_up = || Capabilities { looks_up: true, ..Capabilities::default() };
     let lost = "the request had left and no complete answer was received";
-    let cases: Vec<(Flaw, Capabilities, &str, String)> = vec![
+    let cases: Vec<(Defect, Capabilities, &str, String)> = vec![
         (
-            Flaw::SwallowsAnOutcome,
+            Defect::SwallowsAnOutcome,
             single(),
             "a batch of 1",
             "0 outcomes were returned for 1 envelopes".into(),
         ),
         (
-            Flaw::SwallowsAnOutcome,
+            Defect::SwallowsAnOutcome,
             in_batches(),
             "a batch of 1",
             "0 outcomes were returned for 1 envelopes".into(),
         ),
         (
-            Flaw::TurnsTheOrder,
+            Defect::TurnsTheOrder,
             in_batches(),
             "some refused",
             "outcomes must be in the order of their envelopes".into(),
         ),
-        (Flaw::AcceptedOnALostAnswer, single(), "reset", format!("was accepted, expected unknown: {lost}")),
-        (Flaw::NotSentAfterBytesLeft, single(), "reset", format!("was not sent, expected unknown: {lost}")),
+        (Defect::AcceptedOnALostAnswer, single(), "reset", format!("was accepted, expected unknown: {lost}")),
+        (Defect::NotSentAfterBytesLeft, single(), "reset", format!("was not sent, expected unknown: {lost}")),
         (
-            Flaw::RetryAfterBytesLeft,
+            Defect::RetryAfterBytesLeft,
             in_batches(),
             "reset",
             format!("was retry without a wait, expected unknown: {lost}"),
         ),
-        (Flaw::HoldsALockForEver, single(), "after `hang`", "returned no answer".into()),
-        (Flaw::PanicsOnNonsense, single(), "garbage", "send panicked: an answer that makes no sense".into()),
-        (Flaw::PanicsOnScripts, single(), "many scripts", "send panicked: ".into()),
-        (Flaw::SendsTwice, single(), "a batch of 1", "the provider accepted the message 2 times".into()),
-        (Flaw::NeverSends, single(), "a batch of 1", "the provider never accepted the message".into()),
-        (Flaw::IgnoresTheWait, single(), "throttle", "was retry without a wait, expected throttled".into()),
-        (Flaw::ShortensTheWait, single(), "throttle", "was throttled for 0ns, expected throttled".into()),
-        (Flaw::AcceptsNonsense, single(), "garbage", "was accepted, expected unknown or retry".into()),
-        (Flaw::RejectsUnderABadCredential, single(), "bad credential", "was rejected, expected stop".into()),
-        (Flaw::RejectsTheUnreachable, single(), "unreachable", "was rejected, expected not sent".into()),
-        (Flaw::StaysStopped, single(), "after `bad credential`", "the next call returned stop".into()),
-        (Flaw::ChecksNothing, single(), "check finds a bad credential", "it found nothing wrong".into()),
+        (Defect::HoldsALockForEver, single(), "after `hang`", "returned no answer".into()),
         (
-            Flaw::GreetsWithAMessage,
+            Defect::PanicsOnNonsense,
+            single(),
+            "garbage",
+            "send panicked: an answer that makes no sense".into(),
+        ),
+        (Defect::PanicsOnScripts, single(), "many scripts", "send panicked: ".into()),
+        (Defect::SendsTwice, single(), "a batch of 1", "the provider accepted the message 2 times".into()),
+        (Defect::NeverSends, single(), "a batch of 1", "the provider never accepted the message".into()),
+        (Defect::IgnoresTheWait, single(), "throttle", "was retry without a wait, expected throttled".into()),
+        (Defect::ShortensTheWait, single(), "throttle", "was throttled for 0ns, expected throttled".into()),
+        (Defect::AcceptsNonsense, single(), "garbage", "was accepted, expected unknown or retry".into()),
+        (
+            Defect::RejectsUnderABadCredential,
+            single(),
+            "bad credential",
+            "was rejected, expected stop".into(),
+        ),
+        (Defect::RejectsTheUnreachable, single(), "unreachable", "was rejected, expected not sent".into()),
+        (Defect::StaysStopped, single(), "after `bad credential`", "the next call returned stop".into()),
+        (Defect::ChecksNothing, single(), "check finds a bad credential", "it found nothing wrong".into()),
+        (
+            Defect::GreetsWithAMessage,
             single(),
             "before it is requested",
             "the provider saw 1 requests and accepted 1 messages".into(),
         ),
-        (Flaw::MixesCalls, single(), "do not mix", "outcomes must be in the order of their envelopes".into()),
-        (Flaw::KeepsTheFirstText, single(), "a batch of 1, some", "got the text of another message".into()),
-        (Flaw::SuppressesAsRejected, single(), "suppress", "was rejected, expected suppress".into()),
         (
-            Flaw::RepeatsBehindItsBack,
+            Defect::MixesCalls,
+            single(),
+            "do not mix",
+            "outcomes must be in the order of their envelopes".into(),
+        ),
+        (Defect::KeepsTheFirstText, single(), "a batch of 1, some", "got the text of another message".into()),
+        (Defect::SuppressesAsRejected, single(), "suppress", "was rejected, expected suppress".into()),
+        (
+            Defect::RepeatsBehindItsBack,
             single(),
             "lose the answer",
             "but the provider accepted the message 2 times".into(),
         ),
-        (Flaw::TakesANewToken, with_tokens(), "under the token", "the provider saw two identities".into()),
+        (Defect::TakesANewToken, with_tokens(), "under the token", "the provider saw two identities".into()),
         (
-            Flaw::FindsNothing,
+            Defect::FindsNothing,
             looks_up(),
             "inquiry",
             "it returned never, but the provider had accepted the message".into(),
         ),
     ];
-    for (flaw, abilities, check, what) in cases {
-        let bench = MemoryBench::flawed(abilities, flaw);
+    for (defect, abilities, check, what) in cases {
+        let bench = MemoryBench::flawed(abilities, defect);
         match conformance::on_transport(&bench).await {
-            Ok(report) => panic!("{flaw:?} passes:\n{report}"),
+            Ok(report) => panic!("{defect:?} passes:\n{report}"),
             Err(failure) => {
                 let (at, text) = said(failure);
-                assert!(at.contains(check) && text.contains(&what), "{flaw:?}: {at}: {text}");
+                assert!(at.contains(check) && text.contains(&what), "{defect:?}: {at}: {text}");
             }
         }
     }
@@ -107,28 +122,28 @@ async fn every_flaw_of_a_transport_is_named() {
 #[tokio::test]
 async fn flaws_that_show_only_under_the_runtime_are_named() {
     let cases = [
-        (Flaw::RejectsRepeats, "held or repeated once", "the delivery ended as unknown (not_retried)"),
+        (Defect::RejectsRepeats, "held or repeated once", "the delivery ended as unknown (not_retried)"),
         (
-            Flaw::CountsDeliveriesInAByte,
+            Defect::CountsDeliveriesInAByte,
             "orders are sent once",
             "is sent, but the provider accepted it 0 times",
         ),
         (
-            Flaw::SleepsThroughThePause,
+            Defect::SleepsThroughThePause,
             "a rate limit is obeyed",
             "requests too many arrived during the wait the provider had requested",
         ),
     ];
-    for (flaw, check, what) in cases {
+    for (defect, check, what) in cases {
         let server = PrivateServer::builder().fsync(Fsync::Off).max_memory(4 << 30).start().unwrap();
         let bench = MemoryBench {
             patience: posthaste_rig::patience(),
-            ..MemoryBench::flawed(Capabilities::default(), flaw)
+            ..MemoryBench::flawed(Capabilities::default(), defect)
         };
-        conformance::on_transport(&bench).await.unwrap_or_else(|failure| panic!("{flaw:?}: {failure}"));
+        conformance::on_transport(&bench).await.unwrap_or_else(|failure| panic!("{defect:?}: {failure}"));
         let failure = conformance::through_runtime(&bench, &server.url()).await.expect_err("a flaw");
         let (at, text) = said(failure);
-        assert!(at.contains(check) && text.contains(what), "{flaw:?}: {at}: {text}");
+        assert!(at.contains(check) && text.contains(what), "{defect:?}: {at}: {text}");
     }
 }
 

@@ -23,7 +23,7 @@ fn says(attempt: AttemptId, word: ReceiptStatus) -> DeliveryReceipt {
 }
 
 fn now() -> ConsentNotice {
-    ConsentNotice::heard(Instant::now())
+    ConsentNotice::received(Instant::now())
 }
 
 #[tokio::test]
@@ -182,8 +182,9 @@ async fn a_persons_latest_notice_counts_at_once_and_a_copy_is_ignored() {
     for list in ["suppressed:{0}:email", "consent:{0}:email"] {
         let before = house.command_of_bytes(&[b"HGET", list.as_bytes(), field]);
         house.command_of_bytes(&[b"HSET", list.as_bytes(), field, b"of a later version"]);
-        let told = feedback.suppress(ann, &SuppressionList::Channel, Reason::OptedOut, &says("4", 4)).await;
-        assert!(told.is_err(), "{list}");
+        let reported =
+            feedback.suppress(ann, &SuppressionList::Channel, Reason::OptedOut, &says("4", 4)).await;
+        assert!(reported.is_err(), "{list}");
         assert!(
             feedback.opt_in(ann, &SuppressionList::Channel, reasons, &says("5", 5)).await.is_err(),
             "{list}"

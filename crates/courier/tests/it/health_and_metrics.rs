@@ -120,8 +120,8 @@ async fn exactly_the_documented_metrics_are_exported_and_identify_nobody() {
     expected.retain(|name| !NOT_MET.contains(name) && *name != "posthaste_begins_rejected_total");
     eventually_async("all documented metrics", async || {
         let text = metrics.render();
-        let told = rendered(&text);
-        let missing: Vec<&&str> = expected.iter().filter(|name| !told.contains_key(**name)).collect();
+        let reported = rendered(&text);
+        let missing: Vec<&&str> = expected.iter().filter(|name| !reported.contains_key(**name)).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("missing {missing:?}")) }
     })
     .await;

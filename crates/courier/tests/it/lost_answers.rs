@@ -107,10 +107,10 @@ async fn a_stop_while_a_call_has_no_answer() {
             let (proxy, script) = (behind(&house), Script::accepting(Capabilities::default()));
             let courier = courier(&proxy, &script).await;
             let order = if name == "claim" { None } else { Some(house.deliveries(deliveries).await) };
-            let asked: Arc<Mutex<Option<Shutdown>>> = Arc::new(Mutex::new(Some(courier.stop.clone())));
+            let requested: Arc<Mutex<Option<Shutdown>>> = Arc::new(Mutex::new(Some(courier.stop.clone())));
             proxy.drop_replies_of(1, move |call| {
                 let meant = named(call);
-                if meant && let Some(stop) = asked.lock().unwrap().take() {
+                if meant && let Some(stop) = requested.lock().unwrap().take() {
                     stop.soft.cancel();
                 }
                 meant

@@ -13,7 +13,7 @@ use posthaste_courier::{Capabilities, Transport};
 use posthaste_model::{Address, Content, Delivery, Text};
 use tokio::time::Instant;
 
-use super::flaws::{Flaw, MemoryTransport};
+use super::defects::{Defect, MemoryTransport};
 
 /// Maximum letters of a message.
 pub(crate) const MOST_LETTERS: usize = 30_000;
@@ -142,7 +142,7 @@ impl Provider {
 pub(crate) struct MemoryBench {
     pub(crate) provider: Arc<Provider>,
     pub(crate) abilities: Capabilities,
-    pub(crate) flaw: Flaw,
+    pub(crate) defect: Defect,
     /// Letters per part; longer texts are sent in several parts.
     pub(crate) part: Option<usize>,
     /// Behaviours the provider cannot show.
@@ -157,7 +157,7 @@ impl MemoryBench {
         Self {
             provider: Arc::new(Provider { drops_repeats, ..Provider::default() }),
             abilities,
-            flaw: Flaw::None,
+            defect: Defect::None,
             part: None,
             cannot: Vec::new(),
             patience: posthaste_rig::patience(),
@@ -165,14 +165,14 @@ impl MemoryBench {
         }
     }
 
-    pub(crate) fn flawed(abilities: Capabilities, flaw: Flaw) -> Self {
+    pub(crate) fn flawed(abilities: Capabilities, defect: Defect) -> Self {
         let (patience, hang_for) = (Duration::from_secs(4), Duration::from_millis(200));
-        Self { flaw, patience, hang_for, ..Self::new(abilities) }
+        Self { defect, patience, hang_for, ..Self::new(abilities) }
     }
 
     async fn memory(&self) -> MemoryTransport {
         let provider = Arc::clone(&self.provider);
-        MemoryTransport::new(provider, self.abilities.clone(), self.flaw, self.part).await
+        MemoryTransport::new(provider, self.abilities.clone(), self.defect, self.part).await
     }
 }
 

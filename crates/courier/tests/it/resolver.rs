@@ -44,7 +44,7 @@ async fn order_and_channel_decide() {
     for (channel, order, unknown, state, reason, sends) in cases {
         let script = unknown_first(abilities(channel, false), unknown);
         let courier = house.courier(Arc::clone(&script), brisk()).await;
-        let told = Instant::now();
+        let reported = Instant::now();
         let order_id = house.tell(&Order { on_unknown: order, ..Order::default() }).await;
         house.ended(&order_id).await;
         let outcome = house.outcome(&order_id).await;
@@ -52,7 +52,7 @@ async fn order_and_channel_decide() {
         let seen = script.seen();
         assert_eq!(seen.len(), sends);
         if let [first, second] = &seen[..] {
-            assert!(second.at >= told + WINDOW, "not before its send_by");
+            assert!(second.at >= reported + WINDOW, "not before its send_by");
             assert!(second.repeat && !first.repeat);
         }
         courier.stopped().await;
@@ -119,7 +119,7 @@ async fn what_the_provider_knows_decides() {
         house.ended(&order_id).await;
         let outcome = house.outcome(&order_id).await;
         assert_eq!((outcome.state, outcome.reason), (state, reason), "{found:?}");
-        assert_eq!((script.seen().len(), script.asked()), (sends, 1));
+        assert_eq!((script.seen().len(), script.requested()), (sends, 1));
         courier.stopped().await;
     }
 }
@@ -132,10 +132,10 @@ fn ask_again(house: &House) {
     }
 }
 
-async fn asked_again(house: &House, script: &Script, times: u64) {
+async fn requested_again(house: &House, script: &Script, times: u64) {
     eventually_async("another inquiry", async || {
         ask_again(house);
-        if script.asked() >= times { Ok(()) } else { Err(script.asked()) }
+        if script.requested() >= times { Ok(()) } else { Err(script.requested()) }
     })
     .await;
 }
@@ -147,11 +147,11 @@ async fn a_provider_that_cannot_say_now_is_asked_again() {
     script.set_found(|_| LookupResult::NotNow);
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     let order_id = house.deliveries(1).await;
-    asked_again(&house, &script, 2).await;
+    requested_again(&house, &script, 2).await;
     assert_eq!(house.outcome(&order_id).await.state, State::Unresolved);
     script.set_found(|_| LookupResult::Known(OutcomeKind::Sent, Reason::None));
-    let asked = script.asked();
-    asked_again(&house, &script, asked + 1).await;
+    let requested = script.requested();
+    requested_again(&house, &script, requested + 1).await;
     house.ended(&order_id).await;
     assert_eq!(house.outcome(&order_id).await.state, State::Sent);
     courier.stopped().await;
@@ -168,7 +168,7 @@ async fn an_inquiry_that_panics_is_repeated() {
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     let order_id = house.deliveries(1).await;
-    asked_again(&house, &script, 2).await;
+    requested_again(&house, &script, 2).await;
     house.ended(&order_id).await;
     assert_eq!(house.outcome(&order_id).await.state, State::Sent);
     courier.stopped().await;

@@ -53,7 +53,7 @@ pub(crate) struct Script {
     most_on_wire: AtomicU64,
     well: Mutex<Result<(), String>>,
     checks: AtomicU64,
-    asked: AtomicU64,
+    requested: AtomicU64,
     feedback: Mutex<Option<Arc<dyn FeedbackSink>>>,
     deaf: Mutex<Option<String>>,
 }
@@ -74,7 +74,7 @@ impl Script {
             most_on_wire: AtomicU64::new(0),
             well: Mutex::new(Ok(())),
             checks: AtomicU64::new(0),
-            asked: AtomicU64::new(0),
+            requested: AtomicU64::new(0),
             feedback: Mutex::new(None),
             deaf: Mutex::new(None),
         })
@@ -140,8 +140,8 @@ impl Script {
     }
 
     /// Number of inquiries so far.
-    pub(crate) fn asked(&self) -> u64 {
-        self.asked.load(Ordering::SeqCst)
+    pub(crate) fn requested(&self) -> u64 {
+        self.requested.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set_found(&self, finds: impl Fn(&Envelope) -> LookupResult + Send + Sync + 'static) {
@@ -221,7 +221,7 @@ impl Transport for Script {
     }
 
     async fn look_up(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> LookupResult {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.requested.fetch_add(1, Ordering::SeqCst);
         (self.finds.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(envelope)
     }
 

@@ -69,7 +69,7 @@ async fn a_senders_list_applies_to_that_sender_only() {
             &person(0),
             &SuppressionList::Sender(ours),
             Reason::Unsubscribed,
-            &ConsentNotice::heard(Instant::now()),
+            &ConsentNotice::received(Instant::now()),
         )
         .await
         .unwrap();
@@ -78,7 +78,7 @@ async fn a_senders_list_applies_to_that_sender_only() {
             &person(1),
             &SuppressionList::Sender(theirs),
             Reason::Unsubscribed,
-            &ConsentNotice::heard(Instant::now()),
+            &ConsentNotice::received(Instant::now()),
         )
         .await
         .unwrap();

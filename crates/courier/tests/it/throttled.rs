@@ -97,7 +97,7 @@ async fn a_recipient_that_waits_too_long_returns_to_the_queue_and_is_sent_later(
         _ => Answer::Say(Outcome::Sent),
     });
     let order = house.deliveries(5).await;
-    let settings = Settings { hold_through: WAIT, ..brisk() };
+    let settings = Settings { max_hold: WAIT, ..brisk() };
     let courier = house.courier(Arc::clone(&script), settings).await;
     // All others are sent and the courier has released the one that waits.
     script.eventually(5).await;

@@ -27,6 +27,8 @@ pub(super) struct Problem {
 pub(super) enum Fault {
     /// The setting is not set.
     Missing,
+    /// The setting does not exist; the text names the settings that do.
+    Unknown(String),
     /// A text that does not repeat the value.
     Plain(String),
     /// A text from the setting's type, which may repeat the value.
@@ -51,7 +53,7 @@ impl Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.fault {
             Fault::Missing => f.write_str("missing"),
-            Fault::Plain(text) | Fault::Quoting(text) => f.write_str(text),
+            Fault::Unknown(text) | Fault::Plain(text) | Fault::Quoting(text) => f.write_str(text),
         }
     }
 }
@@ -102,7 +104,7 @@ impl de::Error for Problem {
     }
 
     fn unknown_field(_: &str, allowed: &'static [&'static str]) -> Self {
-        Self::new(Fault::Plain(format!("unknown key; known here: {}", known(allowed))))
+        Self::new(Fault::Unknown(format!("unknown key; known here: {}", known(allowed))))
     }
 
     fn missing_field(name: &'static str) -> Self {

@@ -132,8 +132,8 @@ mod tests {
     fn names_of_too_many_parts_are_refused_before_they_become_tables() {
         for parts in [2 * MOST_PARTS, 40_000] {
             let refused = read(&[(&format!("POSTHASTE_A{}", "__A".repeat(parts - 1)), "1")]);
-            let told = refused.expect_err("too many parts");
-            assert!(told.contains(&format!("has {parts} parts")) && told.len() < 200, "{told}");
+            let reported = refused.expect_err("too many parts");
+            assert!(reported.contains(&format!("has {parts} parts")) && reported.len() < 200, "{reported}");
         }
         let fits = format!("POSTHASTE_A{}", "__A".repeat(MOST_PARTS - 1));
         assert_eq!(read(&[(&fits, "1")]).map(|layers| layers.len()), Ok(1));

@@ -18,7 +18,7 @@ use crate::redact;
 const MAY_BE_ZERO: &[&str] = &[
     "redis.wait_at_start",
     "quiet_hours.jitter",
-    "twilio.ask_after",
+    "twilio.lookup_after",
     "sandbox.magic.greylist_for",
     "sandbox.magic.slow_by",
     "sandbox.twilio.callback_wait",

@@ -43,6 +43,7 @@ mod file;
 pub(crate) mod fuzz;
 mod layer;
 mod origin;
+mod renamed;
 mod secret_file;
 
 use std::ffi::OsString;
@@ -57,6 +58,7 @@ use self::layer::{Group, Layer, Merged};
 pub use self::duration_size::{ByteSize, HumanDuration, UnitError, duration};
 pub use self::error::ConfigError;
 pub use self::origin::{Origin, Origins, SettingEntry};
+pub use self::renamed::RENAMED;
 
 /// The defaults of this crate's own parts, as sections `log`, `admin` and `stop`. A process adds them with
 /// [`Sources::defaults`] and reads them as [`telemetry::Settings`](crate::telemetry::Settings),
@@ -250,6 +252,8 @@ fn explain(problem: Problem, merged: &Merged, secrets: &[&str]) -> ConfigError {
             }
             return ConfigError::Missing { key, variable };
         }
+        Fault::Unknown(what) => renamed::new_name(&key)
+            .map_or(what, |new| format!("unknown key: this setting is now called {new}")),
         Fault::Quoting(_) if is_secret => "not valid (no details, because it is a secret)".to_owned(),
         Fault::Plain(what) | Fault::Quoting(what) => what,
     };

@@ -29,16 +29,16 @@ pub(crate) async fn connect(address: &ListenAddress) -> Box<dyn Stream> {
 pub(crate) async fn say(stream: &mut dyn Stream, text: &str) -> String {
     // The other side may already have closed the connection; only what it sent before counts.
     let _ = stream.write_all(text.as_bytes()).await;
-    let mut heard = Vec::new();
-    let _ = soon("the end of the connection", stream.read_to_end(&mut heard)).await;
-    String::from_utf8(heard).expect("text")
+    let mut received = Vec::new();
+    let _ = soon("the end of the connection", stream.read_to_end(&mut received)).await;
+    String::from_utf8(received).expect("text")
 }
 
 /// Requests a path on a separate connection: the status, the head and the body of the answer.
 pub(crate) async fn get(address: &ListenAddress, path: &str) -> (u16, String, String) {
     let mut stream = connect(address).await;
-    let heard = say(&mut *stream, &request(path)).await;
-    let (head, body) = heard.split_once("\r\n\r\n").expect("an answer");
+    let received = say(&mut *stream, &request(path)).await;
+    let (head, body) = received.split_once("\r\n\r\n").expect("an answer");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     (status, head.to_owned(), body.to_owned())
 }

@@ -165,8 +165,12 @@ fn deeply_nested_settings_are_refused() {
             format!("[{}a]", "a.".repeat(levels)),
             format!("[[{}a]]", "a.".repeat(levels)),
         ] {
-            let told = refused_file(&text);
-            assert!(told.contains("recurs") && told.len() < 1_000, "{}", &told[..told.len().min(200)]);
+            let reported = refused_file(&text);
+            assert!(
+                reported.contains("recurs") && reported.len() < 1_000,
+                "{}",
+                &reported[..reported.len().min(200)]
+            );
         }
     }
 }

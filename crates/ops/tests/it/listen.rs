@@ -55,13 +55,13 @@ fn hello() -> Router {
 #[tokio::test]
 async fn a_client_that_does_not_finish_its_headers_is_disconnected() {
     let server = serve(hello(), ListenerLimits { header_time: SHORT, ..WIDE }).await;
-    let heard = say(&mut *connect(&server.address).await, "GET / HTTP/1.1\r\nhost: te").await;
-    assert!(!heard.contains("hello"), "{heard}");
-    let heard = say(&mut *connect(&server.address).await, "").await;
-    assert_eq!(heard, "", "a silent client is disconnected too");
+    let received = say(&mut *connect(&server.address).await, "GET / HTTP/1.1\r\nhost: te").await;
+    assert!(!received.contains("hello"), "{received}");
+    let received = say(&mut *connect(&server.address).await, "").await;
+    assert_eq!(received, "", "a silent client is disconnected too");
     let idle = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
-    let heard = say(&mut *connect(&server.address).await, idle).await;
-    assert!(heard.ends_with("hello"), "an idle connection is closed after its answer: {heard}");
+    let received = say(&mut *connect(&server.address).await, idle).await;
+    assert!(received.ends_with("hello"), "an idle connection is closed after its answer: {received}");
 }
 
 #[tokio::test]
@@ -70,19 +70,20 @@ async fn headers_and_bodies_that_are_too_large_are_refused() {
     let server = serve(router, WIDE).await;
     let large = "x".repeat(20_000);
     let text = format!("GET / HTTP/1.1\r\nhost: test\r\nlarge: {large}\r\n\r\n");
-    let heard = say(&mut *connect(&server.address).await, &text).await;
-    assert!(heard.starts_with("HTTP/1.1 431 "), "{heard}");
+    let received = say(&mut *connect(&server.address).await, &text).await;
+    assert!(received.starts_with("HTTP/1.1 431 "), "{received}");
 
     let post = |length: &str, body: &str| {
         format!("POST /body HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{length}\r\n\r\n{body}")
     };
-    let heard = say(&mut *connect(&server.address).await, &post("content-length: 2", "ok")).await;
-    assert!(heard.ends_with("\r\n\r\nok"), "{heard}");
-    let heard = say(&mut *connect(&server.address).await, &post("content-length: 1025", "")).await;
-    assert!(heard.starts_with("HTTP/1.1 413 "), "refused by its declared length: {heard}");
+    let received = say(&mut *connect(&server.address).await, &post("content-length: 2", "ok")).await;
+    assert!(received.ends_with("\r\n\r\nok"), "{received}");
+    let received = say(&mut *connect(&server.address).await, &post("content-length: 1025", "")).await;
+    assert!(received.starts_with("HTTP/1.1 413 "), "refused by its declared length: {received}");
     let chunk = format!("401\r\n{}\r\n0\r\n\r\n", "x".repeat(0x401));
-    let heard = say(&mut *connect(&server.address).await, &post("transfer-encoding: chunked", &chunk)).await;
-    assert!(heard.starts_with("HTTP/1.1 413 "), "refused by the bytes received: {heard}");
+    let received =
+        say(&mut *connect(&server.address).await, &post("transfer-encoding: chunked", &chunk)).await;
+    assert!(received.starts_with("HTTP/1.1 413 "), "refused by the bytes received: {received}");
 }
 
 #[tokio::test]
@@ -142,8 +143,8 @@ async fn a_client_that_does_not_read_its_answer_is_disconnected() {
 #[tokio::test]
 async fn a_connection_ends_after_its_lifetime() {
     let server = serve(hello(), ListenerLimits { connection_life: Some(SHORT), ..WIDE }).await;
-    let heard = say(&mut *connect(&server.address).await, "GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    assert!(heard.ends_with("hello"), "{heard}");
+    let received = say(&mut *connect(&server.address).await, "GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    assert!(received.ends_with("hello"), "{received}");
 }
 
 #[tokio::test]
@@ -187,9 +188,9 @@ async fn a_connection_without_an_answer_is_cut_after_the_linger_time() {
     soon("the request", begun.notified()).await;
     server.stop.cancel();
     soon("the end of serving", server.task).await.expect("no panic");
-    let mut heard = Vec::new();
-    let _ = soon("the cut", client.read_to_end(&mut heard)).await;
-    assert!(heard.is_empty(), "{heard:?}");
+    let mut received = Vec::new();
+    let _ = soon("the cut", client.read_to_end(&mut received)).await;
+    assert!(received.is_empty(), "{received:?}");
 }
 
 #[tokio::test]
@@ -197,6 +198,6 @@ async fn requests_over_tcp_carry_the_peer_address() {
     let router = Router::new()
         .route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()));
     let server = serve(router, WIDE).await;
-    let heard = say(&mut *connect(&server.address).await, &request("/")).await;
-    assert!(heard.ends_with("127.0.0.1"), "{heard}");
+    let received = say(&mut *connect(&server.address).await, &request("/")).await;
+    assert!(received.ends_with("127.0.0.1"), "{received}");
 }

@@ -4,6 +4,7 @@ mod admin;
 mod client;
 mod config_layers;
 mod config_refusals;
+mod config_renamed;
 mod config_secrets;
 mod listen;
 mod sample;

@@ -13,7 +13,7 @@ use serde_json::Value;
 const SCENARIO: &str = "OPS_TEST_SCENARIO";
 
 /// The scenario of this process, if it is a child.
-pub(crate) fn asked_for() -> Option<String> {
+pub(crate) fn requested_for() -> Option<String> {
     std::env::var(SCENARIO).ok()
 }
 
@@ -57,8 +57,8 @@ impl Child {
 
     /// Waits for a line on standard output.
     pub(crate) fn wait_for(&mut self, line: &str) {
-        let heard = self.lines.recv_timeout(patience());
-        assert_eq!(heard.as_deref(), Ok(line));
+        let received = self.lines.recv_timeout(patience());
+        assert_eq!(received.as_deref(), Ok(line));
     }
 
     /// Sends a signal.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use self::child::Child;
 
 fn main() -> ExitCode {
-    if let Some(name) = child::asked_for() {
+    if let Some(name) = child::requested_for() {
         return scenario::run(&name);
     }
     let trial = |name: &str, test: fn()| {

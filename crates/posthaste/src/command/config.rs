@@ -79,7 +79,7 @@ pub(crate) enum Command {
     },
     /// Print a settings file with every setting, its default and an explanation.
     Example {
-        /// Whose settings.
+        /// The process whose settings to use.
         #[arg(value_enum)]
         part: Part,
     },
@@ -88,7 +88,7 @@ pub(crate) enum Command {
 /// Which settings.
 #[derive(Debug, clap::Args)]
 pub(crate) struct What {
-    /// Whose settings.
+    /// The process whose settings to use.
     #[arg(value_enum, default_value = "client")]
     part: Part,
     /// Settings file of the process.

@@ -12,7 +12,7 @@ use jiff::fmt::rfc2822;
 use posthaste_client::{ApiResponse, Client, CourierStatus, Page};
 use posthaste_courier::Checked;
 
-use self::findings::{Finding, Findings, Verdict};
+use self::findings::{Finding, FindingLevel, Findings};
 use crate::context::Context;
 use crate::dev;
 use crate::failure::{Failure, Kind, Result};
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     for_dev(&mut findings);
     let findings = findings.into_list();
     print(&findings, context)?;
-    let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).collect();
+    let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.verdict == FindingLevel::Bad).collect();
     match bad.first() {
         None => Ok(()),
         Some(first) => Err(Failure::new(
@@ -82,7 +82,7 @@ fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
     match made {
         Ok((client, server, token)) => {
             findings.say(
-                Verdict::Good,
+                FindingLevel::Good,
                 "settings",
                 format!("the queue is at {} (from {server})", client.server()),
             );
@@ -94,7 +94,7 @@ fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
                 );
             }
             match client.has_token() {
-                true => findings.say(Verdict::Good, "key", format!("from {token}")),
+                true => findings.say(FindingLevel::Good, "key", format!("from {token}")),
                 false => findings.note(
                     "key",
                     "no API key",
@@ -115,7 +115,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
         Ok(answer) => answer,
         Err(error) => return findings.bad("queue", &error.into()),
     };
-    findings.say(Verdict::Good, "queue", "responds, and accepts the API key");
+    findings.say(FindingLevel::Good, "queue", "responds, and accepts the API key");
     if let Some(there) = answer.date().and_then(|date| rfc2822::parse(date).ok()) {
         let away = (crate::moment::now().timestamp() - there.timestamp()).get_seconds();
         match away.abs() > SKEW {
@@ -124,7 +124,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
                 format!("this computer's clock differs from the queue's by {away} s"),
                 "Synchronize both (systemd-timesyncd, chrony): times such as --at 09:00 use this computer's clock.",
             ),
-            false => findings.say(Verdict::Good, "clock", "agrees with the queue's"),
+            false => findings.say(FindingLevel::Good, "clock", "agrees with the queue's"),
         }
     }
     match answer.json::<Page<CourierStatus>>() {
@@ -146,7 +146,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
                     .join(", ")
             };
             if !there.is_empty() {
-                findings.say(Verdict::Good, "couriers", format!("running: {}", names(&there)));
+                findings.say(FindingLevel::Good, "couriers", format!("running: {}", names(&there)));
             }
             if !away.is_empty() || there.is_empty() {
                 let who = if away.is_empty() {
@@ -185,9 +185,9 @@ fn courier(
 ) {
     match checked {
         Ok(Checked::Works(to_set_up)) => {
-            findings.say(Verdict::Good, name, "the provider responds and accepts the credentials");
+            findings.say(FindingLevel::Good, name, "the provider responds and accepts the credentials");
             for line in to_set_up {
-                findings.say(Verdict::Good, name, line);
+                findings.say(FindingLevel::Good, name, line);
             }
         }
         Ok(Checked::CannotTell(why)) => {
@@ -206,7 +206,11 @@ fn courier(
 fn for_dev(findings: &mut Findings) {
     match dev::find_server() {
         Ok(found) => {
-            findings.say(Verdict::Good, "for dev", format!("{} {}", found.program.display(), found.version));
+            findings.say(
+                FindingLevel::Good,
+                "for dev",
+                format!("{} {}", found.program.display(), found.version),
+            );
         }
         // Only `dev` needs a server program here, so a missing one is a note.
         Err(failure) => {
@@ -221,7 +225,7 @@ fn for_dev(findings: &mut Findings) {
     }
     for dev::UsualPort { what, flag, port } in dev::usual_ports() {
         match dev::is_free(port) {
-            true => findings.say(Verdict::Good, "for dev", format!("port {port} ({what}) is free")),
+            true => findings.say(FindingLevel::Good, "for dev", format!("port {port} ({what}) is free")),
             false => findings.note(
                 "for dev",
                 format!("port {port} ({what}) is in use"),

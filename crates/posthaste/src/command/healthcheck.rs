@@ -36,13 +36,13 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let path = if args.live { "livez" } else { "readyz" };
     let within = Duration::from_secs(args.within);
-    let asked = async {
+    let requested = async {
         let server = web_address(&args.admin, "http://127.0.0.1:9464")?;
         let client = Client::new(ClientOptions { server, token: None, timeout: within })?;
         client.fetch(&[path], &[], within).await?;
         Ok::<(), Failure>(())
     };
-    asked.await.map_err(|failure| {
+    requested.await.map_err(|failure| {
         let kind = if failure.kind() == Kind::Usage { Kind::Usage } else { Kind::Error };
         Failure::new(kind, format!("/{path}: {}", failure.lines().swap_remove(0)))
     })

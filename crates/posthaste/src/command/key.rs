@@ -111,11 +111,11 @@ async fn create(args: CreateArgs, context: &Context) -> Result<()> {
     };
     let (client, _) = context.client()?;
     let made = client.create_key(&request).await?;
-    told(context, &made, &made.seen.id, made.seen.token.expose_secret())
+    show_key(context, &made, &made.seen.id, made.seen.token.expose_secret())
 }
 
 /// Prints a new key: the key alone on standard output, so that it can be redirected to a file; a note on standard error.
-fn told(context: &Context, whole: &impl serde::Serialize, id: &str, key: &str) -> Result<()> {
+fn show_key(context: &Context, whole: &impl serde::Serialize, id: &str, key: &str) -> Result<()> {
     match context.format() {
         Some(Format::Json | Format::Ndjson) => context.output(Format::Json).json(whole)?,
         _ => writeln!(io::stdout().lock(), "{key}")?,

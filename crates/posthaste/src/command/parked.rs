@@ -140,19 +140,21 @@ async fn show(args: &OrderArgs, context: &Context) -> Result<()> {
 
 /// Prints the response for programs, or a sentence for people.
 fn say<T>(context: &Context, thing: &ApiResponse<T>, sentence: &str) -> Result<()> {
-    let columns =
-        [Column { title: "Answer", cell: |told: &ApiResponse<T>, _: &Reader<'_>| told.raw.to_string() }];
+    let columns = [Column {
+        title: "Answer",
+        cell: |response: &ApiResponse<T>, _: &Reader<'_>| response.raw.to_string(),
+    }];
     let write = |out: &mut dyn Write, _: &Reader<'_>| writeln!(out, "{sentence}");
     context.output(Format::Table).one(thing, &columns, std::slice::from_ref(thing), write)
 }
 
 async fn release(args: &OrderArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let told = client.release_parked(args.order.as_str()).await?;
-    let released = told.seen.released_count;
+    let response = client.release_parked(args.order.as_str()).await?;
+    let released = response.seen.released_count;
     say(
         context,
-        &told,
+        &response,
         &format!("{released} released; those that still can't be read are parked again shortly"),
     )
 }
@@ -164,10 +166,10 @@ async fn fail(args: &OrderArgs, context: &Context) -> Result<()> {
     context
         .terminal
         .confirm(&format!("End the order {} ({count} parked)? This can't be undone.", args.order.as_str()))?;
-    let told = client.fail_parked(args.order.as_str()).await?;
-    let sentence = match told.seen.removed {
+    let response = client.fail_parked(args.order.as_str()).await?;
+    let sentence = match response.seen.removed {
         true => "The whole order was removed; from now on it is reported as ended".to_owned(),
-        false => format!("{} deliveries ended", told.seen.delivery_count),
+        false => format!("{} deliveries ended", response.seen.delivery_count),
     };
-    say(context, &told, &sentence)
+    say(context, &response, &sentence)
 }

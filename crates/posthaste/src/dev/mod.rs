@@ -30,7 +30,7 @@ pub(crate) use server::find as find_server;
 /// # Errors
 /// Something is missing or in use, or did not start. Everything that was started is stopped again.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
-    let mut asked = Asked::new()?;
+    let mut requested = StopSignals::new()?;
     let place = DevDir::open(args.data.as_deref())?;
     let ports = Ports::choose(args.port, args.outbox_port, &args.provider_ports)?;
     let mut supervisor = Supervisor::new(&place)?;
@@ -45,19 +45,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let up = tokio::select! {
         up = up => up,
-        () = asked.again() => Err(Failure::new(Kind::Interrupted, "stopped before everything had started")),
+        () = requested.again() => Err(Failure::new(Kind::Interrupted, "stopped before everything had started")),
     };
     let note = match up.and_then(|()| place.announce(context.places(), &ports)) {
         Ok(note) => note,
         Err(failure) => {
-            supervisor.stop(asked.again()).await;
+            supervisor.stop(requested.again()).await;
             return Err(failure);
         }
     };
     banner::show(&place, &ports, args.redis.is_some())?;
-    supervisor.watch(asked.again()).await;
+    supervisor.watch(requested.again()).await;
     context.terminal.note("Stopping. Press Ctrl-C again to stop at once.");
-    supervisor.stop(asked.again()).await;
+    supervisor.stop(requested.again()).await;
     drop(note);
     match &args.data {
         Some(data) => context.terminal.note(&format!("Stopped. All data is in {}.", data.display())),
@@ -67,13 +67,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 }
 
 /// Requests to stop: Ctrl-C, SIGTERM from a service manager, or a closed terminal.
-struct Asked {
+struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
 }
 
-impl Asked {
+impl StopSignals {
     fn new() -> Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,

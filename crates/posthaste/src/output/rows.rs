@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_remark_follows_the_items_in_json_only() {
         let now: Zoned = "2026-11-20T12:00:00+00:00[UTC]".parse().expect("a moment");
-        let told = |format, items: &[serde_json::Value]| {
+        let reported = |format, items: &[serde_json::Value]| {
             let mut out = Vec::new();
             let mut rows = Rows::new(format, &now, COLUMNS, &mut out);
             items.iter().for_each(|item| rows.push(item).expect("written"));
@@ -253,10 +253,13 @@ mod tests {
         };
         let item = [serde_json::json!({"name": "Bo"})];
         let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
-        assert_eq!(json(&told(Format::Json, &item)), serde_json::json!([{"name": "Bo"}, {"missing": [1]}]));
-        assert_eq!(json(&told(Format::Json, &[])), serde_json::json!([{"missing": [1]}]));
-        assert_eq!(told(Format::Ndjson, &item).lines().last(), Some("{\"missing\":[1]}"));
-        assert_eq!(told(Format::Csv, &item), "name,updated_at\nBo,\n");
+        assert_eq!(
+            json(&reported(Format::Json, &item)),
+            serde_json::json!([{"name": "Bo"}, {"missing": [1]}])
+        );
+        assert_eq!(json(&reported(Format::Json, &[])), serde_json::json!([{"missing": [1]}]));
+        assert_eq!(reported(Format::Ndjson, &item).lines().last(), Some("{\"missing\":[1]}"));
+        assert_eq!(reported(Format::Csv, &item), "name,updated_at\nBo,\n");
     }
 
     #[test]

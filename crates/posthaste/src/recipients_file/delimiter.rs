@@ -38,7 +38,7 @@ pub(crate) fn delimiter(begin: &str) -> u8 {
 }
 
 /// The delimiter named by a first line such as `sep=;`, which spreadsheets write and read.
-pub(crate) fn told(begin: &str) -> Option<u8> {
+pub(crate) fn declared(begin: &str) -> Option<u8> {
     let line = begin.trim_start_matches('\u{feff}').lines().next()?.trim_end_matches('\r');
     let line = line.strip_prefix('"').and_then(|line| line.strip_suffix('"')).unwrap_or(line);
     let (key, rest) = line.split_at_checked(4)?;
@@ -76,7 +76,7 @@ mod tests {
             ("email,name\n", None),
             ("", None),
         ] {
-            assert_eq!(told(text), found, "{text:?}");
+            assert_eq!(declared(text), found, "{text:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use super::Person;
 
 /// The result for a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum RowMatch {
     /// A new person.
     New,
     /// The same person, or the same addresses, as the row on this line.
@@ -53,7 +53,7 @@ impl Known {
 
     /// Looks up the person of the row on this line. A person without an id gets a unique one. `used` are the addresses that
     /// messages are sent to.
-    pub(crate) fn look(&mut self, line: u64, person: &mut Person, used: &[String]) -> Verdict {
+    pub(crate) fn look(&mut self, line: u64, person: &mut Person, used: &[String]) -> RowMatch {
         let used: Vec<u128> = used.iter().map(|address| self.hash(address)).collect();
         if person.has_own_id {
             let contacts = self.hash(&person.contacts_key());
@@ -61,16 +61,16 @@ impl Known {
                 Entry::Vacant(free) => {
                     free.insert(Seen { line, contacts, made_up: false });
                 }
-                Entry::Occupied(seen) if seen.get().made_up => return Verdict::Refused(MADE_UP),
+                Entry::Occupied(seen) if seen.get().made_up => return RowMatch::Refused(MADE_UP),
                 Entry::Occupied(seen) if self.merge_ids || seen.get().contacts == contacts => {
-                    return Verdict::Merged(seen.get().line);
+                    return RowMatch::Merged(seen.get().line);
                 }
-                Entry::Occupied(_) => return Verdict::Refused(OTHER_ADDRESSES),
+                Entry::Occupied(_) => return RowMatch::Refused(OTHER_ADDRESSES),
             }
         }
         let before: Option<Vec<u64>> = used.iter().map(|key| self.addresses.get(key).copied()).collect();
         if let Some(&first) = before.as_deref().and_then(<[u64]>::first) {
-            return Verdict::Merged(first);
+            return RowMatch::Merged(first);
         }
         for key in used {
             self.addresses.entry(key).or_insert(line);
@@ -85,7 +85,7 @@ impl Known {
             let seen = Seen { line, contacts: 0, made_up: true };
             self.ids.insert(self.hash(&person.id), seen);
         }
-        Verdict::New
+        RowMatch::New
     }
 
     fn hash(&self, text: &str) -> u128 {
@@ -102,7 +102,7 @@ mod tests {
     use super::super::Field;
     use super::*;
 
-    fn look(known: &mut Known, line: u64, id: &str, email: &str) -> (Verdict, String) {
+    fn look(known: &mut Known, line: u64, id: &str, email: &str) -> (RowMatch, String) {
         let mut person = Person::new(format!("line-{line}"));
         person.take(Field::Id, id);
         person.take(Field::Address(&posthaste_model::channels::EMAIL), email);
@@ -114,12 +114,12 @@ mod tests {
     fn one_id_with_other_addresses_is_refused_without_merge_ids() {
         for merge in [false, true] {
             let mut known = Known::new(merge);
-            assert_eq!(look(&mut known, 2, "101", "a@x.org").0, Verdict::New);
-            assert_eq!(look(&mut known, 3, "101", "a@X.ORG").0, Verdict::Merged(2));
-            let other = if merge { Verdict::Merged(2) } else { Verdict::Refused(OTHER_ADDRESSES) };
+            assert_eq!(look(&mut known, 2, "101", "a@x.org").0, RowMatch::New);
+            assert_eq!(look(&mut known, 3, "101", "a@X.ORG").0, RowMatch::Merged(2));
+            let other = if merge { RowMatch::Merged(2) } else { RowMatch::Refused(OTHER_ADDRESSES) };
             assert_eq!(look(&mut known, 4, "101", "b@x.org").0, other);
-            assert_eq!(look(&mut known, 5, "102", "b@x.org").0, Verdict::New);
-            assert_eq!(look(&mut known, 6, "", "b@x.org").0, Verdict::Merged(5));
+            assert_eq!(look(&mut known, 5, "102", "b@x.org").0, RowMatch::New);
+            assert_eq!(look(&mut known, 6, "", "b@x.org").0, RowMatch::Merged(5));
         }
     }
 
@@ -127,10 +127,10 @@ mod tests {
     fn generated_ids_are_unique() {
         let mut known = Known::new(false);
         known.reserve("given-1");
-        assert_eq!(look(&mut known, 2, "line-3", "a@x.org"), (Verdict::New, "line-3".to_owned()));
-        assert_eq!(look(&mut known, 3, "", "b@x.org"), (Verdict::New, "line-3-2".to_owned()));
-        assert_eq!(look(&mut known, 4, "", "c@x.org"), (Verdict::New, "line-4".to_owned()));
-        assert_eq!(look(&mut known, 5, "line-4", "d@x.org").0, Verdict::Refused(MADE_UP));
-        assert_eq!(look(&mut known, 6, "given-1", "e@x.org").0, Verdict::Refused(MADE_UP));
+        assert_eq!(look(&mut known, 2, "line-3", "a@x.org"), (RowMatch::New, "line-3".to_owned()));
+        assert_eq!(look(&mut known, 3, "", "b@x.org"), (RowMatch::New, "line-3-2".to_owned()));
+        assert_eq!(look(&mut known, 4, "", "c@x.org"), (RowMatch::New, "line-4".to_owned()));
+        assert_eq!(look(&mut known, 5, "line-4", "d@x.org").0, RowMatch::Refused(MADE_UP));
+        assert_eq!(look(&mut known, 6, "given-1", "e@x.org").0, RowMatch::Refused(MADE_UP));
     }
 }

@@ -100,8 +100,8 @@ impl People {
         raw.by_ref().take(SAMPLE).read_to_end(&mut begin)?;
         let encoding = options.encoding.or(found).unwrap_or_else(|| encoding::guess(&begin));
         let (text, _, _) = encoding.decode(&begin);
-        let told = delimiter::told(&text);
-        let delimiter = options.delimiter.or(told).unwrap_or_else(|| delimiter::delimiter(&text));
+        let declared = delimiter::declared(&text);
+        let delimiter = options.delimiter.or(declared).unwrap_or_else(|| delimiter::delimiter(&text));
         drop(text);
         let whole = Cursor::new(begin).chain(raw);
         let decoded: Box<dyn Read + Send> = if encoding == UTF_8 {
@@ -117,7 +117,7 @@ impl People {
             .delimiter(delimiter)
             .from_reader(decoded);
         let mut record = ByteRecord::new();
-        if told.is_some() {
+        if declared.is_some() {
             reader.read_byte_record(&mut record).map_err(csv_failure)?;
         }
         loop {

@@ -49,7 +49,7 @@ impl Reasons {
                 (0, 1) => what.clone(),
                 (0, count) => format!("{count} times: {what}"),
                 (1, 1) => format!("line {named}: {what}"),
-                (told, count) if told as u64 == count => format!("lines {named}: {what}"),
+                (reported, count) if reported as u64 == count => format!("lines {named}: {what}"),
                 (_, count) => format!("{count} rows: {what} (lines {named}, …)"),
             }
         })
@@ -68,9 +68,9 @@ mod tests {
         reasons.add(Some(8), "two fields");
         reasons.add(Some(9), "two fields");
         reasons.add(None, "no text");
-        let told: Vec<_> = reasons.lines().collect();
+        let reported: Vec<_> = reasons.lines().collect();
         let all = "300 rows: no country (lines 2, 3, 4, 5, 6, …)";
-        assert_eq!(told, [all, "line 7: no address", "lines 8, 9: two fields", "no text"]);
+        assert_eq!(reported, [all, "line 7: no address", "lines 8, 9: two fields", "no text"]);
         assert_eq!(reasons.count(), 304);
     }
 

@@ -10,7 +10,7 @@ use posthaste_client::OrderRequest;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::known::{Known, Verdict};
+use super::known::{Known, RowMatch};
 use super::{People, Person, Reasons};
 use crate::failure::{Failure, Result};
 
@@ -125,8 +125,8 @@ impl Upload {
     }
 
     fn run(self, to: &mpsc::Sender<io::Result<Bytes>>) -> Uploaded {
-        let mut told = Uploaded::default();
-        match self.write(&mut told, to) {
+        let mut reported = Uploaded::default();
+        match self.write(&mut reported, to) {
             Ok(()) => {}
             Err(End::Left) => {}
             Err(End::Stopped) => {
@@ -134,59 +134,59 @@ impl Upload {
                 let _ = to.blocking_send(Err(io::Error::other("a row is invalid")));
             }
             Err(End::Failed(failure)) => {
-                told.failure = Some(failure);
+                reported.failure = Some(failure);
                 let _ = to.blocking_send(Err(io::Error::other("the file cannot be read")));
             }
         }
-        told
+        reported
     }
 
-    fn write(self, told: &mut Uploaded, to: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), End> {
+    fn write(self, reported: &mut Uploaded, to: &mpsc::Sender<io::Result<Bytes>>) -> Result<(), End> {
         let mut piece = Vec::with_capacity(PIECE + 1024);
         let mut line = 1_u64;
         line_of(&mut piece, &self.order)?;
         for person in &self.given {
             line += 1;
-            told.count(person);
+            reported.count(person);
             line_of(&mut piece, person)?;
         }
-        told.given = told.people;
+        reported.given = reported.people;
         let mut known = Known::new(self.merge_ids);
         self.given.iter().for_each(|person| known.reserve(&person.id));
         if let Some(mut people) = self.people {
             while let Some(row) = people.next()? {
-                told.rows += 1;
+                reported.rows += 1;
                 let (at, mut person) = match row {
                     Ok(row) => row,
                     Err(error) => {
-                        told.errors.add(Some(error.line), &error.what);
+                        reported.errors.add(Some(error.line), &error.what);
                         continue;
                     }
                 };
                 let used = person.used(&self.channels, self.all_addresses);
                 if used.is_empty() {
                     let what = format!("no address on {}", self.channels.join(" or "));
-                    told.unreachable.add(Some(at), &what);
+                    reported.unreachable.add(Some(at), &what);
                     continue;
                 }
                 match known.look(at, &mut person, &used) {
-                    Verdict::New => {}
-                    Verdict::Merged(with) => {
-                        told.merged.add(at, with);
+                    RowMatch::New => {}
+                    RowMatch::Merged(with) => {
+                        reported.merged.add(at, with);
                         continue;
                     }
-                    Verdict::Refused(what) => {
-                        told.errors.add(Some(at), what);
+                    RowMatch::Refused(what) => {
+                        reported.errors.add(Some(at), what);
                         continue;
                     }
                 }
                 if person.has_spare() && !self.all_addresses {
-                    told.spare.add(Some(at), SPARE);
+                    reported.spare.add(Some(at), SPARE);
                 }
-                if told.errors.count() == 0 || self.on_invalid == OnInvalid::Skip {
+                if reported.errors.count() == 0 || self.on_invalid == OnInvalid::Skip {
                     line += 1;
-                    told.count(&person);
-                    told.lines.add(line, at);
+                    reported.count(&person);
+                    reported.lines.add(line, at);
                     line_of(&mut piece, &person)?;
                 }
                 if piece.len() >= PIECE {
@@ -195,7 +195,7 @@ impl Upload {
                 }
             }
         }
-        if told.errors.count() > 0 && self.on_invalid == OnInvalid::Reject {
+        if reported.errors.count() > 0 && self.on_invalid == OnInvalid::Reject {
             return Err(End::Stopped);
         }
         to.blocking_send(Ok(piece.into())).map_err(|_| End::Left)
@@ -268,7 +268,7 @@ mod tests {
             crate::recipients_file::Field::Address(&posthaste_model::channels::EMAIL),
             "z@b.example",
         )];
-        let (mut body, told) = Upload { given, ..upload(order, people, on_invalid) }.start();
+        let (mut body, reported) = Upload { given, ..upload(order, people, on_invalid) }.start();
         let mut text = Ok(String::new());
         while let Some(piece) = body.recv().await {
             match piece {
@@ -280,7 +280,7 @@ mod tests {
                 Err(error) => text = Err(error.to_string()),
             }
         }
-        (text, told.await.expect("no panic"))
+        (text, reported.await.expect("no panic"))
     }
 
     const ROWS: &str =
@@ -288,16 +288,16 @@ mod tests {
 
     #[tokio::test]
     async fn bad_rows_are_left_out_and_lines_map_to_the_file() {
-        let (text, told) = sent(ROWS, OnInvalid::Skip).await;
+        let (text, reported) = sent(ROWS, OnInvalid::Skip).await;
         let text = text.expect("whole");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], r#"{"text":"Hello"}"#);
         assert_eq!(lines.len(), 5);
-        assert_eq!(told.people, 4);
-        assert_eq!(told.reachable, BTreeMap::from([("email", 4)]));
-        assert_eq!(told.errors.lines().collect::<Vec<_>>(), ["line 3: no address"]);
-        assert_eq!((told.rows, told.given), (4, 1));
-        let back: Vec<_> = (1..=5).map(|line| told.line_of(line)).collect();
+        assert_eq!(reported.people, 4);
+        assert_eq!(reported.reachable, BTreeMap::from([("email", 4)]));
+        assert_eq!(reported.errors.lines().collect::<Vec<_>>(), ["line 3: no address"]);
+        assert_eq!((reported.rows, reported.given), (4, 1));
+        let back: Vec<_> = (1..=5).map(|line| reported.line_of(line)).collect();
         assert_eq!(back, [None, None, Some(2), Some(5), Some(7)]);
     }
 
@@ -313,26 +313,26 @@ mod tests {
             channels: vec!["email".to_owned()],
             ..upload(OrderRequest::default(), people, OnInvalid::Skip)
         };
-        let (mut body, told) = upload.start();
+        let (mut body, reported) = upload.start();
         while body.recv().await.is_some() {}
-        let told = told.await.expect("no panic");
-        assert_eq!((told.rows, told.people), (7, 3));
-        assert_eq!((told.merged.count, told.merged.first.clone()), (2, vec![(4, 2), (7, 6)]));
+        let reported = reported.await.expect("no panic");
+        assert_eq!((reported.rows, reported.people), (7, 3));
+        assert_eq!((reported.merged.count, reported.merged.first.clone()), (2, vec![(4, 2), (7, 6)]));
         let other = format!("line 3: {}", crate::recipients_file::known::OTHER_ADDRESSES);
-        assert_eq!(told.errors.lines().collect::<Vec<_>>(), [other]);
-        assert_eq!(told.unreachable.lines().collect::<Vec<_>>(), ["line 5: no address on email"]);
-        assert_eq!(told.spare.lines().collect::<Vec<_>>(), [format!("line 6: {SPARE}")]);
+        assert_eq!(reported.errors.lines().collect::<Vec<_>>(), [other]);
+        assert_eq!(reported.unreachable.lines().collect::<Vec<_>>(), ["line 5: no address on email"]);
+        assert_eq!(reported.spare.lines().collect::<Vec<_>>(), [format!("line 6: {SPARE}")]);
         assert_eq!(
-            told.rows,
-            told.people + told.merged.count + told.errors.count() + told.unreachable.count()
+            reported.rows,
+            reported.people + reported.merged.count + reported.errors.count() + reported.unreachable.count()
         );
     }
 
     #[tokio::test]
     async fn a_bad_row_aborts_the_body() {
-        let (text, told) = sent(ROWS, OnInvalid::Reject).await;
+        let (text, reported) = sent(ROWS, OnInvalid::Reject).await;
         assert_eq!(text, Err("a row is invalid".to_owned()));
-        assert_eq!(told.errors.count(), 1);
+        assert_eq!(reported.errors.count(), 1);
     }
 
     #[tokio::test]
@@ -343,8 +343,8 @@ mod tests {
         let file = dir.path().join("people.csv");
         std::fs::write(&file, csv).expect("a file");
         let people = People::open(&Source::File(file), &Options::default()).expect("opened");
-        let (body, told) = upload(OrderRequest::default(), people, OnInvalid::Reject).start();
+        let (body, reported) = upload(OrderRequest::default(), people, OnInvalid::Reject).start();
         drop(body);
-        assert!(told.await.expect("no panic").people < 100_000);
+        assert!(reported.await.expect("no panic").people < 100_000);
     }
 }

@@ -66,10 +66,10 @@ async fn one_message_over_four_channels_with_their_outcomes() {
     let listed = user.run(&["order", "deliveries", &id]).await;
     assert!(listed.err.contains("there are no receipts"), "{listed:?}");
     let couriers = json(&user.run(&["courier", "list", "-o", "ndjson"]).await);
-    let told: Vec<_> =
+    let reported: Vec<_> =
         couriers.iter().map(|one| (one["channel"].as_str(), one["delivery_receipts"].as_bool())).collect();
     let expected = [("email", false), ("sms", true), ("telegram", false), ("vk", false), ("webhook", false)];
-    assert_eq!(told, expected.map(|(channel, receipts)| (Some(channel), Some(receipts))));
+    assert_eq!(reported, expected.map(|(channel, receipts)| (Some(channel), Some(receipts))));
 
     let outbox = json(&user.run(&["outbox", "list", "-o", "ndjson"]).await);
     for (channel, to) in
@@ -168,10 +168,13 @@ async fn the_doctor_reports_a_wrong_token_of_each_provider() {
     // A gateway without a way to check it is neither good nor bad.
     let gateway = "[sms]\nprovider = \"gateway\"\n[gateway]\nurl = \"https://gateway.example.org/send\"\n\
                    body = \"to={to}&text={text}\"\n";
-    let (code, untold) = check("sms", gateway.to_owned()).await;
-    assert_eq!((code, &untold["verdict"]), (0, &json!("note")), "{untold}");
-    assert!(untold["found"].as_str().is_some_and(|found| found.contains("can't tell")), "{untold}");
-    assert!(untold["remedy"].as_str().is_some_and(|remedy| remedy.contains("gateway.check_url")), "{untold}");
+    let (code, unreported) = check("sms", gateway.to_owned()).await;
+    assert_eq!((code, &unreported["verdict"]), (0, &json!("note")), "{unreported}");
+    assert!(unreported["found"].as_str().is_some_and(|found| found.contains("can't tell")), "{unreported}");
+    assert!(
+        unreported["remedy"].as_str().is_some_and(|remedy| remedy.contains("gateway.check_url")),
+        "{unreported}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

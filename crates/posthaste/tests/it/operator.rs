@@ -62,10 +62,10 @@ async fn settings_are_shown_with_their_origin_checked_and_explained() {
         ("email", "[smtp]\nrelay = \"smtp://h\"\n", "smtp.relay"),
         ("email", "[smtp]\nidle_for = 5\n", "smtp.idle_for"),
         ("email", "[bounces]\nlissen = \"h\"\n", "bounces.lissen"),
-        ("sms", "[twilio]\nask_after = 5\n", "twilio.ask_after"),
+        ("sms", "[twilio]\nlookup_after = 5\n", "twilio.lookup_after"),
         ("sms", "[courier]\nleese = \"5s\"\n", "courier.leese"),
         ("telegram", "[telegram]\ntoken = \"x\"\n", "telegram.token"),
-        ("vk", "[vk]\nrate = \"much\"\n", "vk.rate"),
+        ("vk", "[vk]\nrequests_per_second = \"much\"\n", "vk.requests_per_second"),
         ("webhook", "[webhook]\nports = [70000]\n", "webhook.ports"),
         ("sandbox", "[sandbox.vk]\nper_secnd = 1\n", "per_secnd"),
     ] {
@@ -154,9 +154,9 @@ async fn the_doctor_reports_a_past_rollback_and_writes_nothing() {
     let written = || redis.info("persistence").expect("a reply")["rdb_changes_since_last_save"].clone();
     let look = async || {
         let before = (written(), events());
-        let told = user.run(&["doctor", "--redis", &redis.url()]).await;
-        assert_eq!((written(), events()), before, "the doctor wrote: {told:?}");
-        told
+        let reported = user.run(&["doctor", "--redis", &redis.url()]).await;
+        assert_eq!((written(), events()), before, "the doctor wrote: {reported:?}");
+        reported
     };
     let empty = look().await;
     assert!(empty.code == 0 && empty.out.contains("The first process of the installation"), "{empty:?}");
@@ -171,11 +171,11 @@ async fn the_doctor_reports_a_past_rollback_and_writes_nothing() {
     {
         redis.command(&["RPUSH", "runs:{0}", run]).expect("a reply");
     }
-    let told = look().await;
-    assert_eq!(told.code, 0, "{told:?}");
+    let reported = look().await;
+    assert_eq!(reported.code, 0, "{reported:?}");
     let line = "went back by about 3 s at 2025-11-20T22:01:00Z (its server failed over or restarted); nothing \
                 confirmed was lost";
-    assert!(told.out.contains(line) && told.out.contains("once before"), "{told:?}");
+    assert!(reported.out.contains(line) && reported.out.contains("once before"), "{reported:?}");
     store.disconnect().await;
 }
 

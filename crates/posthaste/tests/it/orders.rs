@@ -22,9 +22,9 @@ async fn a_list_is_read_page_by_page_up_to_the_limit() {
     let ended = user.run(&["order", "list", "--status", "finished", "--sender", "dev", "-o", "ndjson"]).await;
     assert_eq!((ended.code, ended.out.lines().count()), (0, 3), "{ended:?}");
     assert_eq!(serde_json::from_str::<Value>(ended.out.lines().next().expect("a line")).expect("JSON"), item);
-    let asked: Vec<String> = script.asked().into_iter().map(|asked| asked.line).collect();
+    let requested: Vec<String> = script.requested().into_iter().map(|requested| requested.line).collect();
     assert_eq!(
-        asked,
+        requested,
         [
             "GET /v1/orders?sender_id=dev&status=finished&limit=50",
             "GET /v1/orders?sender_id=dev&status=finished&cursor=c2&limit=48"
@@ -38,15 +38,15 @@ async fn a_list_is_read_page_by_page_up_to_the_limit() {
 #[tokio::test]
 async fn an_order_is_shown_with_next_steps() {
     let (script, server) = Script::start().await;
-    let told = order("finished_with_failures", json!({"total": 3, "sent": 1, "failed": 1, "unknown": 1}));
-    script.on("GET /v1/orders/dev.17", json_of(200, told.clone()));
+    let reported = order("finished_with_failures", json!({"total": 3, "sent": 1, "failed": 1, "unknown": 1}));
+    script.on("GET /v1/orders/dev.17", json_of(200, reported.clone()));
     let user = User::of(&server);
     let ended = user.run(&["order", "show", "dev.17"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("finished with failures"), "{ended:?}");
     assert!(ended.err.contains("order retry dev.17 --status failed,unknown --watch"), "{ended:?}");
     let json = user.run(&["order", "show", "dev.17", "--json"]).await;
-    assert_eq!(serde_json::from_str::<Value>(&json.out).expect("JSON"), told);
+    assert_eq!(serde_json::from_str::<Value>(&json.out).expect("JSON"), reported);
     let csv = user.run(&["order", "show", "dev.17", "-o", "csv"]).await;
     assert!(csv.out.starts_with("channel,rows,delivered,sent,failed"), "{csv:?}");
 }
@@ -60,9 +60,9 @@ async fn recipients_are_filtered_and_cannot_drive_the_terminal() {
     let ended = user.run(&["order", "deliveries", "dev.17", "--failed", "--channel", "email"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("Anna, ·[2J") && ended.out.contains("invalid_address"), "{ended:?}");
-    let asked = script.asked().remove(0).line;
+    let requested = script.requested().remove(0).line;
     assert_eq!(
-        asked,
+        requested,
         "GET /v1/orders/dev.17/deliveries?channel=email&status=failed%2Cunknown%2Csuppressed%2Cexpired&limit=50"
     );
 }
@@ -79,7 +79,7 @@ async fn an_export_streams_into_a_new_file() {
     let text = std::fs::read_to_string(user.path("all.csv")).expect("a file");
     assert_eq!(text.lines().count(), 1001);
     assert!(text.starts_with("recipient_id,recipient_name,channel,address,status,reason"), "{text:.100}");
-    assert_eq!(script.asked()[0].header("accept"), "application/x-ndjson");
+    assert_eq!(script.requested()[0].header("accept"), "application/x-ndjson");
     let again = user.run(&["order", "export", "dev.17", "--to", "all.csv"]).await;
     assert_eq!(again.code, 1, "a file that is there is kept: {again:?}");
 }
@@ -96,7 +96,7 @@ async fn a_cancel_needs_confirmation() {
     let refused = user.run(&["order", "cancel", "dev.17"]).await;
     assert_eq!(refused.code, 3, "{refused:?}");
     assert!(refused.err.contains("--yes") && refused.err.contains("3 of 3"), "{refused:?}");
-    assert!(script.asked_for("POST /v1/orders/dev.17/cancel").is_empty());
+    assert!(script.requested_for("POST /v1/orders/dev.17/cancel").is_empty());
     let done = user.run(&["order", "cancel", "dev.17", "--yes"]).await;
     assert_eq!((done.code, done.out.as_str()), (0, "3 cancelled, 0 too late\n"), "{done:?}");
 }
@@ -119,7 +119,7 @@ async fn an_order_is_moved_and_retried() {
         user.run(&["order", "retry", "dev.17", "--recipient", "p1", "--recipient", "p2"]).await.code,
         0
     );
-    let bodies: Vec<Value> = script.asked().iter().map(crate::script::Asked::json).collect();
+    let bodies: Vec<Value> = script.requested().iter().map(crate::script::RecordedRequest::json).collect();
     assert_eq!(
         bodies,
         [
@@ -146,7 +146,7 @@ async fn couriers_and_keys_are_listed() {
     let key = user.run(&["key", "create", "--name", "n", "--scope", "write,read", "--sender", "me"]).await;
     assert_eq!((key.code, key.out.as_str()), (0, "ph_abc_secret\n"), "{key:?}");
     assert_eq!(
-        script.asked_for("POST /v1/api-keys")[0].json(),
+        script.requested_for("POST /v1/api-keys")[0].json(),
         json!({"name": "n", "scopes": ["write", "read"], "sender_id": "me"})
     );
     let revoked = user.run(&["key", "revoke", "abcdefghijkl", "--yes"]).await;
@@ -188,8 +188,8 @@ async fn lists_say_which_partitions_are_missing() {
     let user = User::of(&server);
     let json = user.run(&["order", "list", "-o", "json"]).await;
     assert_eq!(json.code, 0, "{json:?}");
-    let told: Value = serde_json::from_str(&json.out).expect("JSON");
-    assert_eq!(told, json!([item, item, {"partitions_missing": [3, 7]}]));
+    let reported: Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!(reported, json!([item, item, {"partitions_missing": [3, 7]}]));
     assert!(
         json.err.contains("2 partitions of the database do not respond (3, 7); their orders"),
         "{json:?}"

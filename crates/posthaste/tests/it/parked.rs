@@ -11,8 +11,8 @@ fn entry(reason: &str) -> Value {
     json!({"order_id": ORDER, "channel": "sms", "parcel": 3, "reason": reason, "parked_at": "2026-11-20T12:00:01.000Z"})
 }
 
-fn lines(asked: &Script) -> Vec<String> {
-    asked.asked().into_iter().map(|asked| asked.line).collect()
+fn lines(requested: &Script) -> Vec<String> {
+    requested.requested().into_iter().map(|requested| requested.line).collect()
 }
 
 #[tokio::test]
@@ -50,9 +50,9 @@ async fn an_order_is_released_or_ended() {
         &format!("POST /v1/parked/{ORDER}/fail"),
         json_of(200, json!({"delivery_count": 7, "removed": false})),
     );
-    let unasked = user.run(&["parked", "fail", ORDER, "--no-input"]).await;
-    assert_ne!(unasked.code, 0, "it can't be undone: {unasked:?}");
-    assert!(script.asked_for(&format!("POST /v1/parked/{ORDER}/fail")).is_empty());
+    let unrequested = user.run(&["parked", "fail", ORDER, "--no-input"]).await;
+    assert_ne!(unrequested.code, 0, "it can't be undone: {unrequested:?}");
+    assert!(script.requested_for(&format!("POST /v1/parked/{ORDER}/fail")).is_empty());
     let failed = user.run(&["parked", "fail", ORDER, "--yes"]).await;
     assert!(failed.code == 0 && failed.out.contains("7 deliveries ended"), "{failed:?}");
     script.on("GET /v1/parked/u2.5", problem(404, "nothing_parked", json!([])));

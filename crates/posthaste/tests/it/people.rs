@@ -34,7 +34,10 @@ async fn open_and_stray_quotes_send_nothing() {
             assert!(ended.err.contains(line) && ended.err.contains("nothing was sent"), "{ended:?}");
         }
     }
-    assert!(script.asked().iter().all(|asked| asked.body.is_none()), "an upload that had begun was aborted");
+    assert!(
+        script.requested().iter().all(|requested| requested.body.is_none()),
+        "an upload that had begun was aborted"
+    );
 }
 
 #[tokio::test]
@@ -111,8 +114,8 @@ async fn a_second_address_is_reported_and_used_on_request() {
     );
     let ended = user.run(&[&SEND[..], &["--all-addresses"]].concat()).await;
     assert!(ended.code == 0 && !ended.err.contains("more than one"), "{ended:?}");
-    let asked = script.asked();
-    let body = |at: usize| asked[at].body.clone().expect("a body");
+    let requested = script.requested();
+    let body = |at: usize| requested[at].body.clone().expect("a body");
     assert!(!body(0).contains("\"address_mode\"") && body(1).contains("\"address_mode\":\"all\""));
     assert!(body(1).contains("a@b.example") && body(1).contains("c@b.example"));
 }

@@ -23,7 +23,7 @@ pub(crate) struct Answer {
 
 /// A request.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct RecordedRequest {
     /// `GET /v1/orders?limit=50`.
     pub(crate) line: String,
     /// Its headers.
@@ -32,7 +32,7 @@ pub(crate) struct Asked {
     pub(crate) body: Option<String>,
 }
 
-impl Asked {
+impl RecordedRequest {
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(self.body.as_deref().expect("a body")).expect("JSON")
@@ -50,7 +50,7 @@ type Answers = HashMap<String, Vec<Answer>>;
 #[derive(Clone, Default)]
 pub(crate) struct Script {
     answers: Arc<Mutex<Answers>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requested: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
 impl Script {
@@ -77,14 +77,14 @@ impl Script {
     }
 
     /// All requests so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn requested(&self) -> Vec<RecordedRequest> {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The requests with this method and path.
-    pub(crate) fn asked_for(&self, line: &str) -> Vec<Asked> {
-        let is_it = |asked: &Asked| asked.line.split('?').next() == Some(line);
-        self.asked().into_iter().filter(is_it).collect()
+    pub(crate) fn requested_for(&self, line: &str) -> Vec<RecordedRequest> {
+        let is_it = |requested: &RecordedRequest| requested.line.split('?').next() == Some(line);
+        self.requested().into_iter().filter(is_it).collect()
     }
 
     fn next(&self, line: &str) -> Answer {
@@ -103,7 +103,11 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
     let headers = request.headers().clone();
     let body = to_bytes(request.into_body(), usize::MAX).await.ok();
     let body = body.map(|bytes| String::from_utf8(bytes.to_vec()).expect("UTF-8"));
-    script.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked { line, headers, body });
+    script.requested.lock().unwrap_or_else(PoisonError::into_inner).push(RecordedRequest {
+        line,
+        headers,
+        body,
+    });
     let answer = script.next(&path);
     let body = match answer.stays_open {
         false => Body::from(answer.body),

@@ -22,11 +22,11 @@ async fn a_file_becomes_an_upload() {
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("Order       dev.17") && ended.out.contains("2 (email 2)"), "{ended:?}");
     assert!(ended.err.contains("\"Почта\" → email, \"ФИО\" → name (UTF-8, semicolon)"), "{ended:?}");
-    let asked = script.asked_for("POST /v1/orders").remove(0);
-    assert_eq!(asked.header("authorization"), format!("Bearer {KEY}"));
-    assert_eq!(asked.header("content-type"), "application/x-ndjson");
-    assert!(asked.header("idempotency-key").starts_with("cli-"));
-    let sent = lines(asked.body.as_deref().expect("a body"));
+    let requested = script.requested_for("POST /v1/orders").remove(0);
+    assert_eq!(requested.header("authorization"), format!("Bearer {KEY}"));
+    assert_eq!(requested.header("content-type"), "application/x-ndjson");
+    assert!(requested.header("idempotency-key").starts_with("cli-"));
+    let sent = lines(requested.body.as_deref().expect("a body"));
     assert_eq!(
         sent[0],
         json!({"sender": {"id": "me"}, "text": "Hello", "subject": "News", "priority": "urgent", "on_invalid": "reject",
@@ -51,7 +51,7 @@ async fn standard_input_and_addresses_can_be_combined() {
     let ended = user.run_with(&args, b"email\na@b.example\n").await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert_eq!(serde_json::from_str::<Value>(&ended.out).expect("JSON"), accepted(Some("running")));
-    let sent = lines(script.asked()[0].body.as_deref().expect("a body"));
+    let sent = lines(script.requested()[0].body.as_deref().expect("a body"));
     assert_eq!(sent[1]["contacts"], json!({"email": ["z@b.example"]}));
     assert_eq!(sent[2]["contacts"], json!({"telegram": [-100_123]}));
     assert_eq!(sent[3]["contacts"], json!({"email": ["a@b.example"]}));
@@ -78,8 +78,8 @@ async fn from_and_reply_to_are_sent() {
         let all: Vec<&str> = args.into_iter().chain(more.iter().flatten().copied()).collect();
         let ended = user.run(&all).await;
         assert_eq!(ended.code, 0, "{ended:?}");
-        let asked = script.asked_for("POST /v1/orders").pop().expect("a request");
-        assert_eq!(lines(asked.body.as_deref().expect("a body"))[0]["sender"], expected, "{more:?}");
+        let requested = script.requested_for("POST /v1/orders").pop().expect("a request");
+        assert_eq!(lines(requested.body.as_deref().expect("a body"))[0]["sender"], expected, "{more:?}");
     }
     let refused = user.run(&[&args[..], &["--from", "office"]].concat()).await;
     assert_eq!(refused.code, 2, "{refused:?}");
@@ -94,9 +94,9 @@ async fn a_dry_run_is_requested_from_the_server() {
     let ended = user.run(&["send", "-n", "--email", "a@b.example", "--text", "Hello"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("nothing was sent or stored"), "{ended:?}");
-    let asked = script.asked().remove(0);
-    assert_eq!(asked.line, "POST /v1/orders?dry_run=true");
-    assert_eq!(asked.header("idempotency-key"), "");
+    let requested = script.requested().remove(0);
+    assert_eq!(requested.line, "POST /v1/orders?dry_run=true");
+    assert_eq!(requested.header("idempotency-key"), "");
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn a_bad_row_stops_the_upload_and_is_named_by_line() {
     assert!(ended.err.contains("lines 3, 5: no address"), "{ended:?}");
     assert!(ended.err.contains("--on-invalid skip"), "{ended:?}");
     // If the upload had begun, it was aborted.
-    assert!(script.asked().iter().all(|asked| asked.body.is_none()));
+    assert!(script.requested().iter().all(|requested| requested.body.is_none()));
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn bad_rows_can_be_left_out() {
     assert!(ended.err.contains("2 left out"), "{ended:?}");
     assert!(ended.err.contains("line 3: no address"), "{ended:?}");
     assert!(ended.err.contains("line 4: \"Write to\": invalid_address"), "{ended:?}");
-    assert_eq!(lines(script.asked()[0].body.as_deref().expect("a body"))[0]["on_invalid"], "skip");
+    assert_eq!(lines(script.requested()[0].body.as_deref().expect("a body"))[0]["on_invalid"], "skip");
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ fn entry(reason: &str) -> Value {
         "source": "bounce", "created_at": "2026-11-20T12:00:01.000Z", "failure_count": 1})
 }
 
-fn lines(asked: &Script) -> Vec<String> {
-    asked.asked().into_iter().map(|asked| asked.line).collect()
+fn lines(requested: &Script) -> Vec<String> {
+    requested.requested().into_iter().map(|requested| requested.line).collect()
 }
 
 #[tokio::test]
@@ -72,11 +72,11 @@ async fn addresses_are_sent_in_a_body_and_never_in_a_path() {
     assert!(rows[1].contains("unsubscribed from the sender") && rows[1].contains(ID), "{found:?}");
     assert!(rows[2].contains("opted out at the provider"), "{found:?}");
     assert!(rows[3].starts_with("bob@example.org  no"), "{found:?}");
-    let asked = script.asked().remove(0);
-    assert_eq!(asked.line, "POST /v1/suppressions/lookup");
+    let requested = script.requested().remove(0);
+    assert_eq!(requested.line, "POST /v1/suppressions/lookup");
     let body =
         json!({"channel": "email", "addresses": ["ann@example.org", "bob@example.org"], "sender_id": "u1"});
-    assert_eq!(asked.json(), body);
+    assert_eq!(requested.json(), body);
     let json = user.run(&[&typed[..], &["--json"]].concat()).await;
     let json: Value = serde_json::from_str(&json.out).expect("JSON");
     assert_eq!(json[0]["address"], "ann@example.org");
@@ -96,7 +96,7 @@ async fn a_file_is_sent_in_parts_and_a_wrong_line_is_named() {
     let added = user.run(&[&add[..], &["people.txt"]].concat()).await;
     assert_eq!(added.code, 0, "{added:?}");
     assert_eq!(added.out.trim_end(), "599 added to the email list, 1 were already on it");
-    let bodies: Vec<Value> = script.asked().iter().map(|asked| asked.json()).collect();
+    let bodies: Vec<Value> = script.requested().iter().map(|requested| requested.json()).collect();
     assert_eq!(bodies[0]["addresses"].as_array().expect("addresses").len(), 500);
     assert_eq!(bodies[1]["addresses"][99], "r599@example.org");
 
@@ -127,16 +127,16 @@ async fn a_deletion_is_confirmed_and_takes_addresses_or_an_id() {
     script.on(&format!("DELETE {entry}"), json_of(200, json!({})));
     let user = User::of(&server);
     let chats = ["suppression", "delete", "--channel", "telegram", "--", "-100123", "@some_chat"];
-    let unasked = user.run(&chats).await;
-    assert!(unasked.code == 3 && unasked.err.contains("--yes"), "{unasked:?}");
-    assert!(script.asked().is_empty());
+    let unrequested = user.run(&chats).await;
+    assert!(unrequested.code == 3 && unrequested.err.contains("--yes"), "{unrequested:?}");
+    assert!(script.requested().is_empty());
     let lifted = user.run(&[&["--yes", "-o", "json"], &chats[..]].concat()).await;
     assert_eq!(lifted.code, 0, "{lifted:?}");
     assert_eq!(
         serde_json::from_str::<Value>(&lifted.out).ok(),
         Some(json!({"deleted_count": 1, "not_found_count": 1}))
     );
-    assert_eq!(script.asked()[0].json()["addresses"], json!(["-100123", "@some_chat"]));
+    assert_eq!(script.requested()[0].json()["addresses"], json!(["-100123", "@some_chat"]));
     let by_id = ["suppression", "delete", "--channel", "telegram", "--id", ID, "--yes"];
     let lifted = user.run(&by_id).await;
     assert!(lifted.code == 0 && lifted.out.starts_with("1 deleted"), "{lifted:?}");

@@ -38,9 +38,9 @@ async fn a_lost_stream_resumes_where_it_broke_off() {
     let ended = User::of(&server).run(&["order", "watch", "dev.17"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.err.contains("reconnecting"), "{ended:?}");
-    let asked = script.asked_for("GET /v1/orders/dev.17/events");
-    assert_eq!([asked[0].header("last-event-id"), asked[1].header("last-event-id")], ["", "3"]);
-    assert_eq!(asked[0].header("accept"), "text/event-stream");
+    let requested = script.requested_for("GET /v1/orders/dev.17/events");
+    assert_eq!([requested[0].header("last-event-id"), requested[1].header("last-event-id")], ["", "3"]);
+    assert_eq!(requested[0].header("accept"), "text/event-stream");
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn ctrl_c_stops_watching_and_says_that_the_order_continues() {
     assert_eq!(status.code(), Some(130), "{status}: {}", child.tail(20));
     let said = child.output().expect("its output");
     assert!(said.contains("the order continues") && said.contains("order cancel dev.17"), "{said}");
-    eventually("one request", || match script.asked().len() {
+    eventually("one request", || match script.requested().len() {
         1 => Ok(()),
         other => Err(other),
     });

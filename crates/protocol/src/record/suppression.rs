@@ -283,9 +283,11 @@ mod tests {
 
     #[test]
     fn an_id_is_read_back_and_nothing_else_is() {
-        let told = id("", "x").to_string();
-        assert_eq!(told.parse::<SuppressionId>().unwrap(), id("", "x"));
-        for bad in ["", "0", &told[1..], &told.to_uppercase(), &format!("{told}0"), &"é".repeat(16)] {
+        let reported = id("", "x").to_string();
+        assert_eq!(reported.parse::<SuppressionId>().unwrap(), id("", "x"));
+        for bad in
+            ["", "0", &reported[1..], &reported.to_uppercase(), &format!("{reported}0"), &"é".repeat(16)]
+        {
             assert!(bad.parse::<SuppressionId>().is_err(), "{bad}");
         }
     }

@@ -11,7 +11,7 @@ contract!("address_key", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "address_key:{p}"],
     args: ["request id", "epoch", "check value of the key (16 bytes)",
            "a random key (32 bytes), to be kept if there is none; empty: the key is in the settings and is kept nowhere"],
-    codes: ["ok", "set", "other", "bad", "epoch"]);
+    codes: ["ok", "key_required", "wrong_key", "unreadable", "wrong_epoch"]);
 
 /// Passes the caller's key, or offers a random one.
 #[derive(Debug, Clone)]
@@ -28,18 +28,18 @@ pub struct AgreeOnKey<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyAgreed {
     /// The caller's own key applies.
-    Yours,
+    Own,
     /// This key, which is stored in the database.
-    Kept(AddressKey),
+    Stored(AddressKey),
     /// The database expects a key from the settings, and the caller has none.
-    IsSet,
+    KeyRequired,
     /// The database hashes addresses with another key.
-    Other {
+    WrongKey {
         /// Whether that key was made at random and is stored in the database; otherwise it comes from other settings.
         made: bool,
     },
     /// The record can't be read.
-    Bad,
+    Unreadable,
 }
 
 impl ScriptCall for AgreeOnKey<'_> {
@@ -61,12 +61,12 @@ impl ScriptCall for AgreeOnKey<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<KeyAgreed, Malformed> {
         Ok(match code {
             "ok" => match f.bytes("address key")? {
-                none if none.is_empty() => KeyAgreed::Yours,
-                key => KeyAgreed::Kept(AddressKey::new(&key)),
+                none if none.is_empty() => KeyAgreed::Own,
+                key => KeyAgreed::Stored(AddressKey::new(&key)),
             },
-            "set" => KeyAgreed::IsSet,
-            "other" => KeyAgreed::Other { made: f.u64("made")? == 1 },
-            "bad" => KeyAgreed::Bad,
+            "key_required" => KeyAgreed::KeyRequired,
+            "wrong_key" => KeyAgreed::WrongKey { made: f.u64("made")? == 1 },
+            "unreadable" => KeyAgreed::Unreadable,
             _ => return Err(Malformed::new("code of address_key")),
         })
     }

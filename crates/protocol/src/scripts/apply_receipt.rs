@@ -12,7 +12,7 @@ contract!("apply_receipt", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "unresolved:{p}:<channel>", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "member", "delivery", "attempt the receipt speaks of",
         "s taken, d delivered, f not delivered", "reason"],
-    codes: ["ok", "gone", "newer", "bad", "final", "epoch"]);
+    codes: ["ok", "not_found", "newer_version", "unreadable", "cancelled_before_due", "wrong_epoch"]);
 
 /// The status a receipt reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ impl ScriptCall for ApplyReceipt<'_> {
                 let letter = f.bytes("letter")?;
                 read_letter(*letter.first().ok_or(Malformed::new("letter"))?).map(Some)
             }
-            "gone" | "newer" | "bad" | "final" => Ok(None),
+            "not_found" | "newer_version" | "unreadable" | "cancelled_before_due" => Ok(None),
             _ => Err(Malformed::new("code of apply_receipt")),
         }
     }

@@ -14,7 +14,7 @@ contract!("begin", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "token:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "send window in ms", "deliveries of one parcel that may share a token, 0 for no tokens",
         "partitions of the database", "member, fence, deliveries (delivery 2 bytes, attempt 1 byte; ascending)"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Begins deliveries of parcels the caller holds.
 #[derive(Debug, Clone)]

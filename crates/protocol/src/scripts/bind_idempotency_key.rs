@@ -12,7 +12,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("bind_idempotency_key", drains: false,
     keys: ["idem:{<owner>:<key>}"],
     args: ["request id", "order id", "digest (12 bytes)", "time to live in ms"],
-    codes: ["bound", "same", "other"]);
+    codes: ["bound", "already_done", "conflict"]);
 
 /// Binds a key to an order id and a body.
 #[derive(Debug, Clone)]
@@ -33,11 +33,11 @@ pub struct BindIdempotencyKey<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BoundIdempotencyKey {
     /// The given order id, by this call or an earlier try of it.
-    Fresh,
+    Bound,
     /// The order id of an earlier request with the same body.
-    Same(OrderId),
+    AlreadyDone(OrderId),
     /// Another body.
-    Other,
+    Conflict,
 }
 
 /// Reads the value of a key: the order id it is bound to, and the digest of the body. Ignores the mark of a shared
@@ -70,9 +70,12 @@ impl ScriptCall for BindIdempotencyKey<'_> {
 
     fn decode(code: &str, mut f: ReplyFields) -> Result<BoundIdempotencyKey, Malformed> {
         Ok(match code {
-            "bound" => BoundIdempotencyKey::Fresh,
-            "same" => BoundIdempotencyKey::Same(f.text("order id")?.parse().map_err(|_| Malformed::new("order id"))?),
-            "other" => BoundIdempotencyKey::Other,
+            "bound" => BoundIdempotencyKey::Bound,
+            "already_done" => {
+                let order_id = f.text("order id")?.parse().map_err(|_| Malformed::new("order id"))?;
+                BoundIdempotencyKey::AlreadyDone(order_id)
+            }
+            "conflict" => BoundIdempotencyKey::Conflict,
             _ => return Err(Malformed::new("code of bind_idempotency_key")),
         })
     }

@@ -10,7 +10,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("cancel", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "history:{p}:<order id>"],
     args: ["request id", "epoch", "order id"],
-    codes: ["ok", "again", "final", "gone", "newer", "bad", "epoch"]);
+    codes: ["ok", "already_done", "finished", "not_found", "newer_version", "unreadable", "wrong_epoch"]);
 
 /// Cancels an order.
 #[derive(Debug, Clone)]
@@ -27,16 +27,16 @@ pub enum Cancelled {
     /// The mark is set, by this call or before.
     Ok {
         /// Whether it was cancelled before.
-        again: bool,
+        already_done: bool,
         /// Deliveries that will not be sent.
         stopped: u64,
         /// Deliveries that can no longer be stopped.
         too_late: u64,
     },
     /// Every delivery was final.
-    Final,
+    Finished,
     /// There is no such order.
-    Gone,
+    NotFound,
     /// Its record can't be read.
     Unreadable,
 }
@@ -59,14 +59,14 @@ impl ScriptCall for Cancel<'_> {
 
     fn decode(code: &str, mut f: ReplyFields) -> Result<Cancelled, Malformed> {
         Ok(match code {
-            "ok" | "again" => Cancelled::Ok {
-                again: code == "again",
+            "ok" | "already_done" => Cancelled::Ok {
+                already_done: code == "already_done",
                 stopped: f.u64("stopped")?,
                 too_late: f.u64("too late")?,
             },
-            "final" => Cancelled::Final,
-            "gone" => Cancelled::Gone,
-            "newer" | "bad" => Cancelled::Unreadable,
+            "finished" => Cancelled::Finished,
+            "not_found" => Cancelled::NotFound,
+            "newer_version" | "unreadable" => Cancelled::Unreadable,
             _ => return Err(Malformed::new("code of cancel")),
         })
     }

@@ -19,7 +19,7 @@ contract!("claim", drains: true,
         "parcels at most", "bulk parcels at most", "deliveries to begin at once at most",
         "send window in ms: what is begun must have ended by now + this",
         "1 when the courier has nothing else in hand: should it die now, what is taken alone is the cause"],
-    codes: ["ok", "again", "old", "epoch"]);
+    codes: ["ok", "already_done", "outdated", "wrong_epoch"]);
 
 /// Maximum number of parcels per call.
 pub const MOST_PARCELS: u32 = 200;
@@ -68,7 +68,7 @@ pub struct ClaimedParcel {
 #[derive(Debug)]
 pub struct ClaimedParcels {
     /// Whether this repeats an earlier reply.
-    pub again: bool,
+    pub already_done: bool,
     /// The next due time, end of a lease or end of a send on this channel; in the past when more can be promoted or
     /// reclaimed now.
     pub next: Option<UnixMs>,
@@ -77,7 +77,7 @@ pub struct ClaimedParcels {
     /// Parcels still waiting in ready, whether ready now or later.
     pub waiting: u64,
     /// Parcels promoted.
-    pub rung: u64,
+    pub promoted: u64,
     /// Delivery keys that another program had made persistent.
     pub persisted: u64,
     /// Entries of `due` without a record, dropped.
@@ -92,7 +92,7 @@ pub struct ClaimedParcels {
     /// Orders and parcels of a later version, left to a newer program. Nothing of them was begun.
     pub newer: u64,
     /// One of them, for messages.
-    pub newer_suffix: Option<OrderId>,
+    pub newer_order_id: Option<OrderId>,
 }
 
 /// A claimed parcel that can't be read here.
@@ -101,16 +101,16 @@ pub struct UnreadableParcel {
     /// The parcel.
     pub parcel_id: ParcelId,
     /// The reason.
-    pub flaw: Malformed,
+    pub malformed: Malformed,
 }
 
 /// The reply of a claim.
 #[derive(Debug)]
 pub enum ClaimReply {
     /// Parcels, perhaps none.
-    Taken(ClaimedParcels),
+    Claimed(ClaimedParcels),
     /// The number is smaller than the last: an old copy.
-    Old,
+    Outdated,
 }
 
 impl ScriptCall for Claim<'_> {
@@ -155,26 +155,26 @@ impl ScriptCall for Claim<'_> {
     }
 
     fn decode(code: &str, mut f: ReplyFields) -> Result<ClaimReply, Malformed> {
-        if code == "old" {
-            return Ok(ClaimReply::Old);
+        if code == "outdated" {
+            return Ok(ClaimReply::Outdated);
         }
-        if code != "ok" && code != "again" {
+        if code != "ok" && code != "already_done" {
             return Err(Malformed::new("code of claim"));
         }
         let moment = |ms: u64| (ms > 0).then_some(UnixMs(ms));
         let mut taken = ClaimedParcels {
-            again: code == "again",
+            already_done: code == "already_done",
             next: moment(f.u64("next")?),
             oldest: moment(f.u64("oldest")?),
             waiting: f.u64("waiting")?,
-            rung: f.u64("rung")?,
+            promoted: f.u64("promoted")?,
             persisted: f.u64("persisted")?,
             lost: f.u64("lost")?,
             closed: f.u64("closed")?,
             parcels: Vec::new(),
             unreadable: Vec::new(),
             newer: 0,
-            newer_suffix: None,
+            newer_order_id: None,
         };
         for entry in f.array("parcels")? {
             let mut entry = ReplyFields::new(entry.array("parcel")?);
@@ -182,7 +182,7 @@ impl ScriptCall for Claim<'_> {
             let Ok(parcel_id) = entry.text("member")?.parse::<ParcelId>() else { continue };
             match read_claimed(parcel_id.clone(), entry) {
                 Ok(claimed) => taken.parcels.push(claimed),
-                Err(flaw) => taken.unreadable.push(UnreadableParcel { parcel_id, flaw }),
+                Err(malformed) => taken.unreadable.push(UnreadableParcel { parcel_id, malformed }),
             }
         }
         for name in f.array("newer")? {
@@ -190,9 +190,9 @@ impl ScriptCall for Claim<'_> {
             // Orders that could not be promoted, and parcels.
             let name = name.text("newer").unwrap_or_default();
             let parcel = || name.parse().ok().map(|parcel_id: ParcelId| parcel_id.order_id);
-            taken.newer_suffix = taken.newer_suffix.or_else(|| name.parse().ok().or_else(parcel));
+            taken.newer_order_id = taken.newer_order_id.or_else(|| name.parse().ok().or_else(parcel));
         }
-        Ok(ClaimReply::Taken(taken))
+        Ok(ClaimReply::Claimed(taken))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("claim_unresolved", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "unresolved:{p}:<channel>"],
     args: ["request id", "epoch", "parcels at most", "ms to put each off"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Requests parcels to resolve.
 #[derive(Debug, Clone)]

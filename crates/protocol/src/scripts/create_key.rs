@@ -13,7 +13,7 @@ contract!("create_key", drains: false,
     args: ["request id", "epoch", "id", "name", "SHA-256 of the secret (32 bytes)", "scopes, commas between",
            "sender it is bound to, or empty", "role it is bound to, or empty", "expires ms, 0 for never",
            "mailboxes its orders may be from, one a line, or empty", "display names, the same"],
-    codes: ["ok", "same", "taken", "name_taken", "full", "epoch"]);
+    codes: ["ok", "already_done", "id_taken", "name_taken", "limit_reached", "wrong_epoch"]);
 
 /// Stores a key.
 #[derive(Debug, Clone)]
@@ -30,13 +30,13 @@ pub enum KeyCreated {
     /// It was created at this time.
     Created(UnixMs),
     /// It was stored before, at this time: a repeat.
-    Same(UnixMs),
+    AlreadyDone(UnixMs),
     /// The id belongs to another secret: generate a new id.
-    Taken,
+    IdTaken,
     /// These live keys have the same name: revoke one first.
     NameTaken(Vec<KeyId>),
     /// The maximum number of keys is reached.
-    Full,
+    LimitReached,
 }
 
 impl ScriptCall for CreateKey<'_> {
@@ -69,14 +69,14 @@ impl ScriptCall for CreateKey<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<KeyCreated, Malformed> {
         Ok(match code {
             "ok" => KeyCreated::Created(UnixMs(f.u64("created")?)),
-            "same" => KeyCreated::Same(UnixMs(f.u64("created")?)),
-            "taken" => KeyCreated::Taken,
+            "already_done" => KeyCreated::AlreadyDone(UnixMs(f.u64("created")?)),
+            "id_taken" => KeyCreated::IdTaken,
             "name_taken" => {
                 let ids = f.array("ids")?.into_iter();
                 let read = |id: crate::ReplyValue| id.text("id")?.parse().map_err(|_| Malformed::new("id"));
                 KeyCreated::NameTaken(ids.map(read).collect::<Result<_, _>>()?)
             }
-            "full" => KeyCreated::Full,
+            "limit_reached" => KeyCreated::LimitReached,
             _ => return Err(Malformed::new("code of create_key")),
         })
     }

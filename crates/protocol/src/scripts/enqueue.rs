@@ -18,7 +18,8 @@ contract!("enqueue", drains: false,
         "not_after ms, 0 for the span after the due time", "span in ms", "digest (12 bytes)",
         "layout: i inline, p parcels", "channels: length of name, name, deliveries (4 bytes), each",
         "recipients without an address, per channel of ARGV 11 (4 bytes each)", "upload id of the staged parcels, empty for an inline order", "field, value"],
-    codes: ["now", "later", "same", "conflict", "expires_before_due", "unstaged", "incomplete", "bad", "epoch"]);
+    codes: ["due_now", "scheduled", "already_done", "conflict", "expires_before_due", "upload_lost", "incomplete",
+        "invalid", "unreadable", "wrong_epoch"]);
 
 /// Accepts an order.
 #[derive(Debug, Clone)]
@@ -55,9 +56,9 @@ pub enum Enqueued {
     /// It is stored.
     Accepted {
         /// Whether an earlier call stored it.
-        again: bool,
+        already_done: bool,
         /// Whether it is due now, as of this call.
-        now: bool,
+        due_now: bool,
         /// When it was accepted.
         accepted: UnixMs,
         /// When it is due.
@@ -70,11 +71,13 @@ pub enum Enqueued {
     /// It would end before it is due.
     ExpiresBeforeDue,
     /// Its staged parcels are gone, or another upload took over.
-    Unstaged,
+    UploadLost,
     /// Its staged parcels do not match the order.
     Incomplete,
-    /// It has no deliveries, or its history can't be read.
-    Bad,
+    /// It has no deliveries, or an inline order has deliveries on two channels.
+    Invalid,
+    /// Its history can't be read.
+    Unreadable,
 }
 
 impl ScriptCall for Enqueue<'_> {
@@ -122,12 +125,12 @@ impl ScriptCall for Enqueue<'_> {
 
     fn decode(code: &str, mut f: ReplyFields) -> Result<Enqueued, Malformed> {
         Ok(match code {
-            "now" | "later" | "same" => {
+            "due_now" | "scheduled" | "already_done" => {
                 let (accepted, due) = (UnixMs(f.u64("accepted")?), UnixMs(f.u64("due")?));
                 let seen = f.array("couriers")?.into_iter();
                 Enqueued::Accepted {
-                    again: code == "same",
-                    now: code == "now" || accepted == due,
+                    already_done: code == "already_done",
+                    due_now: code == "due_now" || accepted == due,
                     accepted,
                     due,
                     couriers_seen: seen
@@ -137,9 +140,10 @@ impl ScriptCall for Enqueue<'_> {
             }
             "conflict" => Enqueued::Conflict,
             "expires_before_due" => Enqueued::ExpiresBeforeDue,
-            "unstaged" => Enqueued::Unstaged,
+            "upload_lost" => Enqueued::UploadLost,
             "incomplete" => Enqueued::Incomplete,
-            "bad" => Enqueued::Bad,
+            "invalid" => Enqueued::Invalid,
+            "unreadable" => Enqueued::Unreadable,
             _ => return Err(Malformed::new("code of enqueue")),
         })
     }

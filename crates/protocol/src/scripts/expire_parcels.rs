@@ -11,7 +11,7 @@ contract!("expire_parcels", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "ready:{p}:<channel>:<priority> or unresolved:{p}:<channel>",
         "unresolved:{p}:<channel>", "parked:{p}:<channel>", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "ready or unresolved", "rank to go on from", "members at most"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// The index to walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

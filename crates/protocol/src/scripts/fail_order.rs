@@ -12,7 +12,7 @@ contract!("fail_order", drains: true,
         "parked_why:{p}", "channels:{p}"],
     args: ["request id", "epoch", "order id", "channel to go on from, empty at first", "parcel to go on from",
         "1 to end it though its head can be read, because a parcel of it can't"],
-    codes: ["ok", "again", "more", "readable", "gone", "newer", "epoch"]);
+    codes: ["ok", "already_done", "more", "readable", "not_found", "newer_version", "wrong_epoch"]);
 
 /// Ends an order that can't be read, at an operator's request, in bounded steps.
 #[derive(Debug, Clone)]
@@ -33,15 +33,15 @@ pub enum FailedOrder {
     /// It ended now.
     Ended,
     /// It had ended before.
-    Again,
+    AlreadyDone,
     /// Call again from this channel and parcel.
     More(String, u64),
     /// Its head can be read: nothing was done.
     Readable,
     /// There is no such order.
-    Gone,
+    NotFound,
     /// It is of a later version: a newer program can read it.
-    Newer,
+    NewerVersion,
 }
 
 impl ScriptCall for FailOrder<'_> {
@@ -73,11 +73,11 @@ impl ScriptCall for FailOrder<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<FailedOrder, Malformed> {
         Ok(match code {
             "ok" => FailedOrder::Ended,
-            "again" => FailedOrder::Again,
+            "already_done" => FailedOrder::AlreadyDone,
             "more" => FailedOrder::More(f.text("channel")?, f.u64("parcel")?),
             "readable" => FailedOrder::Readable,
-            "gone" => FailedOrder::Gone,
-            "newer" => FailedOrder::Newer,
+            "not_found" => FailedOrder::NotFound,
+            "newer_version" => FailedOrder::NewerVersion,
             _ => return Err(Malformed::new("code of fail_order")),
         })
     }

@@ -11,7 +11,7 @@ contract!("fail_parcel", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
         "parked:{p}:<channel>", "parked_why:{p}", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "member"],
-    codes: ["ok", "absent", "leased", "newer", "broken", "epoch"]);
+    codes: ["ok", "not_parked", "leased", "newer_version", "whole_order_only", "wrong_epoch"]);
 
 /// Ends the deliveries of a parked parcel, at an operator's request.
 #[derive(Debug, Clone)]
@@ -30,14 +30,14 @@ pub enum FailedParcel {
     /// This many deliveries ended.
     Ended(u64),
     /// It is not parked.
-    Absent,
+    NotParked,
     /// A courier holds it.
     Leased,
     /// It, or a parcel of its order that would have to be recounted, is of a later version: a newer program can read
     /// it.
-    Newer,
+    NewerVersion,
     /// Its order can't be read, or is too big to be recounted: only the whole order can be ended.
-    Broken,
+    WholeOrderOnly,
 }
 
 impl ScriptCall for FailParcel<'_> {
@@ -68,10 +68,10 @@ impl ScriptCall for FailParcel<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<FailedParcel, Malformed> {
         Ok(match code {
             "ok" => FailedParcel::Ended(f.u64("deliveries")?),
-            "absent" => FailedParcel::Absent,
+            "not_parked" => FailedParcel::NotParked,
             "leased" => FailedParcel::Leased,
-            "newer" => FailedParcel::Newer,
-            "broken" => FailedParcel::Broken,
+            "newer_version" => FailedParcel::NewerVersion,
+            "whole_order_only" => FailedParcel::WholeOrderOnly,
             _ => return Err(Malformed::new("code of fail_parcel")),
         })
     }

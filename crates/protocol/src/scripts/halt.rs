@@ -13,9 +13,9 @@ pub const CALL_ORDERS: usize = 500;
 contract!("halt", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "halted:{p}", "lost:{p}"],
     args: ["request id", "epoch known to the caller", "cause: back or wiped", "mark found, empty when the caller knows of no loss here",
-        "highest mark the caller was told before", "since ms, 0 for not known", "last ms, 0 for not known",
+        "highest mark returned to the caller before", "since ms, 0 for not known", "last ms, 0 for not known",
         "accepted ms and order id of a lost order"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Why a database is halted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -12,7 +12,7 @@ contract!("lift_suppression", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "address_key:{p}", "suppressed:{p}:<channel>"],
     args: ["request id", "epoch", "check value of the address key (16 bytes)", "field (16 bytes)",
            "last ms of the record the caller saw"],
-    codes: ["ok", "again", "gone", "changed", "bad", "key", "epoch"]);
+    codes: ["ok", "already_done", "not_found", "changed", "unreadable", "wrong_key", "wrong_epoch"]);
 
 /// Takes an address off a list, and resets its strikes.
 #[derive(Debug, Clone)]
@@ -35,15 +35,15 @@ pub enum Lifted {
     /// It was taken off the list.
     Lifted,
     /// It was already lifted, at this time.
-    Before(UnixMs),
+    AlreadyDone(UnixMs),
     /// It is not on the list.
-    Gone,
+    NotFound,
     /// The record is not the one the caller saw, but one of this time; nothing changed.
     Changed(UnixMs),
     /// The record can't be read; nothing changed.
-    Bad,
+    Unreadable,
     /// The database hashes addresses with another key.
-    OtherKey,
+    WrongKey,
 }
 
 impl ScriptCall for LiftSuppression<'_> {
@@ -69,11 +69,11 @@ impl ScriptCall for LiftSuppression<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<Lifted, Malformed> {
         Ok(match code {
             "ok" => Lifted::Lifted,
-            "again" => Lifted::Before(UnixMs(f.u64("lifted")?)),
-            "gone" => Lifted::Gone,
+            "already_done" => Lifted::AlreadyDone(UnixMs(f.u64("lifted")?)),
+            "not_found" => Lifted::NotFound,
             "changed" => Lifted::Changed(UnixMs(f.u64("last")?)),
-            "bad" => Lifted::Bad,
-            "key" => Lifted::OtherKey,
+            "unreadable" => Lifted::Unreadable,
+            "wrong_key" => Lifted::WrongKey,
             _ => return Err(Malformed::new("code of lift_suppression")),
         })
     }

@@ -12,7 +12,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("limit_rate", drains: true,
     keys: ["rate:{<key id>}"],
     args: ["request id", "cost in calls; 0 only looks", "calls a second, 1,000,000 at most", "calls at once at most"],
-    codes: ["ok", "wait", "never"]);
+    codes: ["ok", "retry_after", "exceeds_burst"]);
 
 /// Maximum number of calls per second.
 const FASTEST: u32 = 1_000_000;
@@ -41,9 +41,9 @@ pub enum RateDecision {
         full_in: Duration,
     },
     /// Retry after this time. Nothing was counted.
-    Wait(Duration),
+    RetryAfter(Duration),
     /// Never allowed: the burst is smaller than the number of calls. Nothing was counted.
-    Never,
+    ExceedsBurst,
 }
 
 impl ScriptCall for LimitRate<'_> {
@@ -67,8 +67,8 @@ impl ScriptCall for LimitRate<'_> {
                 left: f.u32("calls left")?,
                 full_in: Duration::from_micros(f.u64("until all are free")?),
             },
-            "wait" => RateDecision::Wait(Duration::from_micros(f.u64("wait")?)),
-            "never" => RateDecision::Never,
+            "retry_after" => RateDecision::RetryAfter(Duration::from_micros(f.u64("wait")?)),
+            "exceeds_burst" => RateDecision::ExceedsBurst,
             _ => return Err(Malformed::new("code of limit_rate")),
         })
     }

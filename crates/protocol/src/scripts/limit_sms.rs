@@ -10,11 +10,11 @@ use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("limit_sms", drains: false,
     keys: ["quota:{<channel>}:<day>", "quota:{<channel>}:<hour>"],
-    args: ["request id", "what: take, return, or look (is anything left?)", "order id", "segments of the order",
+    args: ["request id", "what: take, return, or check (is anything left?)", "order id", "segments of the order",
            "segments a day; 0: without limit", "API key", "messages of the order",
            "messages an hour of a key; 0: without limit", "messages an hour to a prefix; 0: without limit",
-           "which taking: 8 bytes of chance", "prefixes: id (8 bytes), messages"],
-    codes: ["ok", "same", "day", "key", "prefix"]);
+           "random id of the taking (8 bytes)", "prefixes: id (8 bytes), messages"],
+    codes: ["ok", "already_done", "day_limit", "key_limit", "prefix_limit"]);
 
 /// Maximum number of prefixes per call.
 pub const MOST_PREFIXES: usize = 500;
@@ -27,7 +27,7 @@ pub enum QuotaStep {
     /// Return it because the order was not stored.
     Return,
     /// Only check whether it would be granted.
-    Look,
+    Check,
 }
 
 /// The limits; 0: no limit.
@@ -79,13 +79,13 @@ pub enum Quota {
         now: u64,
     },
     /// It already had its share, or has none to return; segments of the day.
-    Same(u64),
+    AlreadyDone(u64),
     /// Too few segments are left in the day.
-    Day(u64),
+    DayLimit(u64),
     /// Too few messages are left in the hour for the API key.
-    Key(u64),
+    KeyLimit(u64),
     /// Too few messages are left in the hour for a prefix.
-    Prefix(u64),
+    PrefixLimit(u64),
 }
 
 impl ScriptCall for LimitSms<'_> {
@@ -103,7 +103,7 @@ impl ScriptCall for LimitSms<'_> {
         let what = match self.share {
             QuotaStep::Take => "take",
             QuotaStep::Return => "return",
-            QuotaStep::Look => "look",
+            QuotaStep::Check => "check",
         };
         let mut args = vec![
             arg_text(what),
@@ -127,10 +127,10 @@ impl ScriptCall for LimitSms<'_> {
         let count = f.u64("count")?;
         Ok(match code {
             "ok" => Quota::Done { before: count, now: f.u64("now")? },
-            "same" => Quota::Same(count),
-            "day" => Quota::Day(count),
-            "key" => Quota::Key(count),
-            "prefix" => Quota::Prefix(count),
+            "already_done" => Quota::AlreadyDone(count),
+            "day_limit" => Quota::DayLimit(count),
+            "key_limit" => Quota::KeyLimit(count),
+            "prefix_limit" => Quota::PrefixLimit(count),
             _ => return Err(Malformed::new("code of limit_sms")),
         })
     }

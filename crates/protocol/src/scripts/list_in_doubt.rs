@@ -13,7 +13,7 @@ contract!("list_in_doubt", drains: true,
         "parked:{p}:<channel>", "parked_why:{p}"],
     args: ["request id", "epoch", "channel", "lowest score in ms", "highest score in ms, or +inf",
         "moment of the halt in ms", "1 to end the deliveries, 0 to name them", "rank to go on from", "members at most"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// The index to walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

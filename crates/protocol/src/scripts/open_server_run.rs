@@ -12,7 +12,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("open_server_run", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "runs:{p}"],
     args: ["request id", "epoch", "id of a run to note a loss of, or empty", "ms that were lost with it"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Requests the runs of the server, and opens the current one if no process has.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ contract!("opt_in", drains: true,
     args: ["request id", "epoch", "check value of the address key (16 bytes)", "channel", "field (16 bytes)",
            "notice (15 bytes), clock p, h or -", "reasons it may lift, 2 bytes each",
            "1: remember it although nothing is known of the address, so that an earlier opt-out is known when it comes late"],
-    codes: ["ok", "gone", "again", "older", "other", "bad", "key", "epoch"]);
+    codes: ["ok", "not_found", "repeated", "outdated", "other_reason", "unreadable", "wrong_key", "wrong_epoch"]);
 
 /// Lifts the entry of a person's own opt-out, and the provider's entry for the same reason.
 #[derive(Debug, Clone)]
@@ -41,17 +41,17 @@ pub enum OptedIn {
     /// The address was taken off the list.
     Lifted,
     /// It is not on the list.
-    Gone,
+    NotFound,
     /// The notice was received before; nothing changed.
     Repeated,
     /// The person opted out after it was said, or it can't be proved that they did not; nothing changed.
-    Older,
+    Outdated,
     /// It stays on the list for this reason.
     OtherReason(Reason),
     /// A record can't be read; nothing changed.
-    Bad,
+    Unreadable,
     /// The database hashes addresses with another key.
-    OtherKey,
+    WrongKey,
 }
 
 impl ScriptCall for OptIn<'_> {
@@ -82,15 +82,15 @@ impl ScriptCall for OptIn<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<OptedIn, Malformed> {
         Ok(match code {
             "ok" => OptedIn::Lifted,
-            "gone" => OptedIn::Gone,
-            "again" => OptedIn::Repeated,
-            "older" => OptedIn::Older,
-            "other" => {
+            "not_found" => OptedIn::NotFound,
+            "repeated" => OptedIn::Repeated,
+            "outdated" => OptedIn::Outdated,
+            "other_reason" => {
                 let code = u16::try_from(f.u64("reason")?).map_err(|_| Malformed::new("reason"))?;
                 OptedIn::OtherReason(Reason::from_code(code))
             }
-            "bad" => OptedIn::Bad,
-            "key" => OptedIn::OtherKey,
+            "unreadable" => OptedIn::Unreadable,
+            "wrong_key" => OptedIn::WrongKey,
             _ => return Err(Malformed::new("code of opt_in")),
         })
     }

@@ -19,29 +19,29 @@ pub enum ParcelCode {
     /// Done (begin).
     Ok,
     /// Still under the caller's lease.
-    Held,
+    Leased,
     /// Still leased, because a delivery is sending.
     Sending,
     /// Back in ready: it has pending deliveries.
     Ready,
     /// Out of the indexes: it has no pending delivery.
-    Left,
+    Settled,
     /// The caller does not hold the lease.
-    Stale,
+    LeaseLost,
     /// The lease has expired.
-    Over,
+    LeaseExpired,
     /// The order was cancelled.
     Cancelled,
     /// The order is past `not_after`.
     Expired,
     /// No such order.
-    Gone,
+    NotFound,
     /// A record of a later version.
-    Newer,
+    NewerVersion,
     /// A record that can't be read.
-    Bad,
+    Unreadable,
     /// Cancelled before it was due.
-    Final,
+    CancelledBeforeDue,
 }
 
 impl ParcelCode {
@@ -52,18 +52,18 @@ impl ParcelCode {
     pub fn read(code: &str) -> Result<Self, Malformed> {
         Ok(match code {
             "ok" => Self::Ok,
-            "held" => Self::Held,
+            "leased" => Self::Leased,
             "sending" => Self::Sending,
             "ready" => Self::Ready,
-            "left" => Self::Left,
-            "stale" => Self::Stale,
-            "over" => Self::Over,
+            "settled" => Self::Settled,
+            "lease_lost" => Self::LeaseLost,
+            "lease_expired" => Self::LeaseExpired,
             "cancelled" => Self::Cancelled,
             "expired" => Self::Expired,
-            "gone" => Self::Gone,
-            "newer" => Self::Newer,
-            "bad" => Self::Bad,
-            "final" => Self::Final,
+            "not_found" => Self::NotFound,
+            "newer_version" => Self::NewerVersion,
+            "unreadable" => Self::Unreadable,
+            "cancelled_before_due" => Self::CancelledBeforeDue,
             _ => return Err(Malformed::new("parcel code")),
         })
     }

@@ -11,7 +11,7 @@ contract!("park", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
         "parked:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "member, fence or empty, why"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// A parcel to be parked.
 #[derive(Debug, Clone, PartialEq, Eq)]

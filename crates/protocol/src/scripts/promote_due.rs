@@ -10,7 +10,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("promote_due", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk"],
     args: ["request id", "epoch"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Promotes what is due.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ impl ScriptCall for PromoteDue<'_> {
         let next = f.u64("next")?;
         Ok(Promoted {
             next: (next > 0).then_some(UnixMs(next)),
-            parcels: f.u64("rung")?,
+            parcels: f.u64("promoted")?,
             persisted: f.u64("persisted")?,
             lost: f.u64("lost")?,
         })

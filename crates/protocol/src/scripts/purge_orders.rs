@@ -9,7 +9,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("purge_orders", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "retire:{p}:<day>", "orders:{p}"],
     args: ["request id", "epoch", "day, days since 1970", "retention in days"],
-    codes: ["done", "more", "early", "epoch"]);
+    codes: ["done", "more", "too_early", "wrong_epoch"]);
 
 /// Removes orders that became final on one day, in bounded steps.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub enum PurgedOrders {
     /// Call again.
     More(u64),
     /// The retention is not over: nothing changed.
-    Early,
+    TooEarly,
 }
 
 impl ScriptCall for PurgeOrders<'_> {
@@ -53,7 +53,7 @@ impl ScriptCall for PurgeOrders<'_> {
         Ok(match code {
             "done" => PurgedOrders::Done(f.u64("removed")?),
             "more" => PurgedOrders::More(f.u64("removed")?),
-            "early" => PurgedOrders::Early,
+            "too_early" => PurgedOrders::TooEarly,
             _ => return Err(Malformed::new("code of purge_orders")),
         })
     }

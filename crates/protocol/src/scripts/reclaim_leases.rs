@@ -15,7 +15,7 @@ contract!("reclaim_leases", drains: true,
     args: ["request id", "epoch", "channel", "leases at most",
         "1 when a lease that is over means a crash, 0 just after the server was away",
         "ms after which a courier not seen is forgotten"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Takes back the expired leases of one channel.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("recover", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "halted:{p}", "lost:{p}", "runs:{p}", "schema:{p}"],
     args: ["request id", "epoch", "schema of the caller", "number of partitions"],
-    codes: ["ok", "running", "epoch"]);
+    codes: ["ok", "not_halted", "wrong_epoch"]);
 
 /// Ends a halt; called with the halted epoch.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ impl ScriptCall for Recover<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<Option<String>, Malformed> {
         match code {
             "ok" => f.text("epoch").map(Some),
-            "running" => Ok(None),
+            "not_halted" => Ok(None),
             _ => Err(Malformed::new("code of recover")),
         }
     }

@@ -12,9 +12,9 @@ contract!("register_process", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "schema:{p}", "orders:{p}", "channels:{p}"],
     args: ["request id", "epoch known to the caller, empty at its first start", "epoch to set in an empty database",
         "schema of the caller", "number of partitions", "channel of a courier, or empty",
-        "whether the channel is told what becomes of a message after it was taken: 1, 0, or empty for not said",
+        "whether the channel gets delivery receipts: 1, 0, or empty for not known",
         "oldest schema of a program that may run beside the caller"],
-    codes: ["ok", "foreign", "old", "halted", "epoch"]);
+    codes: ["ok", "foreign", "program_too_old", "halted", "wrong_epoch"]);
 
 /// Registers a process.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub enum Registered {
     /// It holds orders without an epoch, or was set up with another number of partitions.
     Foreign,
     /// It requires a newer program.
-    TooOld,
+    ProgramTooOld,
     /// It belongs to this installation and is halted: it went back or was wiped, and no operator has decided how to
     /// continue.
     Halted,
@@ -79,7 +79,7 @@ impl ScriptCall for RegisterProcess<'_> {
         match code {
             "ok" => Ok(Registered::Ok { schema: f.u32("schema")? }),
             "foreign" => Ok(Registered::Foreign),
-            "old" => Ok(Registered::TooOld),
+            "program_too_old" => Ok(Registered::ProgramTooOld),
             "halted" => Ok(Registered::Halted),
             _ => Err(Malformed::new("code of register_process")),
         }

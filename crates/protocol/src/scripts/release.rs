@@ -14,7 +14,7 @@ contract!("release", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
         "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "wait in ms", "member, fence"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Gives leases back.
 #[derive(Debug, Clone)]

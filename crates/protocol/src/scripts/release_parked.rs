@@ -10,7 +10,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("release_parked", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "parked:{p}:<channel> or parked:{p}", "parked_why:{p}"],
     args: ["request id", "epoch", "channel, or empty for orders", "member, or order id of an order"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Takes names off a list of parked records.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("renew", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>"],
     args: ["request id", "epoch", "lease in ms", "member, fence"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Extends leases that have not expired.
 #[derive(Debug, Clone)]
@@ -34,9 +34,9 @@ pub enum Renewed {
     /// It was extended.
     Renewed,
     /// It had expired: begin nothing more under it.
-    Over,
+    LeaseExpired,
     /// The caller does not hold it.
-    Stale,
+    LeaseLost,
 }
 
 impl ScriptCall for Renew<'_> {
@@ -64,8 +64,8 @@ impl ScriptCall for Renew<'_> {
         let letters = f.bytes("letters")?;
         let read = |letter: &u8| match letter {
             b'r' => Ok(Renewed::Renewed),
-            b'o' => Ok(Renewed::Over),
-            b's' => Ok(Renewed::Stale),
+            b'e' => Ok(Renewed::LeaseExpired),
+            b'l' => Ok(Renewed::LeaseLost),
             _ => Err(Malformed::new("letter of renew")),
         };
         letters.iter().map(read).collect()

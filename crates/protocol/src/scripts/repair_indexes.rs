@@ -11,7 +11,7 @@ contract!("repair_indexes", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "leased:{p}:<channel>",
         "unresolved:{p}:<channel>", "parked:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "order id", "parcel to start from"],
-    codes: ["ok", "gone", "newer", "bad", "epoch"]);
+    codes: ["ok", "not_found", "newer_version", "unreadable", "wrong_epoch"]);
 
 /// Checks an order's parcels on one channel.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl ScriptCall for RepairIndexes<'_> {
                 let next = f.u32("parcel")?;
                 Ok(RepairedIndexes::Ok { next: (next > 0).then_some(next), mended: f.u32("mended")? })
             }
-            "gone" | "newer" | "bad" => Ok(RepairedIndexes::Unreadable),
+            "not_found" | "newer_version" | "unreadable" => Ok(RepairedIndexes::Unreadable),
             _ => Err(Malformed::new("code of repair_indexes")),
         }
     }

@@ -12,7 +12,8 @@ contract!("reschedule", drains: true,
     args: ["request id", "epoch", "order id", "new due ms",
         "new not_after ms, 0 to keep the span between due time and end",
         "revision of the order as the caller read it"],
-    codes: ["ok", "started", "moved", "cancelled", "final", "expires_before_due", "gone", "newer", "bad", "epoch"]);
+    codes: ["ok", "started", "changed", "cancelled", "finished", "expires_before_due", "not_found", "newer_version",
+        "unreadable", "wrong_epoch"]);
 
 /// Moves an order to another time.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ pub enum Rescheduled {
     /// Its time has come.
     Started,
     /// It changed since it was read; possibly by this same call, whose reply was lost.
-    Moved {
+    Changed {
         /// Its revision now.
         revision: u64,
         /// When it is due.
@@ -53,11 +54,11 @@ pub enum Rescheduled {
     /// It was cancelled.
     Cancelled,
     /// Every delivery is final.
-    Final,
+    Finished,
     /// It would end before it is due.
     ExpiresBeforeDue,
     /// There is no such order.
-    Gone,
+    NotFound,
     /// Its record can't be read.
     Unreadable,
 }
@@ -86,17 +87,17 @@ impl ScriptCall for Reschedule<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<Rescheduled, Malformed> {
         Ok(match code {
             "ok" => Rescheduled::Ok { due: UnixMs(f.u64("due")?), not_after: UnixMs(f.u64("not_after")?) },
-            "moved" => Rescheduled::Moved {
+            "changed" => Rescheduled::Changed {
                 revision: f.u64("revision")?,
                 due: UnixMs(f.u64("due")?),
                 not_after: UnixMs(f.u64("not_after")?),
             },
             "started" => Rescheduled::Started,
             "cancelled" => Rescheduled::Cancelled,
-            "final" => Rescheduled::Final,
+            "finished" => Rescheduled::Finished,
             "expires_before_due" => Rescheduled::ExpiresBeforeDue,
-            "gone" => Rescheduled::Gone,
-            "newer" | "bad" => Rescheduled::Unreadable,
+            "not_found" => Rescheduled::NotFound,
+            "newer_version" | "unreadable" => Rescheduled::Unreadable,
             _ => return Err(Malformed::new("code of reschedule")),
         })
     }

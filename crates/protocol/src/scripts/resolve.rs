@@ -11,7 +11,7 @@ contract!("resolve", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "unresolved:{p}:<channel>", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "member",
         "outcomes (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4 unused; ascending)"],
-    codes: ["ok", "gone", "newer", "bad", "final", "epoch"]);
+    codes: ["ok", "not_found", "newer_version", "unreadable", "cancelled_before_due", "wrong_epoch"]);
 
 /// What to do with an unresolved delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum Decided {
     /// The delivery changed.
     Applied,
     /// It was decided before.
-    Known,
+    NothingNew,
     /// The record has another attempt.
     Stale,
     /// Its one repeat is spent.
@@ -63,7 +63,7 @@ pub enum Resolved {
         deliveries: Vec<Decided>,
     },
     /// There is no such record, or it can't be read.
-    Gone,
+    NotFound,
 }
 
 impl ScriptCall for Resolve<'_> {
@@ -103,14 +103,14 @@ impl ScriptCall for Resolve<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<Resolved, Malformed> {
         match code {
             "ok" => {}
-            "gone" | "newer" | "bad" | "final" => return Ok(Resolved::Gone),
+            "not_found" | "newer_version" | "unreadable" | "cancelled_before_due" => return Ok(Resolved::NotFound),
             _ => return Err(Malformed::new("code of resolve")),
         }
         let ended = f.u64("ended")?;
         let letters = f.bytes("letters")?;
         let read = |letter: &u8| match letter {
             b'a' => Ok(Decided::Applied),
-            b'n' => Ok(Decided::Known),
+            b'n' => Ok(Decided::NothingNew),
             b's' => Ok(Decided::Stale),
             b't' => Ok(Decided::RetryUnconfirmed),
             _ => Err(Malformed::new("letter of resolve")),

@@ -11,7 +11,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("revoke_key", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "key:{p}:<id>"],
     args: ["request id", "epoch"],
-    codes: ["ok", "again", "gone", "epoch"]);
+    codes: ["ok", "already_done", "not_found", "wrong_epoch"]);
 
 /// Revokes a key.
 #[derive(Debug, Clone)]
@@ -28,9 +28,9 @@ pub enum KeyRevoked {
     /// It was revoked at this time.
     Revoked(UnixMs),
     /// It had already been revoked, at this time.
-    Before(UnixMs),
+    AlreadyDone(UnixMs),
     /// There is no such key.
-    Gone,
+    NotFound,
 }
 
 impl ScriptCall for RevokeKey<'_> {
@@ -51,8 +51,8 @@ impl ScriptCall for RevokeKey<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<KeyRevoked, Malformed> {
         Ok(match code {
             "ok" => KeyRevoked::Revoked(UnixMs(f.u64("revoked")?)),
-            "again" => KeyRevoked::Before(UnixMs(f.u64("revoked")?)),
-            "gone" => KeyRevoked::Gone,
+            "already_done" => KeyRevoked::AlreadyDone(UnixMs(f.u64("revoked")?)),
+            "not_found" => KeyRevoked::NotFound,
             _ => return Err(Malformed::new("code of revoke_key")),
         })
     }

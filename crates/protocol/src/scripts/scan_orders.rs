@@ -11,7 +11,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("scan_orders", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "orders:{p}"],
     args: ["request id", "epoch", "position in the list to go on from", "orders at most"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// Walks the list of orders.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ contract!("settle", drains: true,
         "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel",
         "member, fence, 1 to leave the lease, reports (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4; ascending)"],
-    codes: ["ok", "epoch"]);
+    codes: ["ok", "wrong_epoch"]);
 
 /// The outcome of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub enum Reported {
     /// The delivery changed: the report came late and says that the message was accepted.
     Evidence,
     /// Nothing new.
-    Known,
+    NothingNew,
     /// Refused: it is about another attempt than the recorded one.
     Stale,
 }
@@ -123,7 +123,7 @@ pub(super) fn read_letter(letter: u8) -> Result<Reported, Malformed> {
     Ok(match letter {
         b'a' => Reported::Applied,
         b'e' => Reported::Evidence,
-        b'n' => Reported::Known,
+        b'n' => Reported::NothingNew,
         b's' => Reported::Stale,
         _ => return Err(Malformed::new("letter of a report")),
     })

@@ -11,7 +11,7 @@ contract!("stage_parcels", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "staging:{p}"],
     args: ["request id", "epoch", "order id", "upload id", "1 for the first call, which opens",
         "content of the order (with the first call, else empty)", "channel, number, parcel"],
-    codes: ["ok", "gone", "exists", "gap", "epoch"]);
+    codes: ["ok", "upload_lost", "order_exists", "gap", "wrong_epoch"]);
 
 /// Stores parcels.
 #[derive(Debug, Clone)]
@@ -34,9 +34,9 @@ pub enum Staged {
     /// Stored.
     Ok,
     /// Not open, no longer open, or taken over by another upload: start again.
-    Gone,
+    UploadLost,
     /// An order with this id already exists.
-    Exists,
+    OrderExists,
     /// A parcel before these is missing.
     Gap,
 }
@@ -68,8 +68,8 @@ impl ScriptCall for StageParcels<'_> {
     fn decode(code: &str, _: ReplyFields) -> Result<Staged, Malformed> {
         Ok(match code {
             "ok" => Staged::Ok,
-            "gone" => Staged::Gone,
-            "exists" => Staged::Exists,
+            "upload_lost" => Staged::UploadLost,
+            "order_exists" => Staged::OrderExists,
             "gap" => Staged::Gap,
             _ => return Err(Malformed::new("code of stage_parcels")),
         })

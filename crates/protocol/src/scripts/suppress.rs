@@ -13,7 +13,7 @@ contract!("suppress", drains: true,
            "consent:{p}:<channel>"],
     args: ["request id", "epoch", "check value of the address key (16 bytes)", "channel",
            "entries: field (16 bytes), reason (2), source, strikes that suffice (1: at once), whose, notice (15), clock p, a or -"],
-    codes: ["ok", "key", "epoch"]);
+    codes: ["ok", "wrong_key", "wrong_epoch"]);
 
 /// Maximum number of entries per call.
 pub const MOST_ENTRIES: usize = 500;
@@ -54,7 +54,7 @@ pub enum Suppressed {
     /// It was added to the list.
     Added,
     /// It was already on the list.
-    Again,
+    AlreadyListed,
     /// A strike was counted; the address still gets messages.
     Struck,
     /// A strike was counted within the last 20 hours; nothing changed.
@@ -96,7 +96,7 @@ impl ScriptCall for PutSuppressions<'_> {
     }
 
     fn decode(code: &str, mut f: ReplyFields) -> Result<Self::Reply, Malformed> {
-        if code == "key" {
+        if code == "wrong_key" {
             return Ok(None);
         }
         if code != "ok" {
@@ -106,7 +106,7 @@ impl ScriptCall for PutSuppressions<'_> {
         let read = |letter: &u8| {
             Ok(match letter {
                 b'n' => Suppressed::Added,
-                b'a' => Suppressed::Again,
+                b'a' => Suppressed::AlreadyListed,
                 b's' => Suppressed::Struck,
                 b'c' => Suppressed::CountedBefore,
                 b'r' => Suppressed::Repeated,

@@ -10,7 +10,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("take_daily_places", drains: false,
     keys: ["limit:{<sender>}"],
     args: ["request id", "order id", "orders a day", "start of the day in ms"],
-    codes: ["ok", "same", "full"]);
+    codes: ["ok", "already_done", "limit_reached"]);
 
 /// Takes a place.
 #[derive(Debug, Clone)]
@@ -42,12 +42,12 @@ pub enum DailyPlaces {
         /// Orders of the day, this one included.
         used: u32,
         /// Whether it had its place before.
-        again: bool,
+        already_done: bool,
         /// When its place was taken.
         taken: UnixMs,
     },
     /// The day is full.
-    Full {
+    LimitReached {
         /// Orders of the day.
         used: u32,
         /// Places taken more than ten minutes ago: their orders may never have been stored.
@@ -73,17 +73,17 @@ impl ScriptCall for TakeDailyPlaces<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<DailyPlaces, Malformed> {
         let used = f.u32("used")?;
         Ok(match code {
-            "ok" | "same" => {
-                DailyPlaces::Ok { used, again: code == "same", taken: UnixMs(f.u64("taken")?) }
+            "ok" | "already_done" => {
+                DailyPlaces::Ok { used, already_done: code == "already_done", taken: UnixMs(f.u64("taken")?) }
             }
-            "full" => {
+            "limit_reached" => {
                 let mut named = f.array("places")?.into_iter();
                 let mut to_check = Vec::new();
                 while let (Some(order_id), Some(taken)) = (named.next(), named.next()) {
                     let order_id = order_id.text("order id")?.parse().map_err(|_| Malformed::new("order id"))?;
                     to_check.push(DailyPlace { order_id, taken: UnixMs(taken.u64("taken")?) });
                 }
-                DailyPlaces::Full { used, to_check }
+                DailyPlaces::LimitReached { used, to_check }
             }
             _ => return Err(Malformed::new("code of take_daily_places")),
         })

@@ -11,7 +11,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("touch_key", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "key:{p}:<id>"],
     args: ["request id", "epoch"],
-    codes: ["ok", "gone", "epoch"]);
+    codes: ["ok", "not_found", "wrong_epoch"]);
 
 /// Records a use.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ impl ScriptCall for TouchKey<'_> {
     fn decode(code: &str, mut f: ReplyFields) -> Result<Option<UnixMs>, Malformed> {
         match code {
             "ok" => Ok(Some(UnixMs(f.u64("used")?))),
-            "gone" => Ok(None),
+            "not_found" => Ok(None),
             _ => Err(Malformed::new("code of touch_key")),
         }
     }

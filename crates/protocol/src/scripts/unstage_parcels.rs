@@ -11,7 +11,7 @@ contract!("unstage_parcels", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "staging:{p}"],
     args: ["request id", "epoch", "order id, or empty for the oldest silent one",
         "upload id, or empty for whichever there is"],
-    codes: ["done", "more", "epoch"]);
+    codes: ["done", "more", "wrong_epoch"]);
 
 /// Removes staged parcels, 500 per call.
 #[derive(Debug, Clone)]

@@ -30,24 +30,24 @@ fn a_key_is_bound_once() {
     let db = Db::start();
     let (first, second) = (order_id("u1:5"), order_id("u1:6"));
     let step = db.step(&bind(&first, b'a'));
-    assert_eq!(step.reply, BoundIdempotencyKey::Fresh);
+    assert_eq!(step.reply, BoundIdempotencyKey::Bound);
     let until = db.snapshot().until("idem:{k1:abc}").expect("an end");
     step.changed(&[("until", until)], &["+ idem:{k1:abc}: aaaaaaaaaaaau1:5 until @until"]);
     let now = db.now().0;
     assert!((now + 86_300_000..=now + 86_400_000).contains(&until), "{until} at {now}");
     db.again();
-    assert_eq!(db.unchanged(&bind(&first, b'a')), BoundIdempotencyKey::Fresh, "the same call again");
-    assert_eq!(db.unchanged(&bind(&second, b'b')), BoundIdempotencyKey::Other);
+    assert_eq!(db.unchanged(&bind(&first, b'a')), BoundIdempotencyKey::Bound, "the same call again");
+    assert_eq!(db.unchanged(&bind(&second, b'b')), BoundIdempotencyKey::Conflict);
     let step = db.step(&bind(&second, b'a'));
-    assert_eq!(step.reply, BoundIdempotencyKey::Same(first.clone()));
+    assert_eq!(step.reply, BoundIdempotencyKey::AlreadyDone(first.clone()));
     let shared = "~ idem:{k1:abc}: aaaaaaaaaaaau1:5 until @until -> aaaaaaaaaaaau1:5+ until @until";
     step.changed(&[("until", until)], &[shared]);
     db.again();
-    assert_eq!(db.unchanged(&bind(&second, b'a')), BoundIdempotencyKey::Same(first.clone()));
-    assert_eq!(db.unchanged(&bind(&first, b'a')), BoundIdempotencyKey::Fresh);
-    assert_eq!(db.unchanged(&bind(&second, b'b')), BoundIdempotencyKey::Other);
+    assert_eq!(db.unchanged(&bind(&second, b'a')), BoundIdempotencyKey::AlreadyDone(first.clone()));
+    assert_eq!(db.unchanged(&bind(&first, b'a')), BoundIdempotencyKey::Bound);
+    assert_eq!(db.unchanged(&bind(&second, b'b')), BoundIdempotencyKey::Conflict);
     let other_owner = BindIdempotencyKey { owner: "k2", ..bind(&second, b'b') };
-    assert_eq!(db.reply(&other_owner), BoundIdempotencyKey::Fresh);
+    assert_eq!(db.reply(&other_owner), BoundIdempotencyKey::Bound);
 }
 
 #[test]
@@ -55,16 +55,16 @@ fn a_key_is_freed_only_by_its_request_and_only_if_unshared() {
     let db = Db::start();
     let (first, second) = (order_id("u1:5"), order_id("u1:6"));
     let unbind = |order_id| FreeIdempotencyKey { owner: "k1", key_digest: "abc", order_id };
-    assert_eq!(db.reply(&bind(&first, b'a')), BoundIdempotencyKey::Fresh);
+    assert_eq!(db.reply(&bind(&first, b'a')), BoundIdempotencyKey::Bound);
     assert!(!db.unchanged(&unbind(&second)));
     assert!(db.reply(&unbind(&first)));
     assert_eq!(db.snapshot().until("idem:{k1:abc}"), None, "it is free");
-    assert_eq!(db.reply(&bind(&second, b'b')), BoundIdempotencyKey::Fresh, "for another body too");
+    assert_eq!(db.reply(&bind(&second, b'b')), BoundIdempotencyKey::Bound, "for another body too");
     assert!(!db.unchanged(&unbind(&first)), "a late copy");
     // A repeat got the order id, and may store its order under it.
-    assert_eq!(db.reply(&bind(&first, b'b')), BoundIdempotencyKey::Same(second.clone()));
+    assert_eq!(db.reply(&bind(&first, b'b')), BoundIdempotencyKey::AlreadyDone(second.clone()));
     assert!(!db.unchanged(&unbind(&second)));
-    assert_eq!(db.reply(&bind(&first, b'b')), BoundIdempotencyKey::Same(second));
+    assert_eq!(db.reply(&bind(&first, b'b')), BoundIdempotencyKey::AlreadyDone(second));
 }
 
 struct Day<'a> {
@@ -93,7 +93,7 @@ impl<'a> Day<'a> {
 
     fn take(&self, text: &str) -> (u32, DailyPlace) {
         match self.db.reply(&self.reserve(&order_id(text))) {
-            DailyPlaces::Ok { used, again: false, taken } => {
+            DailyPlaces::Ok { used, already_done: false, taken } => {
                 (used, DailyPlace { order_id: order_id(text), taken })
             }
             other => panic!("{other:?}"),
@@ -107,20 +107,20 @@ fn an_order_takes_one_place() {
     let day = Day::new(&db, 2);
     let step = db.step(&day.reserve(&order_id("u1:5")));
     let taken = UnixMs(day.placed("u1:5"));
-    assert_eq!(step.reply, DailyPlaces::Ok { used: 1, again: false, taken });
+    assert_eq!(step.reply, DailyPlaces::Ok { used: 1, already_done: false, taken });
     step.changed(&[("at", day.placed("u1:5"))], &["+ limit:{u1} u1:5: @at until @at+172800000"]);
     db.again();
     assert_eq!(
         db.unchanged(&day.reserve(&order_id("u1:5"))),
-        DailyPlaces::Ok { used: 1, again: true, taken }
+        DailyPlaces::Ok { used: 1, already_done: true, taken }
     );
     assert_eq!(day.take("u1:6").0, 2);
     let full = db.unchanged(&day.reserve(&order_id("u1:7")));
-    assert_eq!(full, DailyPlaces::Full { used: 2, to_check: vec![] });
+    assert_eq!(full, DailyPlaces::LimitReached { used: 2, to_check: vec![] });
     // An order that has a place keeps it on a full day.
     assert_eq!(
         db.unchanged(&day.reserve(&order_id("u1:5"))),
-        DailyPlaces::Ok { used: 2, again: true, taken }
+        DailyPlaces::Ok { used: 2, already_done: true, taken }
     );
 }
 
@@ -134,7 +134,7 @@ fn a_full_day_lists_places_older_than_ten_minutes() {
     let old = DailyPlace { order_id: order_id("u1:5"), taken };
     day.take("u1:6");
     let full = db.unchanged(&day.reserve(&order_id("u1:7")));
-    assert_eq!(full, DailyPlaces::Full { used: 2, to_check: vec![old] });
+    assert_eq!(full, DailyPlaces::LimitReached { used: 2, to_check: vec![old] });
 }
 
 #[test]
@@ -146,14 +146,17 @@ fn places_of_earlier_days_do_not_count() {
         db.raw(&["ZADD", "limit:{u1}", &yesterday, old]);
     }
     let step = db.step(&day.reserve(&order_id("u1:5")));
-    assert_eq!(step.reply, DailyPlaces::Ok { used: 1, again: false, taken: UnixMs(day.placed("u1:5")) });
+    assert_eq!(
+        step.reply,
+        DailyPlaces::Ok { used: 1, already_done: false, taken: UnixMs(day.placed("u1:5")) }
+    );
     let expected = ["+ limit:{u1} u1:5: @at until @at+172800000", "- limit:{u1} u1:1", "- limit:{u1} u1:2"];
     step.changed(&[("at", day.placed("u1:5"))], &expected);
     // A place taken yesterday is not a place today.
     db.raw(&["ZADD", "limit:{u1}", &yesterday, "u1:2"]);
     assert_eq!(
         db.unchanged(&day.reserve(&order_id("u1:2"))),
-        DailyPlaces::Full { used: 1, to_check: vec![] }
+        DailyPlaces::LimitReached { used: 1, to_check: vec![] }
     );
 }
 

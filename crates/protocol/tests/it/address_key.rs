@@ -15,10 +15,10 @@ fn a_random_key_is_stored_once() {
     let (first, second) = (key(), AddressKey::new(&[8; 32]));
     let made = |key| AgreeOnKey { keys: &db.keys, key, made: true };
     let step = db.step(&made(&first));
-    assert_eq!(step.reply, KeyAgreed::Kept(first.clone()));
+    assert_eq!(step.reply, KeyAgreed::Stored(first.clone()));
     step.changed(&[], &["+ address_key:{0} check: <16 bytes>", "+ address_key:{0} key: <32 bytes>"]);
     db.again();
-    assert_eq!(db.unchanged(&made(&second)), KeyAgreed::Kept(first));
+    assert_eq!(db.unchanged(&made(&second)), KeyAgreed::Stored(first));
 }
 
 #[test]
@@ -27,20 +27,20 @@ fn a_key_from_the_settings_is_never_stored() {
     let own = |key| AgreeOnKey { keys: &db.keys, key, made: false };
     let (first, second) = (key(), AddressKey::new(&[8; 32]));
     let step = db.step(&own(&first));
-    assert_eq!(step.reply, KeyAgreed::Yours);
+    assert_eq!(step.reply, KeyAgreed::Own);
     step.changed(&[], &["+ address_key:{0} check: <16 bytes>"]);
     db.again();
-    assert_eq!(db.unchanged(&own(&first)), KeyAgreed::Yours);
+    assert_eq!(db.unchanged(&own(&first)), KeyAgreed::Own);
     let made = AgreeOnKey { keys: &db.keys, key: &second, made: true };
-    assert_eq!(db.unchanged(&made), KeyAgreed::IsSet);
+    assert_eq!(db.unchanged(&made), KeyAgreed::KeyRequired);
     // Another key may replace it only while no list has an entry.
-    assert_eq!(db.reply(&own(&second)), KeyAgreed::Yours);
-    assert_eq!(db.reply(&own(&first)), KeyAgreed::Yours);
+    assert_eq!(db.reply(&own(&second)), KeyAgreed::Own);
+    assert_eq!(db.reply(&own(&first)), KeyAgreed::Own);
     put_one(&db, &refusal(1));
-    assert_eq!(db.unchanged(&own(&second)), KeyAgreed::Other { made: false });
+    assert_eq!(db.unchanged(&own(&second)), KeyAgreed::WrongKey { made: false });
     // A lifted entry counts: its late copies must be recognized.
     lift(&db, 1);
-    assert_eq!(db.unchanged(&own(&second)), KeyAgreed::Other { made: false });
+    assert_eq!(db.unchanged(&own(&second)), KeyAgreed::WrongKey { made: false });
 }
 
 #[test]
@@ -49,18 +49,18 @@ fn a_key_from_the_settings_replaces_a_random_one_if_lists_are_empty() {
     let second = AddressKey::new(&[8; 32]);
     let own = AgreeOnKey { keys: &db.keys, key: &second, made: false };
     put_one(&db, &refusal(1));
-    assert_eq!(db.unchanged(&own), KeyAgreed::Other { made: true });
+    assert_eq!(db.unchanged(&own), KeyAgreed::WrongKey { made: true });
     db.raw(&["DEL", LIST]);
     let step = db.step(&own);
-    assert_eq!(step.reply, KeyAgreed::Yours);
+    assert_eq!(step.reply, KeyAgreed::Own);
     step.changed(&[], &["- address_key:{0} key"]);
     // A process with the old key can no longer write.
     let entries = [refusal(2)];
     let late = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries: &entries };
     assert_eq!(db.unchanged(&late), None);
-    assert_eq!(lift_seen(&db, 2, UnixMs(1)), Lifted::OtherKey);
+    assert_eq!(lift_seen(&db, 2, UnixMs(1)), Lifted::WrongKey);
     db.raw(&["DEL", "address_key:{0}"]);
     assert_eq!(db.unchanged(&late), None);
     db.raw(&["SET", "address_key:{0}", "x"]);
-    assert_eq!(db.unchanged(&own), KeyAgreed::Bad);
+    assert_eq!(db.unchanged(&own), KeyAgreed::Unreadable);
 }

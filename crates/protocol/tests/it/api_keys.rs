@@ -64,9 +64,12 @@ fn a_key_is_stored_once() {
         ],
     );
     db.again();
-    assert_eq!(db.unchanged(&CreateKey { keys: &db.keys, key: &plain }), KeyCreated::Same(UnixMs(step.now)));
+    assert_eq!(
+        db.unchanged(&CreateKey { keys: &db.keys, key: &plain }),
+        KeyCreated::AlreadyDone(UnixMs(step.now))
+    );
     let other = NewKey { hash: SecretHash::new([b'i'; 32]), ..plain };
-    assert_eq!(db.unchanged(&CreateKey { keys: &db.keys, key: &other }), KeyCreated::Taken);
+    assert_eq!(db.unchanged(&CreateKey { keys: &db.keys, key: &other }), KeyCreated::IdTaken);
 }
 
 #[test]
@@ -167,7 +170,7 @@ fn at_most_a_thousand_keys_are_stored() {
     db.pipeline(&commands);
     let new = key(1_000, "ci");
     let call = CreateKey { keys: &db.keys, key: &new };
-    assert_eq!(db.unchanged(&call), KeyCreated::Full);
+    assert_eq!(db.unchanged(&call), KeyCreated::LimitReached);
     db.raw(&["HSET", &db.keys.api_key(&id(7)), "revoked", "6"]);
     assert!(matches!(db.reply(&call), KeyCreated::Created(_)));
     assert_eq!(db.raw(&["ZCARD", &db.keys.api_keys()]).int(), Some(1_000));
@@ -177,7 +180,7 @@ fn at_most_a_thousand_keys_are_stored() {
 fn a_key_is_revoked_once() {
     let db = Db::start();
     let (keys, first) = (&db.keys, id(1));
-    assert_eq!(db.unchanged(&RevokeKey { keys, id: &first }), KeyRevoked::Gone);
+    assert_eq!(db.unchanged(&RevokeKey { keys, id: &first }), KeyRevoked::NotFound);
     let made = key(1, "ci");
     create(&db, &made);
     let created = db.sent() - 1;
@@ -185,7 +188,7 @@ fn a_key_is_revoked_once() {
     assert_eq!(step.reply, KeyRevoked::Revoked(UnixMs(step.now)));
     step.changed(&[], &["+ key:{0}:key000000001 revoked: @now"]);
     db.again();
-    assert_eq!(db.unchanged(&RevokeKey { keys, id: &first }), KeyRevoked::Before(UnixMs(step.now)));
+    assert_eq!(db.unchanged(&RevokeKey { keys, id: &first }), KeyRevoked::AlreadyDone(UnixMs(step.now)));
     // A late copy of the call that created it does not bring it back.
     db.harmless(created);
     assert!(!found(&db, 1).expect("a record").live_at(db.now()));
@@ -218,7 +221,7 @@ fn keys_of_a_wrong_type_stop_a_script_before_it_writes() {
         assert!(db.snapshot() == before);
     };
     db.raw(&["SET", &db.keys.api_key(&id(1)), "x"]);
-    assert_eq!(db.unchanged(&CreateKey { keys: &db.keys, key: &made }), KeyCreated::Taken);
+    assert_eq!(db.unchanged(&CreateKey { keys: &db.keys, key: &made }), KeyCreated::IdTaken);
     refused(&|| db.call(&RevokeKey { keys: &db.keys, id: &id(1) }).is_ok());
     refused(&|| db.call(&TouchKey { keys: &db.keys, id: &id(1) }).is_ok());
     db.raw(&["DEL", &db.keys.api_key(&id(1))]);
@@ -256,12 +259,13 @@ fn a_burst_passes_and_then_calls_wait() {
     assert_eq!(left(rate(&db, slow(2))), 0);
     // Refused calls are not counted.
     let (cost, per_second, burst) = slow(1);
-    let RateDecision::Wait(wait) = db.unchanged(&LimitRate { id: &id(1), cost, per_second, burst }) else {
+    let RateDecision::RetryAfter(wait) = db.unchanged(&LimitRate { id: &id(1), cost, per_second, burst })
+    else {
         panic!("passed")
     };
     assert!((Duration::from_secs(940)..=Duration::from_secs(1_000)).contains(&wait), "{wait:?}");
     let never = LimitRate { id: &id(1), cost: 3_001, per_second, burst };
-    assert_eq!(db.unchanged(&never), RateDecision::Never);
+    assert_eq!(db.unchanged(&never), RateDecision::ExceedsBurst);
     // Another key has its own limit.
     assert!(matches!(
         db.reply(&LimitRate { id: &id(2), cost: 1, per_second: 1, burst: 1 }),
@@ -287,7 +291,7 @@ fn a_clock_that_went_back_blocks_for_no_longer_than_a_burst() {
     let db = Db::start();
     let hour_ahead = (db.now().0 + 3_600_000) * 1_000;
     db.raw(&["SET", &PartitionKeys::rate(&id(1)), &hour_ahead.to_string()]);
-    let RateDecision::Wait(wait) = rate(&db, (1, 1, 10)) else { panic!("passed") };
+    let RateDecision::RetryAfter(wait) = rate(&db, (1, 1, 10)) else { panic!("passed") };
     assert!(wait <= Duration::from_secs(1), "{wait:?}");
 }
 
@@ -333,7 +337,7 @@ fn an_idempotency_key_is_freed_only_by_its_order_id() {
     step.changed(&[], &["- idem:{k1:abc}"]);
     db.again();
     let freed = db.sent() - 1;
-    assert_eq!(db.reply(&bind(&second)), BoundIdempotencyKey::Fresh);
+    assert_eq!(db.reply(&bind(&second)), BoundIdempotencyKey::Bound);
     // A late copy leaves the new binding alone.
     db.harmless(freed);
 }

@@ -132,15 +132,15 @@ fn only_the_holder_of_the_lease_may_begin() {
     };
     let mut other = parcel.clone();
     other.fence += 1;
-    refused(&other, ParcelCode::Stale);
+    refused(&other, ParcelCode::LeaseLost);
     other.parcel_id.number = 1;
-    refused(&other, ParcelCode::Stale);
+    refused(&other, ParcelCode::LeaseLost);
     db.later(LEASE);
-    refused(&parcel, ParcelCode::Over);
+    refused(&parcel, ParcelCode::LeaseExpired);
     db.reply(&courier.sweeping());
-    refused(&parcel, ParcelCode::Stale);
+    refused(&parcel, ParcelCode::LeaseLost);
     let next = Courier::new(&db, "c2").claim_one();
-    refused(&parcel, ParcelCode::Stale);
+    refused(&parcel, ParcelCode::LeaseLost);
     courier.begun(&next, &[(0, 1)]);
 }
 
@@ -155,15 +155,16 @@ fn no_delivery_of_an_ended_order_is_begun() {
     };
     let history = db.keys.history(&order.order_id);
     let head = db.snapshot().hash(&history)["h"].clone();
-    for (head, code) in
-        [([[2].as_slice(), &[0; 60]].concat(), ParcelCode::Newer), (vec![1; 9], ParcelCode::Bad)]
-    {
+    for (head, code) in [
+        ([[2].as_slice(), &[0; 60]].concat(), ParcelCode::NewerVersion),
+        (vec![1; 9], ParcelCode::Unreadable),
+    ] {
         db.raw(&[b"HSET", history.as_bytes(), b"h", &head]);
         refused(code);
     }
     db.raw(&[b"HSET", history.as_bytes(), b"h", &head]);
     db.raw(&[b"HSET", history.as_bytes(), b"o", b"x".as_slice()]);
-    refused(ParcelCode::Bad);
+    refused(ParcelCode::Unreadable);
     db.raw(&["HDEL", &history, "o"]);
     db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
     refused(ParcelCode::Cancelled);
@@ -173,7 +174,7 @@ fn no_delivery_of_an_ended_order_is_begun() {
     db.raw(&["ZADD", "leased:{0}:email", &(db.now().0 + 60_000).to_string(), &parcel.parcel_id.to_string()]);
     refused(ParcelCode::Expired);
     db.raw(&["DEL", &history]);
-    refused(ParcelCode::Gone);
+    refused(ParcelCode::NotFound);
 }
 
 /// A counter far ahead of the clock, so that the next tokens do not depend on the current time.
@@ -341,7 +342,10 @@ fn many_parcels_fit_in_one_call() {
     };
     let step = db.step(&begin);
     let codes: Vec<_> = step.reply.iter().map(|(code, _)| *code).collect();
-    assert_eq!(codes, [ParcelCode::Ok, ParcelCode::Stale, ParcelCode::Ok, ParcelCode::Ok, ParcelCode::Ok]);
+    assert_eq!(
+        codes,
+        [ParcelCode::Ok, ParcelCode::LeaseLost, ParcelCode::Ok, ParcelCode::Ok, ParcelCode::Ok]
+    );
     // Two parcels of one order are one write of its history.
     assert!(step.changes.contains(&"+ history:{0}:u2:1 v: 1".to_owned()), "{:#?}", step.changes);
     assert!(

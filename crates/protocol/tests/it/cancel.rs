@@ -17,7 +17,7 @@ fn cancel(db: &Db, order: &Order) -> Step<Cancelled> {
 }
 
 fn ok(stopped: u64, too_late: u64) -> Cancelled {
-    Cancelled::Ok { again: false, stopped, too_late }
+    Cancelled::Ok { already_done: false, stopped, too_late }
 }
 
 /// Cancelling again returns the same, and changes nothing.
@@ -25,7 +25,7 @@ fn ok(stopped: u64, too_late: u64) -> Cancelled {
 fn again(db: &Db, order: &Order, stopped: u64, too_late: u64) {
     db.again();
     let reply = db.unchanged(&Cancel { keys: &db.keys, order_id: &order.order_id });
-    assert_eq!(reply, Cancelled::Ok { again: true, stopped, too_late });
+    assert_eq!(reply, Cancelled::Ok { already_done: true, stopped, too_late });
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_promoted_order_is_marked_and_its_parcels_end_when_reached() {
 #[track_caller]
 fn again_after(db: &Db, order: &Order, stopped: u64, too_late: u64) {
     let reply = db.unchanged(&Cancel { keys: &db.keys, order_id: &order.order_id });
-    assert_eq!(reply, Cancelled::Ok { again: true, stopped, too_late });
+    assert_eq!(reply, Cancelled::Ok { already_done: true, stopped, too_late });
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_final_order_is_not_cancelled() {
         courier.begun(&parcel, &[(0, 1)]);
         courier.settle(&parcel, true, &[report(0, 1, OutcomeKind::Sent)]);
         let step = cancel(&db, &order);
-        assert_eq!((step.reply, step.changes), (Cancelled::Final, vec![]));
+        assert_eq!((step.reply, step.changes), (Cancelled::Finished, vec![]));
     }
 }
 
@@ -195,7 +195,7 @@ fn missing_and_unreadable_orders_are_refused() {
     let db = Db::start();
     let order = Order::inline("u1:5").due_in(&db, MINUTE);
     let refused = |why| assert_eq!(db.unchanged(&Cancel { keys: &db.keys, order_id: &order.order_id }), why);
-    refused(Cancelled::Gone);
+    refused(Cancelled::NotFound);
     let history = db.keys.history(&order.order_id);
     db.raw(&["SET", &history, "x"]);
     refused(Cancelled::Unreadable);

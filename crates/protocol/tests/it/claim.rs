@@ -25,10 +25,10 @@ fn claimed_parcels_get_a_lease_and_one_fence() {
     accept(&db, &["u1:1", "u1:2"]);
     let courier = Courier::new(&db, "c1");
     let step = db.step(&courier.next());
-    let ClaimReply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+    let ClaimReply::Claimed(taken) = &step.reply else { panic!("{:?}", step.reply) };
     assert_eq!(parcel_ids(taken), ["u1:1:0", "u1:2:0"]);
-    assert!(!taken.again && taken.unreadable.is_empty() && taken.oldest.is_none());
-    assert_eq!((taken.waiting, taken.rung, taken.next), (0, 0, Some(UnixMs(step.now + 10_000))));
+    assert!(!taken.already_done && taken.unreadable.is_empty() && taken.oldest.is_none());
+    assert_eq!((taken.waiting, taken.promoted, taken.next), (0, 0, Some(UnixMs(step.now + 10_000))));
     let first = &taken.parcels[0];
     assert!(!first.careful && first.head.inline);
     assert_eq!(first.inline.as_ref().expect("deliveries").deliveries.len(), 1);
@@ -56,7 +56,7 @@ fn an_empty_claim_uses_no_fence() {
     let db = Db::start();
     let courier = Courier::new(&db, "c1");
     let step = db.step(&courier.next());
-    let ClaimReply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+    let ClaimReply::Claimed(taken) = &step.reply else { panic!("{:?}", step.reply) };
     assert!(taken.parcels.is_empty() && taken.next.is_none());
     step.changed(
         &[],
@@ -78,17 +78,17 @@ fn a_lost_reply_is_repeated_for_the_same_number() {
     accept(&db, &["u1:1", "u1:2", "u1:3"]);
     let courier = Courier::new(&db, "c1");
     let first = db.answer(&Claim { limit: 2, ..courier.next() });
-    let ClaimReply::Taken(taken) = &first.reply else { panic!("{first:?}") };
+    let ClaimReply::Claimed(taken) = &first.reply else { panic!("{first:?}") };
     // Another courier claims in the meantime.
     Order::inline("u1:4").accept(&db);
     let other = Courier::new(&db, "c9");
     other.take(&Claim { limit: 1, ..other.next() });
     let again = db.answer(&courier.same());
-    let ClaimReply::Taken(same) = &again.reply else { panic!("{again:?}") };
-    assert!(same.again && first.fence == again.fence);
+    let ClaimReply::Claimed(same) = &again.reply else { panic!("{again:?}") };
+    assert!(same.already_done && first.fence == again.fence);
     assert_eq!(parcel_ids(same), parcel_ids(taken));
     assert_eq!((same.waiting, same.parcels[0].head.clone()), (1, taken.parcels[0].head.clone()));
-    assert!(matches!(db.unchanged(&courier.same()), ClaimReply::Taken(_)));
+    assert!(matches!(db.unchanged(&courier.same()), ClaimReply::Claimed(_)));
     // Parcels settled or released in the meantime are no longer in the reply.
     let parcel = ParcelRef { parcel_id: taken.parcels[0].parcel_id.clone(), fence: first.fence };
     courier.begun(&parcel, &[(0, 1)]);
@@ -109,12 +109,12 @@ fn a_smaller_number_is_an_old_copy() {
     courier.claim();
     accept(&db, &["u1:1"]);
     let old = Claim { number: 1, ..courier.same() };
-    assert!(matches!(db.unchanged(&old), ClaimReply::Old));
+    assert!(matches!(db.unchanged(&old), ClaimReply::Outdated));
     assert!(courier.take(&courier.same()).1.is_empty(), "a number already answered takes nothing more");
     assert_eq!(courier.claim().len(), 1);
     // Numbers are each courier's own.
     let other = Courier::new(&db, "c2");
-    assert!(!other.take(&other.next()).0.again);
+    assert!(!other.take(&other.next()).0.already_done);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn deliveries_of_inline_orders_are_begun_at_once() {
     orders.iter().for_each(|order| drop(order.accept(&db).clone()));
     let courier = Courier::new(&db, "c1");
     let step = db.step(&Claim { begin: 3, ..courier.next() });
-    let ClaimReply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+    let ClaimReply::Claimed(taken) = &step.reply else { panic!("{:?}", step.reply) };
     let counts: Vec<_> =
         taken.parcels.iter().map(|p| p.outcomes.as_ref().map(|outcomes| outcomes.counts())).collect();
     assert_eq!(counts, [Some((0, 2, 0)), None, Some((0, 1, 0)), Some((1, 0, 0))]);
@@ -299,14 +299,14 @@ fn parcels_of_a_cancelled_or_expired_order_end_when_claimed() {
         }
         let deliveries = if cancel { "cancelled" } else { "expired" };
         let step = db.step(&courier.next());
-        let ClaimReply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+        let ClaimReply::Claimed(taken) = &step.reply else { panic!("{:?}", step.reply) };
         assert_eq!((taken.closed, taken.parcels.len()), (3, 0));
-        let told = |name: &str| step.changes.iter().any(|line| line == name);
-        assert!(told(&format!("+ history:{{0}}:u1:1 o: 0/0/0 {word}x2")), "{:#?}", step.changes);
-        assert!(told(&format!("+ outcome:{{0}}:u1:2:email:0: 0/0/0 {word}x500")), "{:#?}", step.changes);
-        assert!(told(&format!("+ outcome:{{0}}:u1:2:email:1: 0/0/0 {word}")), "{:#?}", step.changes);
+        let reported = |name: &str| step.changes.iter().any(|line| line == name);
+        assert!(reported(&format!("+ history:{{0}}:u1:1 o: 0/0/0 {word}x2")), "{:#?}", step.changes);
+        assert!(reported(&format!("+ outcome:{{0}}:u1:2:email:0: 0/0/0 {word}x500")), "{:#?}", step.changes);
+        assert!(reported(&format!("+ outcome:{{0}}:u1:2:email:1: 0/0/0 {word}")), "{:#?}", step.changes);
         assert!(
-            told(&format!("~ history:{{0}}:u1:2 c:email: pending=501 -> {deliveries}=501")),
+            reported(&format!("~ history:{{0}}:u1:2 c:email: pending=501 -> {deliveries}=501")),
             "{:#?}",
             step.changes
         );

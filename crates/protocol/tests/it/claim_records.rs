@@ -37,7 +37,7 @@ fn unreadable_records_block_no_others() {
             }
             let courier = Courier::new(&db, "c1");
             let answer = db.answer(&Claim { begin, ..courier.next() });
-            let ClaimReply::Taken(taken) = answer.reply else { panic!("{:?}", answer.reply) };
+            let ClaimReply::Claimed(taken) = answer.reply else { panic!("{:?}", answer.reply) };
             assert_eq!(parcel_ids(&taken), ["u1:2:0"], "{name}");
             let all = db.snapshot();
             let found = match place {

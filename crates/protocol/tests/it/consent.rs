@@ -111,12 +111,15 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn expect(&self, suppressed: bool, told: impl std::fmt::Debug) -> Result<(), String> {
+    fn expect(&self, suppressed: bool, reported: impl std::fmt::Debug) -> Result<(), String> {
         let found = self.suppressed_for();
         if found.is_some() == suppressed {
             return Ok(());
         }
-        Err(format!("{told:?}: {:?} clock, expected suppressed {suppressed}, found {found:?}", self.clock))
+        Err(format!(
+            "{reported:?}: {:?} clock, expected suppressed {suppressed}, found {found:?}",
+            self.clock
+        ))
     }
 }
 
@@ -281,16 +284,16 @@ fn other_entries(db: &Db) -> Result<(), String> {
                         case.say(words[n], n, ids[n]);
                     }
                 }
-                let told = (reason, source, &words, at);
-                case.expect(true, told)?;
+                let reported = (reason, source, &words, at);
+                case.expect(true, reported)?;
                 // The operator lifts everything; a copy of the entry's notice is not new.
                 case.lift();
                 case.put(reason, source, bar);
-                case.expect(false, (told, "lifted"))?;
+                case.expect(false, (reported, "lifted"))?;
                 // Nothing of it is left beneath the person's next entry.
                 case.say(Word::Out, 8, ids[8]);
                 case.say(Word::In, 9, ids[9]);
-                case.expect(false, (told, "lifted, and opted out and in again"))?;
+                case.expect(false, (reported, "lifted, and opted out and in again"))?;
             }
         }
     }

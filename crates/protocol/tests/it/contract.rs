@@ -66,12 +66,12 @@ fn quoted<'a>(text: &'a str, open: &str) -> Vec<&'a str> {
     text.split(open).skip(1).filter_map(|rest| rest.split('\'').next()).collect()
 }
 
-fn check_numbers(name: &str, what: &str, told: &[(u32, bool, String)], expected: &[&str]) {
-    let texts: Vec<&str> = told.iter().map(|(_, _, text)| text.as_str()).collect();
+fn check_numbers(name: &str, what: &str, reported: &[(u32, bool, String)], expected: &[&str]) {
+    let texts: Vec<&str> = reported.iter().map(|(_, _, text)| text.as_str()).collect();
     assert_eq!(texts, expected, "{what} of {name}");
-    for (at, (number, many, _)) in told.iter().enumerate() {
+    for (at, (number, many, _)) in reported.iter().enumerate() {
         assert_eq!(*number as usize, at + 1, "{what} of {name}");
-        assert!(!many || at + 1 == told.len(), "only the last {what} of {name} may repeat");
+        assert!(!many || at + 1 == reported.len(), "only the last {what} of {name} may repeat");
     }
 }
 
@@ -95,8 +95,7 @@ fn check(contract: &Contract) {
     }
     // Every code used in the script is documented in its header.
     let code = code_of(contract.source);
-    let written =
-        ["return answer('", "return told('", "return { '"].iter().flat_map(|open| quoted(&code, open));
+    let written = ["return answer('", "return { '"].iter().flat_map(|open| quoted(&code, open));
     for word in written {
         assert!(contract.codes.contains(&word), "{name} returns {word}, which its header does not list");
     }

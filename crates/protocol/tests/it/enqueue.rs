@@ -24,7 +24,9 @@ fn refused(db: &Db, order: &Order, why: &Enqueued) {
 
 fn accepted(step: &Step<Enqueued>) -> (bool, bool, u64, u64) {
     match &step.reply {
-        Enqueued::Accepted { again, now, accepted, due, .. } => (*again, *now, accepted.0, due.0),
+        Enqueued::Accepted { already_done, due_now, accepted, due, .. } => {
+            (*already_done, *due_now, accepted.0, due.0)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -171,7 +173,7 @@ fn the_same_order_again_gets_the_same_answer() {
 fn refused_as_same(db: &Db, order: &Order) {
     let pieces = order.pieces();
     let reply = db.unchanged(&order.call(db, pieces.as_deref()));
-    assert!(matches!(reply, Enqueued::Accepted { again: true, .. }), "{reply:?}");
+    assert!(matches!(reply, Enqueued::Accepted { already_done: true, .. }), "{reply:?}");
 }
 
 #[test]
@@ -198,7 +200,7 @@ fn an_order_that_ends_before_it_is_due_is_late() {
 fn a_big_order_needs_its_staged_parcels() {
     let db = Db::start();
     let order = Order::big("u1:5").channels(&[("email", 501), ("sms", 1)]);
-    refused(&db, &order, &Enqueued::Unstaged);
+    refused(&db, &order, &Enqueued::UploadLost);
     order.stage(&db);
     // One parcel less or more, a channel less or more.
     for channels in [
@@ -212,7 +214,7 @@ fn a_big_order_needs_its_staged_parcels() {
         refused(&db, &order.clone().channels(channels), &Enqueued::Incomplete);
     }
     db.later(Duration::from_secs(901));
-    refused(&db, &order, &Enqueued::Unstaged);
+    refused(&db, &order, &Enqueued::UploadLost);
 }
 
 #[test]
@@ -233,19 +235,19 @@ fn only_the_first_parcel_staged_is_incomplete() {
 #[test]
 fn an_order_that_could_not_be_processed_is_bad() {
     let db = Db::start();
-    refused(&db, &Order::inline("u1:5").deliveries(0), &Enqueued::Bad);
-    refused(&db, &Order::inline("u1:5").channels(&[]), &Enqueued::Bad);
-    refused(&db, &Order::inline("u1:5").channels(&[("email", 1), ("sms", 1)]), &Enqueued::Bad);
+    refused(&db, &Order::inline("u1:5").deliveries(0), &Enqueued::Invalid);
+    refused(&db, &Order::inline("u1:5").channels(&[]), &Enqueued::Invalid);
+    refused(&db, &Order::inline("u1:5").channels(&[("email", 1), ("sms", 1)]), &Enqueued::Invalid);
     let order = Order::inline("u1:5");
     let history = db.keys.history(&order.order_id);
     db.raw(&["SET", &history, "something else"]);
-    refused(&db, &order, &Enqueued::Bad);
+    refused(&db, &order, &Enqueued::Unreadable);
     db.raw(&["DEL", &history]);
     order.accept(&db);
     // A head of a later version, a truncated head.
     for head in [[b"\x02".as_slice(), &[0; 60]].concat(), vec![1; 33]] {
         db.raw(&[b"HSET", history.as_bytes(), b"h", &head]);
-        refused(&db, &order, &Enqueued::Bad);
+        refused(&db, &order, &Enqueued::Unreadable);
     }
 }
 

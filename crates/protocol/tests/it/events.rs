@@ -27,27 +27,27 @@ impl<'a> Listener<'a> {
     }
 
     /// The events fired since the last call: `event key`.
-    fn heard(&mut self) -> Vec<String> {
+    fn received(&mut self) -> Vec<String> {
         self.db.raw(&["PUBLISH", "__keyevent@0__:end", "of the list"]);
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         loop {
             let message = self.connection.receive().expect("a message");
             let text = |at: usize| message.items()[at].text().unwrap_or_default().to_owned();
             let event = text(2).trim_start_matches("__keyevent@0__:").to_owned();
             if event == "end" {
-                return heard;
+                return received;
             }
-            heard.push(format!("{event} {}", text(3)));
+            received.push(format!("{event} {}", text(3)));
         }
     }
 
     /// The events a script fires.
     fn of(&mut self, script: &str) -> Vec<String> {
         self.db.raw(&["EVAL", script, "0"]);
-        let heard = self.heard();
+        let received = self.received();
         self.db.raw(&["DEL", "k"]);
-        self.heard();
-        heard.into_iter().map(|line| line.trim_end_matches(" k").to_owned()).collect()
+        self.received();
+        received.into_iter().map(|line| line.trim_end_matches(" k").to_owned()).collect()
     }
 }
 
@@ -85,8 +85,8 @@ fn the_bell_fires_once() {
     let bell = parts.iter().find(|(name, _)| *name == "bell").map(|(_, text)| *text).expect("the bell");
     let mut listener = Listener::new(&db, "Ex");
     for rings in 1..4 {
-        let heard = listener.of(&format!("{bell} for _ = 1, {rings} do ring_bell('k') end"));
-        assert_eq!(heard, vec!["expired"; rings]);
+        let received = listener.of(&format!("{bell} for _ = 1, {rings} do ring_bell('k') end"));
+        assert_eq!(received, vec!["expired"; rings]);
         assert_eq!(db.raw(&["EXISTS", "k"]).int(), Some(0));
     }
 }
@@ -103,7 +103,7 @@ fn a_key_is_gone_once_its_moment_has_passed() {
         let order = Order::inline("u1:5").due_in(&db, lead);
         lead *= 2;
         match order.enqueue(&db) {
-            Enqueued::Accepted { now: false, .. } => Ok(order.due.expect("a due time")),
+            Enqueued::Accepted { due_now: false, .. } => Ok(order.due.expect("a due time")),
             other => Err(format!("{other:?}")),
         }
     });
@@ -120,7 +120,7 @@ fn a_key_is_gone_once_its_moment_has_passed() {
         }
         if answer.reply.parcels == 1 { Ok(()) } else { Err("not yet") }
     });
-    assert_eq!(listener.heard(), ["expired delivery:{0}:u1:5"]);
+    assert_eq!(listener.received(), ["expired delivery:{0}:u1:5"]);
     db.check_invariants();
 }
 
@@ -134,11 +134,11 @@ fn an_order_for_now_fires_its_own_bell() {
         }
         let mut listener = Listener::new(&db, "Ex");
         order.enqueue(&db);
-        assert_eq!(listener.heard(), ["expired delivery:{0}:u1:5"]);
+        assert_eq!(listener.received(), ["expired delivery:{0}:u1:5"]);
         order.enqueue(&db);
-        assert!(listener.heard().is_empty(), "a repeat fires nothing");
+        assert!(listener.received().is_empty(), "a repeat fires nothing");
         Courier::new(&db, "c1").claim();
-        assert!(listener.heard().is_empty());
+        assert!(listener.received().is_empty());
     }
 }
 
@@ -150,24 +150,24 @@ fn an_earlier_due_time_rings_the_bell() {
     let order = |name: &str, seconds| Order::inline(name).due_in(&db, Duration::from_secs(seconds));
     let first = order("u1:1", 60);
     first.accept(&db);
-    assert_eq!(listener.heard(), [BELL], "the first one");
+    assert_eq!(listener.received(), [BELL], "the first one");
     order("u1:2", 90).accept(&db);
-    assert!(listener.heard().is_empty(), "a later one");
+    assert!(listener.received().is_empty(), "a later one");
     order("u1:3", 30).accept(&db);
-    assert_eq!(listener.heard(), [BELL], "a sooner one");
+    assert_eq!(listener.received(), [BELL], "a sooner one");
     order("u1:4", 90).urgent().accept(&db);
-    assert_eq!(listener.heard(), [BELL], "the first urgent one");
+    assert_eq!(listener.received(), [BELL], "the first urgent one");
     let move_to = |seconds: u64| {
         let due = UnixMs(db.now().0 + seconds * 1_000);
         let revision = first.revision(&db);
         db.reply(&Reschedule { keys: &db.keys, order_id: &first.order_id, due, not_after: None, revision });
     };
     move_to(45);
-    assert!(listener.heard().is_empty(), "moved, not to the front");
+    assert!(listener.received().is_empty(), "moved, not to the front");
     move_to(10);
-    assert_eq!(listener.heard(), [BELL], "moved to the front");
+    assert_eq!(listener.received(), [BELL], "moved to the front");
     move_to(0);
-    assert_eq!(listener.heard(), ["expired delivery:{0}:u1:1", BELL], "moved to now");
+    assert_eq!(listener.received(), ["expired delivery:{0}:u1:1", BELL], "moved to now");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn a_parcel_back_in_ready_rings_the_bell_when_it_is_the_first() {
         courier.begun(parcel, &[(0, 1)]);
         let outcome = posthaste_model::OutcomeKind::NotSent;
         courier.settle(parcel, true, &[crate::order::report(0, 1, outcome)]);
-        assert_eq!(listener.heard(), expected);
+        assert_eq!(listener.received(), expected);
         db.pass(db.now());
     }
 }
@@ -197,7 +197,7 @@ fn a_persisted_bell_is_replaced_by_the_partitions_bell() {
     db.later(Duration::from_secs(61));
     let mut listener = Listener::new(&db, "Ex");
     assert_eq!(db.reply(&PromoteDue { keys: &db.keys }).persisted, 1);
-    assert_eq!(listener.heard(), ["expired bell:{0}"]);
+    assert_eq!(listener.received(), ["expired bell:{0}"]);
     assert!(db.snapshot().get("delivery:{0}:u1:5").is_none());
 }
 
@@ -208,7 +208,7 @@ fn a_cancelled_order_fires_no_bell() {
     order.accept(&db);
     let mut listener = Listener::new(&db, "Ex");
     db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
-    assert!(listener.heard().is_empty());
+    assert!(listener.received().is_empty());
 }
 
 /// Trackers subscribe to the history of their order: one event per settle, however many deliveries.
@@ -225,7 +225,7 @@ fn a_settle_writes_a_history_once() {
     let sent = posthaste_model::OutcomeKind::Sent;
     courier.settle(&parcel, false, &[crate::order::report(0, 1, sent), crate::order::report(2, 1, sent)]);
     db.raw(&["PUBLISH", "__keyspace@0__:history:{0}:u1:5", "end"]);
-    let mut heard =
+    let mut received =
         || connection.receive().expect("a message").items()[2].text().unwrap_or_default().to_owned();
-    assert_eq!((heard(), heard()), ("hset".to_owned(), "end".to_owned()));
+    assert_eq!((received(), received()), ("hset".to_owned(), "end".to_owned()));
 }

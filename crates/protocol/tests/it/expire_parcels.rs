@@ -18,7 +18,7 @@ fn close(db: &Db, order: &Order, index: Index, from: u64, limit: u32) -> Expired
 }
 
 /// Promoted orders, and no courier to claim them.
-fn rung(db: &Db, orders: &[Order]) {
+fn promoted(db: &Db, orders: &[Order]) {
     orders.iter().for_each(|order| drop(order.accept(db).clone()));
     let bystander = Courier::on(db, "c0", "vk");
     bystander.take(&Claim { limit: 0, ..bystander.next() });
@@ -29,7 +29,7 @@ fn orders_on_a_channel_without_courier_end_too() {
     let db = Db::start();
     let orders =
         [Order::inline("u1:1").deliveries(2), Order::big("u1:2").deliveries(501), Order::inline("u1:3")];
-    rung(&db, &orders);
+    promoted(&db, &orders);
     db.reply(&Cancel { keys: &db.keys, order_id: &orders[2].order_id });
     assert_eq!(close(&db, &orders[0], BULK, 0, 200), ExpiredParcels { next: None, closed: 1, lost: 0 });
     assert_eq!(orders[2].delivery(&db, 0).state, State::Cancelled);
@@ -55,7 +55,7 @@ fn a_walk_continues_where_it_stopped() {
     let db = Db::start();
     let order = |n: u32| Order::inline(&format!("u1:{n}"));
     let orders: Vec<Order> = (0..6).map(order).collect();
-    rung(&db, &orders);
+    promoted(&db, &orders);
     for at in [1, 2, 3, 5] {
         db.reply(&Cancel { keys: &db.keys, order_id: &orders[at].order_id });
     }
@@ -72,13 +72,13 @@ fn a_walk_continues_where_it_stopped() {
 fn a_walk_that_closed_all_it_saw_is_not_at_its_end() {
     let db = Db::start();
     let order = Order::big("u1:1").deliveries(5_000);
-    rung(&db, std::slice::from_ref(&order));
+    promoted(&db, std::slice::from_ref(&order));
     db.later(SPAN);
     assert_eq!(close(&db, &order, BULK, 0, 3), ExpiredParcels { next: Some(0), closed: 3, lost: 0 });
     // 4,000 deliveries per call, whatever the limit.
     db.reset();
     let order = Order::big("u1:1").deliveries(6_000);
-    rung(&db, std::slice::from_ref(&order));
+    promoted(&db, std::slice::from_ref(&order));
     db.later(SPAN);
     assert_eq!(close(&db, &order, BULK, 0, 200), ExpiredParcels { next: Some(0), closed: 8, lost: 0 });
     assert_eq!(close(&db, &order, BULK, 0, 200), ExpiredParcels { next: None, closed: 4, lost: 0 });
@@ -118,7 +118,7 @@ fn an_order_of_one_delivery_ends_like_any_other() {
             let by = |way: &dyn Fn(Index) -> ExpiredParcels| {
                 db.reset();
                 let orders = [Order::inline("u1:1"), Order::inline("u1:2")];
-                rung(&db, &orders);
+                promoted(&db, &orders);
                 let history = db.keys.history(&orders[0].order_id);
                 if let Some(counts) = counts {
                     let record = [counts.as_slice(), &delivery].concat();
@@ -236,7 +236,7 @@ fn members_without_a_record_leave_and_newer_ones_stay() {
     for (head, lost, parked) in [(None, 1, false), (Some(vec![1; 9]), 1, true), (Some(newer), 0, false)] {
         let db = Db::start();
         let orders = [Order::inline("u1:1"), Order::inline("u1:2")];
-        rung(&db, &orders);
+        promoted(&db, &orders);
         db.raw(&["ZADD", "ready:{0}:email:bulk", "5", "nonsense"]);
         let history = db.keys.history(&orders[0].order_id);
         match &head {

@@ -154,14 +154,14 @@ impl Seen<'_> {
         let unresolved = has(&self.keys.unresolved(channel));
         let lease = self.all.hash(&self.keys.lease(channel)).contains_key(&parcel_id);
         let crashed = self.all.hash(&self.keys.crashes(channel)).contains_key(&parcel_id);
-        let rung = self.due().is_none() || self.number("g").is_some_and(|g| u64::from(number) < g);
+        let promoted = self.due().is_none() || self.number("g").is_some_and(|g| u64::from(number) < g);
         let (pending, sending) = (counters[State::Pending] > 0, counters[State::Sending] > 0);
         let rules = [
             (!has(&self.keys.ready(channel, other)), "of the other priority"),
             (leased == lease, "leased without a lease, or the other way round"),
             (!(ready && leased), "ready and leased"),
-            (rung || !(ready || leased || unresolved || crashed), "in an index before it was promoted"),
-            (!(rung && pending) || ready || leased, "pending deliveries that will never be claimed"),
+            (promoted || !(ready || leased || unresolved || crashed), "in an index before it was promoted"),
+            (!(promoted && pending) || ready || leased, "pending deliveries that will never be claimed"),
             (!ready || pending, "ready without pending deliveries"),
             (!sending || leased, "sending without a lease"),
             (unresolved == (counters[State::Unresolved] > 0), "unresolved deliveries and index differ"),

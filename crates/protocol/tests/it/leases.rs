@@ -32,7 +32,7 @@ fn a_lease_is_renewed_from_now_on() {
     let until = db.snapshot().sorted("leased:{0}:email")["u1:1:0"];
     db.later(Duration::from_secs(3));
     let step = db.step(&renew(&courier, &db, &parcels));
-    assert_eq!(step.reply, [Renewed::Renewed, Renewed::Stale]);
+    assert_eq!(step.reply, [Renewed::Renewed, Renewed::LeaseLost]);
     step.changed(&[("until", until - 3_000)], &["~ leased:{0}:email u1:1:0: @until -> @now+10000"]);
     // A copy with a shorter time changes nothing: a lease is never shortened.
     let shorter = Renew { lease: Duration::from_millis(1), ..renew(&courier, &db, &parcels) };
@@ -47,11 +47,11 @@ fn a_lease_that_is_over_is_not_renewed() {
     let courier = Courier::new(&db, "c1");
     let parcels = [courier.claim_one()];
     db.later(LEASE);
-    assert_eq!(db.unchanged(&renew(&courier, &db, &parcels)), [Renewed::Over]);
+    assert_eq!(db.unchanged(&renew(&courier, &db, &parcels)), [Renewed::LeaseExpired]);
     db.reply(&courier.sweeping());
-    assert_eq!(db.unchanged(&renew(&courier, &db, &parcels)), [Renewed::Stale]);
+    assert_eq!(db.unchanged(&renew(&courier, &db, &parcels)), [Renewed::LeaseLost]);
     Courier::new(&db, "c2").claim_one();
-    assert_eq!(db.unchanged(&renew(&courier, &db, &parcels)), [Renewed::Stale]);
+    assert_eq!(db.unchanged(&renew(&courier, &db, &parcels)), [Renewed::LeaseLost]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn released_parcels_are_ready_at_once_and_count_no_crash() {
         &["- leased:{0}:email u1:5:0", "- lease:{0}:email u1:5:0", "+ ready:{0}:email:bulk u1:5:0: @due"],
     );
     db.again();
-    assert_eq!(release(&courier, &db, Duration::ZERO, &parcel).reply, [ParcelCode::Stale]);
+    assert_eq!(release(&courier, &db, Duration::ZERO, &parcel).reply, [ParcelCode::LeaseLost]);
     db.check_invariants();
 }
 
@@ -126,7 +126,7 @@ fn a_parcel_without_pending_deliveries_leaves() {
     courier.settle(&parcel, false, &[report(0, 1, OutcomeKind::Sent)]);
     courier.settle(&parcel, false, &[report(1, 1, OutcomeKind::Unknown)]);
     let step = release(&courier, &db, Duration::ZERO, &parcel);
-    assert_eq!(step.reply, [ParcelCode::Stale], "it left when its last delivery was settled");
+    assert_eq!(step.reply, [ParcelCode::LeaseLost], "it left when its last delivery was settled");
     db.check_invariants();
 }
 
@@ -139,7 +139,7 @@ fn deliveries_of_a_cancelled_order_end_when_it_is_released() {
     db.raw(&["HSET", "crashes:{0}:email", "u1:5:0", "1 5"]);
     db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
     let step = release(&courier, &db, Duration::ZERO, &parcel);
-    assert_eq!(step.reply, [ParcelCode::Left]);
+    assert_eq!(step.reply, [ParcelCode::Settled]);
     let day = step.now / 86_400_000;
     let retired = format!("+ retire:{{0}}:{day}: u1:5");
     step.changed(
@@ -160,9 +160,11 @@ fn deliveries_of_a_cancelled_order_end_when_it_is_released() {
 #[test]
 fn unreadable_records_stay_for_reclaim_leases() {
     let newer = [[2].as_slice(), &[0; 60]].concat();
-    for (head, code) in
-        [(None, ParcelCode::Gone), (Some(newer), ParcelCode::Newer), (Some(vec![1; 9]), ParcelCode::Bad)]
-    {
+    for (head, code) in [
+        (None, ParcelCode::NotFound),
+        (Some(newer), ParcelCode::NewerVersion),
+        (Some(vec![1; 9]), ParcelCode::Unreadable),
+    ] {
         let db = Db::start();
         let order = Order::inline("u1:5").accept(&db).clone();
         let courier = Courier::new(&db, "c1");

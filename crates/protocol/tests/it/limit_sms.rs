@@ -61,18 +61,18 @@ fn the_daily_limit_counts_all_keys_together() {
     assert_eq!(case.db.reply(&ask(0, 0)), Quota::Done { before: 0, now: 6 });
     case.db.again();
     // The same order, whichever key is used.
-    assert_eq!(case.db.reply(&LimitSms { taking: [9; 8], ..ask(0, 1) }), Quota::Same(6));
+    assert_eq!(case.db.reply(&LimitSms { taking: [9; 8], ..ask(0, 1) }), Quota::AlreadyDone(6));
     assert_eq!(case.db.reply(&ask(1, 1)), Quota::Done { before: 6, now: 12 });
     for key in [0, 1] {
-        assert_eq!(case.db.unchanged(&ask(2, key)), Quota::Day(12));
+        assert_eq!(case.db.unchanged(&ask(2, key)), Quota::DayLimit(12));
     }
     assert_eq!(
-        case.db.unchanged(&LimitSms { share: QuotaStep::Look, segments: 1, ..ask(3, 0) }),
+        case.db.unchanged(&LimitSms { share: QuotaStep::Check, segments: 1, ..ask(3, 0) }),
         Quota::Done { before: 12, now: 12 }
     );
     assert_eq!(
-        case.db.unchanged(&LimitSms { share: QuotaStep::Look, segments: 2, ..ask(3, 0) }),
-        Quota::Day(12)
+        case.db.unchanged(&LimitSms { share: QuotaStep::Check, segments: 2, ..ask(3, 0) }),
+        Quota::DayLimit(12)
     );
     // Another day starts at zero.
     assert_eq!(
@@ -89,11 +89,11 @@ fn an_order_that_was_not_stored_returns_its_segments_once() {
     let limits = SmsLimits { segments_a_day: 6, ..FREE };
     let (take, back) =
         (case.ask(0, 0, limits), LimitSms { share: QuotaStep::Return, ..case.ask(0, 0, limits) });
-    assert_eq!(case.db.unchanged(&back), Quota::Same(0));
+    assert_eq!(case.db.unchanged(&back), Quota::AlreadyDone(0));
     assert_eq!(case.db.reply(&take), Quota::Done { before: 0, now: 6 });
     let taken_at = case.db.sent() - 1;
     // Another taking is not returned.
-    assert_eq!(case.db.unchanged(&LimitSms { taking: [7; 8], ..back.clone() }), Quota::Same(6));
+    assert_eq!(case.db.unchanged(&LimitSms { taking: [7; 8], ..back.clone() }), Quota::AlreadyDone(6));
     assert_eq!(case.db.reply(&back), Quota::Done { before: 6, now: 0 });
     case.db.again();
     case.db.harmless(taken_at);
@@ -113,7 +113,7 @@ fn one_key_never_uses_up_the_hour_of_another() {
     let limits = SmsLimits { messages_an_hour: 7, ..FREE };
     assert_eq!(case.db.reply(&case.ask(0, 0, limits)), Quota::Done { before: 0, now: 6 });
     assert_eq!(case.db.reply(&case.ask(1, 0, limits)), Quota::Done { before: 6, now: 12 });
-    assert_eq!(case.db.unchanged(&case.ask(2, 0, limits)), Quota::Key(6));
+    assert_eq!(case.db.unchanged(&case.ask(2, 0, limits)), Quota::KeyLimit(6));
     assert_eq!(case.db.reply(&case.ask(2, 1, limits)), Quota::Done { before: 12, now: 18 });
     // The next hour.
     let later = LimitSms { hour: UnixMs(3000), ..case.ask(3, 0, limits) };
@@ -127,7 +127,7 @@ fn the_prefix_limit_counts_all_keys_together() {
     assert_eq!(case.db.reply(&case.ask(0, 0, limits)), Quota::Done { before: 0, now: 6 });
     assert_eq!(case.db.reply(&case.ask(1, 1, limits)), Quota::Done { before: 6, now: 12 });
     // The second prefix has room for two more, the first for none: nothing is taken.
-    assert_eq!(case.db.unchanged(&case.ask(2, 1, limits)), Quota::Prefix(4));
+    assert_eq!(case.db.unchanged(&case.ask(2, 1, limits)), Quota::PrefixLimit(4));
     let other = [(id(2), 2)];
     assert_eq!(
         case.db.reply(&LimitSms { prefixes: &other, ..case.ask(2, 1, limits) }),
@@ -144,7 +144,7 @@ fn five_hundred_prefixes_fit_in_one_call() {
     let ask = |n| LimitSms { prefixes: &many, ..case.ask(n, 0, limits) };
     assert!(matches!(case.db.reply(&ask(0)), Quota::Done { .. }));
     assert!(matches!(case.db.reply(&ask(1)), Quota::Done { .. }));
-    assert_eq!(case.db.unchanged(&ask(2)), Quota::Prefix(2));
+    assert_eq!(case.db.unchanged(&ask(2)), Quota::PrefixLimit(2));
     assert_eq!(case.db.raw(&["HLEN", HOUR]).int(), Some(i64::try_from(MOST_PREFIXES).expect("few") + 1));
 }
 

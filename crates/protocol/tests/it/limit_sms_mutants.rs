@@ -37,21 +37,21 @@ fn day() -> Vec<Call> {
     let done = |before, now| Quota::Done { before, now };
     let mut calls = vec![
         // A share that was never taken is not returned.
-        call(QuotaStep::Return, (0, 0), 0, (0, b'a'), Quota::Same(0)),
+        call(QuotaStep::Return, (0, 0), 0, (0, b'a'), Quota::AlreadyDone(0)),
         call(QuotaStep::Take, (0, 0), 0, (2, b'a'), done(0, 4)),
-        call(QuotaStep::Take, (0, 9), 1, (2, b'a'), Quota::Same(4)),
+        call(QuotaStep::Take, (0, 9), 1, (2, b'a'), Quota::AlreadyDone(4)),
         // A look takes nothing.
-        call(QuotaStep::Look, (1, 1), 1, (2, b'b'), done(4, 4)),
-        call(QuotaStep::Take, (1, 1), 1, (3, b'a'), Quota::Prefix(2)),
-        call(QuotaStep::Take, (1, 1), 0, (4, b'b'), Quota::Key(2)),
+        call(QuotaStep::Check, (1, 1), 1, (2, b'b'), done(4, 4)),
+        call(QuotaStep::Take, (1, 1), 1, (3, b'a'), Quota::PrefixLimit(2)),
+        call(QuotaStep::Take, (1, 1), 0, (4, b'b'), Quota::KeyLimit(2)),
         call(QuotaStep::Take, (1, 1), 1, (4, b'b'), done(4, 12)),
-        call(QuotaStep::Take, (2, 2), 2, (1, b'c'), Quota::Day(12)),
+        call(QuotaStep::Take, (2, 2), 2, (1, b'c'), Quota::DayLimit(12)),
         // With another taking, then with this one, then again.
-        call(QuotaStep::Return, (1, 7), 1, (0, b'b'), Quota::Same(12)),
+        call(QuotaStep::Return, (1, 7), 1, (0, b'b'), Quota::AlreadyDone(12)),
         call(QuotaStep::Return, (1, 1), 1, (0, b'b'), done(12, 4)),
-        call(QuotaStep::Return, (1, 1), 1, (0, b'b'), Quota::Same(4)),
+        call(QuotaStep::Return, (1, 1), 1, (0, b'b'), Quota::AlreadyDone(4)),
         // A late copy of a returned taking, and another try of the same order.
-        call(QuotaStep::Take, (1, 1), 2, (4, b'c'), Quota::Same(4)),
+        call(QuotaStep::Take, (1, 1), 2, (4, b'c'), Quota::AlreadyDone(4)),
         call(QuotaStep::Take, (1, 3), 2, (4, b'c'), done(4, 12)),
     ];
     let free = call(QuotaStep::Take, (3, 4), 0, (9, b'a'), done(12, 30));
@@ -78,9 +78,9 @@ fn all(db: &Db) -> Result<(), String> {
             taking: [call.taking; 8],
             prefixes: &prefixes,
         };
-        let told = db.call(&script).map_err(|refusal| format!("call {at}: {refusal}"))?;
-        if told.reply != call.answer {
-            return Err(format!("call {at}: {:?}, not {:?}", told.reply, call.answer));
+        let reported = db.call(&script).map_err(|refusal| format!("call {at}: {refusal}"))?;
+        if reported.reply != call.answer {
+            return Err(format!("call {at}: {:?}, not {:?}", reported.reply, call.answer));
         }
     }
     Ok(())
@@ -102,7 +102,7 @@ fn every_missing_guard_is_detected() {
         ("if to_prefix > 0 then", "if false then"),
         ("if to_prefix > 0 then", "if true then"),
         ("before + tonumber(ARGV[i + 1]) > to_prefix", "before > to_prefix"),
-        ("if what == 'look' then", "if false then"),
+        ("if what == 'check' then", "if false then"),
     ];
     let db = Db::start();
     assert_eq!(all(&db), Ok(()));

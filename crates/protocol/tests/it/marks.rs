@@ -54,7 +54,7 @@ fn the_end_of_deliveries_that_cannot_be_read_leaves_a_mark() {
             false => db.raw(&["HSET", &db.keys.history(&order.order_id), "o", "rubbish"]),
         };
         let before = fence(&db);
-        assert_eq!(fail_parcel(&db, &order, 1), FailedParcel::Absent);
+        assert_eq!(fail_parcel(&db, &order, 1), FailedParcel::NotParked);
         assert_eq!(fence(&db), before, "a parcel that is not parked is not ended");
         assert_eq!(fail_parcel(&db, &order, 0), FailedParcel::Ended(3));
         assert_eq!(fence(&db), before + 1);

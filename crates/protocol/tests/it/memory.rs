@@ -126,7 +126,7 @@ fn opt_outs_and_opt_ins_are_accepted() {
     let notice = Notice { said: NoticeTime::NotBefore(seen), ..crate::suppressions::fresh() };
     let reasons = &[Reason::OptedOut];
     let back = OptIn { keys, key, channel, id, notice, reasons, remember: true };
-    assert_eq!(db.reply(&back), OptedIn::Gone);
+    assert_eq!(db.reply(&back), OptedIn::NotFound);
 }
 
 #[test]

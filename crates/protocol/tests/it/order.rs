@@ -169,7 +169,7 @@ impl Order {
             self.stage(db);
         }
         let reply = self.enqueue(db);
-        assert!(matches!(reply, Enqueued::Accepted { again: false, .. }), "{reply:?}");
+        assert!(matches!(reply, Enqueued::Accepted { already_done: false, .. }), "{reply:?}");
         if self.big && self.due.is_none() {
             // A big order due now goes through `due`, and an entry is due only when its time has passed.
             let Enqueued::Accepted { due, .. } = reply else { return self };
@@ -278,7 +278,7 @@ impl<'a> Courier<'a> {
     #[track_caller]
     pub(crate) fn take(&self, claim: &Claim<'_>) -> (ClaimedParcels, Vec<ParcelRef>) {
         let answer = self.db.answer(claim);
-        let ClaimReply::Taken(taken) = answer.reply else { panic!("{:?}", answer.reply) };
+        let ClaimReply::Claimed(taken) = answer.reply else { panic!("{:?}", answer.reply) };
         let fence = answer.fence;
         let parcels =
             taken.parcels.iter().map(|p| ParcelRef { parcel_id: p.parcel_id.clone(), fence }).collect();

@@ -89,7 +89,7 @@ pub(crate) fn deliveries_that_can_be_read_fail_and_the_order_ends() {
     for big in [false, true] {
         let db = Db::start();
         let order = parked(&db, big);
-        assert_eq!(fail_parcel(&db, &order, 1), FailedParcel::Absent);
+        assert_eq!(fail_parcel(&db, &order, 1), FailedParcel::NotParked);
         assert_eq!(fail_parcel(&db, &order, 0), FailedParcel::Ended(2));
         let deliveries: Vec<_> = order
             .try_outcomes(&db, 0)
@@ -109,7 +109,7 @@ pub(crate) fn deliveries_that_can_be_read_fail_and_the_order_ends() {
                 channel: &order.channels[0].0,
                 parcel_id: &order.parcel_id(0)
             }),
-            FailedParcel::Absent
+            FailedParcel::NotParked
         );
         db.check_invariants();
     }
@@ -161,7 +161,7 @@ pub(crate) fn an_order_whose_head_cannot_be_read_is_ended_as_a_whole() {
         db.reply(&ScanOrders { keys: &db.keys, from: 0, limit: 500 });
         assert_eq!(fail_order(&db, &order, false), FailedOrder::Ended);
         let before = db.snapshot();
-        assert_eq!(fail_order(&db, &order, false), FailedOrder::Again);
+        assert_eq!(fail_order(&db, &order, false), FailedOrder::AlreadyDone);
         assert!(db.snapshot() == before);
         let all = db.snapshot();
         assert!(all.get("parked:{0}").is_none() && all.get("parked_why:{0}").is_none());
@@ -190,10 +190,10 @@ pub(crate) fn a_record_of_a_later_version_is_not_ended() {
     db.raw(&[b"HSET".as_slice(), b"history:{0}:u1:5", b"h", &[2; 60]]);
     for forced in [false, true] {
         let call = FailOrder { keys: &db.keys, order_id: &order.order_id, from: None, forced };
-        assert_eq!(db.unchanged(&call), FailedOrder::Newer);
+        assert_eq!(db.unchanged(&call), FailedOrder::NewerVersion);
     }
     db.raw(&["DEL", "history:{0}:u1:5"]);
-    assert_eq!(fail_order(&db, &order, true), FailedOrder::Gone);
+    assert_eq!(fail_order(&db, &order, true), FailedOrder::NotFound);
 }
 
 #[test]
@@ -211,7 +211,7 @@ pub(crate) fn deliveries_of_a_later_version_are_not_ended() {
             }
             let (channel, parcel_id) = (&order.channels[0].0, order.parcel_id(0));
             let call = FailParcel { keys: &db.keys, channel, parcel_id: &parcel_id };
-            assert_eq!(db.unchanged(&call), FailedParcel::Newer, "delivery {delivery}, big: {big}");
+            assert_eq!(db.unchanged(&call), FailedParcel::NewerVersion, "delivery {delivery}, big: {big}");
         }
     }
     // Nor does it recount deliveries that only a newer program can count.
@@ -231,7 +231,7 @@ pub(crate) fn deliveries_of_a_later_version_are_not_ended() {
         courier.crash();
         let (channel, parcel_id) = (&order.channels[0].0, order.parcel_id(1));
         let call = FailParcel { keys: &db.keys, channel, parcel_id: &parcel_id };
-        assert_eq!(db.unchanged(&call), FailedParcel::Newer, "delivery {delivery}");
+        assert_eq!(db.unchanged(&call), FailedParcel::NewerVersion, "delivery {delivery}");
     }
 }
 
@@ -254,7 +254,7 @@ pub(crate) fn leased_and_sound_records_are_not_ended() {
         // A foreign name: the order has no such parcel.
         db.raw(&["ZADD", "parked:{0}:email", "1", "u1:5:7"]);
         let before = db.snapshot();
-        assert_eq!(failed(&other), FailedParcel::Broken);
+        assert_eq!(failed(&other), FailedParcel::WholeOrderOnly);
         assert!(db.snapshot() == before);
         assert_eq!(failed(&parcel_id), FailedParcel::Ended(2));
     }

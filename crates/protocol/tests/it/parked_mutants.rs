@@ -30,7 +30,7 @@ fn every_missing_guard_is_detected() {
         ("park", "(holder ~= '' and holds(leases[p], holder))", "(holder ~= '')"),
         ("park", "(holder == '' and not leases[p])", "(holder == '')"),
         ("park", "if parcel and holder ~= '' then", "if false then"),
-        ("park", "left_members[#left_members + 1] = member", ""),
+        ("park", "unleased_members[#unleased_members + 1] = member", ""),
         ("park", "write_parked()", ""),
         (
             "release_parked",
@@ -45,12 +45,16 @@ fn every_missing_guard_is_detected() {
         ("expire_parcels", "math.max(parcel[name] - 1, 0)", "parcel[name] - 1"),
         (
             "fail_parcel",
-            "if flaw == 'newer' then\n  return answer('newer')\nelseif not order or",
+            "if err == 'newer_version' then\n  return answer('newer_version')\nelseif not order or",
             "if not order or",
         ),
-        ("fail_parcel", "if flaw == 'newer' then\n  return answer('newer')\nelseif flaw and", "if flaw and"),
-        ("fail_parcel", "flaw = deliveries_flaw(parcel)", ""),
-        ("fail_parcel", "if unreadable == 'newer' then", "if false then"),
+        (
+            "fail_parcel",
+            "if err == 'newer_version' then\n  return answer('newer_version')\nelseif err and",
+            "if err and",
+        ),
+        ("fail_parcel", "err = deliveries_error(parcel)", ""),
+        ("fail_parcel", "if unreadable == 'newer_version' then", "if false then"),
         ("fail_parcel", "if state >= DELIVERY_VERSION then", "if false then"),
         (
             "fail_parcel",
@@ -63,7 +67,7 @@ fn every_missing_guard_is_detected() {
         ("fail_parcel", "redis.call('HDEL', KEYS[7], channel .. ':' .. member)", ""),
         ("fail_order", "if r and not head and r[2] then", "if false then"),
         ("fail_order", "if r and not head and redis.call('EXISTS', KEYS[5]) == 0 then", "if false then"),
-        ("fail_order", "if flaw == 'newer' then", "if false then"),
+        ("fail_order", "if err == 'newer_version' then", "if false then"),
         ("fail_order", "if names and not forced then", "if false then"),
         ("fail_order", "if #doomed > 0 then", "if false then"),
         ("fail_order", "redis.call('HSET', KEYS[5], 't', why .. ' ' .. now_text)", ""),

@@ -79,11 +79,12 @@ impl<'a> Printer<'a> {
         let Ok(outcomes) = Outcomes::decode(Some(record), deliveries, due) else { return plain(record) };
         let (pending, sending, unresolved) = outcomes.counts();
         let mut out = format!("{pending}/{sending}/{unresolved}");
-        let told: Vec<String> = outcomes.deliveries().map(|delivery| self.delivery(&delivery, due)).collect();
+        let reported: Vec<String> =
+            outcomes.deliveries().map(|delivery| self.delivery(&delivery, due)).collect();
         let mut at = 0;
-        while at < told.len() {
-            let same = told[at..].iter().take_while(|delivery| **delivery == told[at]).count();
-            out.push_str(&format!(" {}", told[at]));
+        while at < reported.len() {
+            let same = reported[at..].iter().take_while(|delivery| **delivery == reported[at]).count();
+            out.push_str(&format!(" {}", reported[at]));
             if same > 1 {
                 out.push_str(&format!("x{same}"));
             }
@@ -159,21 +160,21 @@ fn consent(record: &[u8]) -> String {
             format!("{},{}", reason.word(), char::from(source))
         }
     };
-    let (said, clock, heard) = (char::from(record[1]), char::from(record[2]), (record.len() - 12) / 8);
-    format!("{said} {clock} {moment} over {beneath} heard {heard}")
+    let (said, clock, received) = (char::from(record[1]), char::from(record[2]), (record.len() - 12) / 8);
+    format!("{said} {clock} {moment} over {beneath} heard {received}")
 }
 
 fn counters(value: &[u8]) -> String {
     let Ok(counters) = decode_counters(value) else { return plain(value) };
-    let mut told: Vec<String> = State::ALL
+    let mut reported: Vec<String> = State::ALL
         .into_iter()
         .filter(|state| counters[*state] > 0)
         .map(|state| format!("{}={}", format!("{state:?}").to_lowercase(), counters[state]))
         .collect();
     if counters.no_contact > 0 {
-        told.push(format!("no_contact={}", counters.no_contact));
+        reported.push(format!("no_contact={}", counters.no_contact));
     }
-    told.join(" ")
+    reported.join(" ")
 }
 
 fn plain(value: &[u8]) -> String {

@@ -85,16 +85,16 @@ fn promoted_past_a_persisted_bell(db: &Db, lead: Duration) -> u32 {
     let mut left = 0;
     loop {
         let answer = db.answer(&ring(db));
-        let (rung, now) = (answer.reply, answer.now.0);
+        let (promoted, now) = (answer.reply, answer.now.0);
         if now >= due + 5 {
-            assert_eq!((rung.parcels, rung.persisted), (1, 1));
+            assert_eq!((promoted.parcels, promoted.persisted), (1, 1));
             assert!(db.snapshot().get(&delivery).is_none());
             db.check_invariants();
             return left;
         }
-        assert_eq!((rung.parcels, rung.persisted), (0, 0));
+        assert_eq!((promoted.parcels, promoted.persisted), (0, 0));
         let next = if now <= due { due } else { now + 1 };
-        assert_eq!(rung.next, Some(UnixMs(next)), "{now} and due at {due}");
+        assert_eq!(promoted.next, Some(UnixMs(next)), "{now} and due at {due}");
         left += u32::from(now > due);
     }
 }
@@ -134,8 +134,8 @@ fn every_claim_promotes_for_all_channels() {
     let db = Db::start();
     huge(&db, "u1:5", &[("email", 350_000), ("sms", 250_001)]);
     let courier = Courier::on(&db, "c1", "vk");
-    let rung: Vec<u64> = (0..4).map(|_| courier.take(&courier.next()).0.rung).collect();
-    assert_eq!(rung, [500, 500, 201, 0]);
+    let promoted: Vec<u64> = (0..4).map(|_| courier.take(&courier.next()).0.promoted).collect();
+    assert_eq!(promoted, [500, 500, 201, 0]);
     db.check_invariants();
 }
 

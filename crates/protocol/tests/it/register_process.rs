@@ -109,7 +109,7 @@ fn another_number_of_partitions_is_foreign() {
 fn a_database_may_require_a_newer_program() {
     let (db, email) = (Db::start(), channel("email"));
     db.raw(&["SET", "schema:{0}", "4 3 1"]);
-    assert_eq!(db.unchanged(&register(&db, Some(&email))), Registered::TooOld);
+    assert_eq!(db.unchanged(&register(&db, Some(&email))), Registered::ProgramTooOld);
     db.raw(&["SET", "schema:{0}", "3 1 1"]);
     assert_eq!(db.unchanged(&register(&db, None)), Registered::Ok { schema: 3 });
 }
@@ -120,7 +120,7 @@ fn a_different_epoch_is_reported() {
     for (found, set) in [("e9", true), ("", false)] {
         db.raw(&if set { vec!["SET", "epoch:{0}", found] } else { vec!["DEL", "epoch:{0}"] });
         let before = db.snapshot();
-        assert_eq!(db.call(&register(&db, None)), Err(Refusal::Epoch { found: found.to_owned() }));
+        assert_eq!(db.call(&register(&db, None)), Err(Refusal::WrongEpoch { found: found.to_owned() }));
         assert!(db.snapshot() == before);
     }
 }
@@ -130,7 +130,7 @@ fn refused<S: ScriptCall>(db: &Db, script: &S, tried: &mut Vec<&'static str>) {
     let name = S::contract().text.name;
     let before = db.snapshot();
     match db.call(script) {
-        Err(Refusal::Epoch { found }) => assert_eq!(found, EPOCH, "{name}"),
+        Err(Refusal::WrongEpoch { found }) => assert_eq!(found, EPOCH, "{name}"),
         Err(other) => panic!("{name}: {other}"),
         Ok(_) => panic!("{name} succeeded"),
     }
@@ -256,12 +256,16 @@ fn a_newer_program_raises_the_schema() {
         let stored = db.raw(&["GET", &keys.schema()]);
         (reply.items()[0].text().expect("a code").to_owned(), stored.text().expect("a schema").to_owned())
     };
-    let told = |code: &str, stored: &str| (code.to_owned(), stored.to_owned());
-    assert_eq!(call("2", "1"), told("ok", "2 1 1"));
-    assert_eq!(call("1", "1"), told("ok", "2 1 1"), "an older version keeps running beside this one");
-    assert_eq!(call("3", "1"), told("ok", "3 1 1"), "a newer version that allows this one");
-    assert_eq!(call("2", "1"), told("ok", "3 1 1"), "this one keeps running beside it, and lowers nothing");
-    assert_eq!(call("4", "3"), told("ok", "4 3 1"), "one that does not allow it");
-    assert_eq!(call("2", "1"), told("old", "4 3 1"));
-    assert_eq!(call("3", "1"), told("ok", "4 3 1"));
+    let reported = |code: &str, stored: &str| (code.to_owned(), stored.to_owned());
+    assert_eq!(call("2", "1"), reported("ok", "2 1 1"));
+    assert_eq!(call("1", "1"), reported("ok", "2 1 1"), "an older version keeps running beside this one");
+    assert_eq!(call("3", "1"), reported("ok", "3 1 1"), "a newer version that allows this one");
+    assert_eq!(
+        call("2", "1"),
+        reported("ok", "3 1 1"),
+        "this one keeps running beside it, and lowers nothing"
+    );
+    assert_eq!(call("4", "3"), reported("ok", "4 3 1"), "one that does not allow it");
+    assert_eq!(call("2", "1"), reported("old", "4 3 1"));
+    assert_eq!(call("3", "1"), reported("ok", "4 3 1"));
 }

@@ -171,7 +171,7 @@ fn final_orders_are_kept_for_the_retention() {
     db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
     let today = db.now().0 / 86_400_000;
     for day in [today, today - 90] {
-        assert_eq!(db.unchanged(&retire(&db, day)), PurgedOrders::Early);
+        assert_eq!(db.unchanged(&retire(&db, day)), PurgedOrders::TooEarly);
     }
     assert_eq!(db.unchanged(&retire(&db, today - 91)), PurgedOrders::Done(0));
     let day = db.age_final().expect("final orders");
@@ -247,7 +247,7 @@ fn reports_after_retirement_return_gone() {
     db.reply(&retire(&db, day));
     let before = db.snapshot();
     let (code, _) = courier.settle(&parcel, true, &[report(0, 1, OutcomeKind::Delivered)]);
-    assert_eq!(code, posthaste_protocol::scripts::ParcelCode::Gone);
+    assert_eq!(code, posthaste_protocol::scripts::ParcelCode::NotFound);
     assert!(db.snapshot() == before, "no field comes back to life");
     let _: UnixMs = db.now();
     drop(order);

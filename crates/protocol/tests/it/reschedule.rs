@@ -70,13 +70,13 @@ fn an_old_copy_moves_nothing_back() {
         db.reply(&old);
         let not_after = first.after(crate::order::SPAN);
         // Its reply was lost: the same call again shows that it was done.
-        assert_eq!(db.unchanged(&old), Rescheduled::Moved { revision: 1, due: first, not_after });
+        assert_eq!(db.unchanged(&old), Rescheduled::Changed { revision: 1, due: first, not_after });
         db.reply(&to(&db, &order, then));
         let not_after = then.after(crate::order::SPAN);
-        assert_eq!(db.unchanged(&old), Rescheduled::Moved { revision: 2, due: then, not_after });
+        assert_eq!(db.unchanged(&old), Rescheduled::Changed { revision: 2, due: then, not_after });
         // Not even to its former time.
         db.reply(&to(&db, &order, order.head(&db).due));
-        assert!(matches!(db.unchanged(&old), Rescheduled::Moved { revision: 3, .. }));
+        assert!(matches!(db.unchanged(&old), Rescheduled::Changed { revision: 3, .. }));
     }
 }
 
@@ -131,7 +131,7 @@ fn an_ended_order_does_not_move() {
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
     courier.settle(&parcel, true, &[report(0, 1, OutcomeKind::Sent)]);
-    assert_eq!(db.unchanged(&to(&db, &done, later)), Rescheduled::Final);
+    assert_eq!(db.unchanged(&to(&db, &done, later)), Rescheduled::Finished);
     for big in [false, true] {
         let order =
             Order::of_layout(big, if big { "u1:6" } else { "u1:7" }).due_in(&db, MINUTE).accept(&db).clone();
@@ -148,7 +148,7 @@ fn missing_and_unreadable_orders_are_refused() {
     let call =
         Reschedule { keys: &db.keys, order_id: &order.order_id, due: later, not_after: None, revision: 0 };
     let refused = |why| assert_eq!(db.unchanged(&call), why);
-    refused(Rescheduled::Gone);
+    refused(Rescheduled::NotFound);
     let history = db.keys.history(&order.order_id);
     db.raw(&["SET", &history, "x"]);
     refused(Rescheduled::Unreadable);

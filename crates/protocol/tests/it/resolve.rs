@@ -92,7 +92,7 @@ fn an_unknown_is_repeated_once() {
         step.changed(&[], &expected);
         db.again();
         let again = resolve(&db, &courier, &order, &retry);
-        assert_eq!((deliveries(&again), again.changes), (vec![Decided::Known], vec![]));
+        assert_eq!((deliveries(&again), again.changes), (vec![Decided::NothingNew], vec![]));
         db.check_invariants();
         // Unknown again: the one repeat is spent.
         let parcel = courier.claim_one();
@@ -252,7 +252,7 @@ fn unreadable_records_change_nothing() {
             Some(head) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", &head])),
         }
         let step = resolve(&db, &courier, &order, &[(0, 1, Decision::Retry)]);
-        assert_eq!((step.reply, step.changes), (Resolved::Gone, vec![]));
+        assert_eq!((step.reply, step.changes), (Resolved::NotFound, vec![]));
         assert_eq!(
             db.unchanged(&receipt(&db, &courier, &order.parcel_id(0), 1, ReceiptStatus::Delivered)),
             None
@@ -263,7 +263,7 @@ fn unreadable_records_change_nothing() {
     db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
     let courier = Courier::new(&db, "c1");
     let step = resolve(&db, &courier, &order, &[(0, 1, Decision::Retry)]);
-    assert_eq!((step.reply, step.changes), (Resolved::Gone, vec![]));
+    assert_eq!((step.reply, step.changes), (Resolved::NotFound, vec![]));
     assert_eq!(db.unchanged(&receipt(&db, &courier, &order.parcel_id(0), 1, ReceiptStatus::Delivered)), None);
     assert_eq!(
         db.unchanged(&receipt(&db, &courier, &order.parcel_id(1), 1, ReceiptStatus::Delivered)),
@@ -305,7 +305,7 @@ fn a_receipt_before_the_settle_wins() {
         db.again();
         for outcome in OutcomeKind::ALL {
             let (_, letters) = courier.settle(&parcel, false, &[report(0, 1, outcome)]);
-            assert_eq!(letters, [Reported::Known], "{outcome:?}");
+            assert_eq!(letters, [Reported::NothingNew], "{outcome:?}");
         }
         assert_eq!(order.delivery(&db, 0).state, State::Delivered);
         db.check_invariants();
@@ -341,7 +341,11 @@ fn a_receipt_ends_a_delivery_that_waits_for_its_repeat() {
         resolve(&db, &courier, &order, &[(0, 1, Decision::Retry)]);
         let parcel_id = order.parcel_id(0);
         let failed = db.unchanged(&receipt(&db, &courier, &parcel_id, 1, ReceiptStatus::Failed));
-        assert_eq!(failed, Some(Reported::Known), "a delivery that will be repeated anyway is not failed");
+        assert_eq!(
+            failed,
+            Some(Reported::NothingNew),
+            "a delivery that will be repeated anyway is not failed"
+        );
         let step = db.step(&receipt(&db, &courier, &parcel_id, 1, ReceiptStatus::Sent));
         assert_eq!(step.reply, Some(Reported::Applied));
         assert!(step.changes.contains(&"- ready:{0}:email:bulk u1:5:0".to_owned()), "{:#?}", step.changes);

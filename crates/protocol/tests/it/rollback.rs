@@ -34,9 +34,9 @@ fn halt<'a>(db: &'a Db, orders: &'a [(OrderId, UnixMs)]) -> HaltDatabase<'a> {
 /// Calls with the epoch of a halted database.
 fn halted<T>(db: &Db, call: impl FnOnce() -> T) -> T {
     let known = db.epoch.replace(format!("!{EPOCH}"));
-    let told = call();
+    let reported = call();
     db.epoch.replace(known);
-    told
+    reported
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_halted_database_refuses_calls_and_accepts_reports() {
     let record: Vec<_> = record.items().iter().map(|value| value.text().unwrap_or_default()).collect();
     assert_eq!(record, ["back", "2", "9", "900", "3000"]);
     let found = format!("!{EPOCH}");
-    assert_eq!(db.call(&PromoteDue { keys: &db.keys }), Err(Refusal::Epoch { found }));
+    assert_eq!(db.call(&PromoteDue { keys: &db.keys }), Err(Refusal::WrongEpoch { found }));
     let fresh =
         RegisterProcess { keys: &db.keys, fresh_epoch: "e2", partitions: 1, channel: None, receipts: None };
     db.epoch.replace(String::new());
@@ -163,7 +163,7 @@ fn a_halt_touches_no_other_and_no_recovered_database() {
     for epoch in ["e9", "e1+1", "!e1+1"] {
         db.raw(&["SET", "epoch:{0}", epoch]);
         let before = db.snapshot();
-        assert_eq!(db.call(&halt(&db, &[])), Err(Refusal::Epoch { found: epoch.to_owned() }), "{epoch}");
+        assert_eq!(db.call(&halt(&db, &[])), Err(Refusal::WrongEpoch { found: epoch.to_owned() }), "{epoch}");
         assert!(db.snapshot() == before);
     }
     db.raw(&["FLUSHALL"]);
@@ -181,7 +181,7 @@ fn a_recovery_raises_fence_and_generation_once() {
     db.reply(&HaltDatabase { known: 8_000_000_000_000_000, ..halt(&db, &[]) });
     let new = halted(&db, || {
         let new = db.reply(&Recover { keys, partitions: 1 });
-        assert!(matches!(db.call(&Recover { keys, partitions: 1 }), Err(Refusal::Epoch { .. })), "once");
+        assert!(matches!(db.call(&Recover { keys, partitions: 1 }), Err(Refusal::WrongEpoch { .. })), "once");
         new
     });
     assert_eq!(new.as_deref(), Some("e1+1"));

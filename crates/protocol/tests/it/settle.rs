@@ -39,7 +39,7 @@ fn the_last_report_ends_the_order() {
         let (_, courier, parcel) = sending(&db, big, 1);
         let failed = AttemptReport { reason: Reason::InvalidAddress, ..report(0, 1, OutcomeKind::Failed) };
         let (code, letters, step) = settle(&courier, &db, &parcel, false, &[failed]);
-        assert_eq!((code, letters, step.reply), (ParcelCode::Left, vec![Reported::Applied], 1));
+        assert_eq!((code, letters, step.reply), (ParcelCode::Settled, vec![Reported::Applied], 1));
         let retired = format!("+ retire:{{0}}:{}: u1:5", step.now / 86_400_000);
         let outcome = if big { "outcome:{0}:u1:5:email:0" } else { "history:{0}:u1:5 o" };
         let delivery = format!("~ {outcome}: 0/1/0 sending#1 -> 0/0/0 failed#1,invalid_address");
@@ -82,18 +82,18 @@ fn every_outcome_does_what_it_says() {
         for big in [false, true] {
             db.reset();
             let (order, courier, parcel) = sending(&db, big, 1);
-            let told = AttemptReport {
+            let reported = AttemptReport {
                 delivery: 0,
                 attempt: 1,
                 outcome,
                 reason: Reason::ProviderUnavailable,
                 value,
             };
-            let (code, letters, step) = settle(&courier, &db, &parcel, true, &[told]);
+            let (code, letters, step) = settle(&courier, &db, &parcel, true, &[reported]);
             assert_eq!(letters, [Reported::Applied], "{outcome:?}");
             let delivery = order.delivery(&db, 0);
             let code_expected =
-                if delivery.state == State::Pending { ParcelCode::Ready } else { ParcelCode::Left };
+                if delivery.state == State::Pending { ParcelCode::Ready } else { ParcelCode::Settled };
             assert_eq!(code, code_expected, "{outcome:?}");
             // A wait is stored in hundredths of a second since the due time, rounded up.
             let due = order.head(&db).due.0;
@@ -125,13 +125,13 @@ fn a_parcel_stays_until_its_deliveries_are_settled() {
         let (code, _, _) = settle(&courier, &db, &parcel, true, &[report(1, 1, OutcomeKind::Sent)]);
         assert_eq!(code, ParcelCode::Sending, "two deliveries are on the wire");
         let (code, _, _) = settle(&courier, &db, &parcel, false, &[report(0, 1, OutcomeKind::Retry)]);
-        assert_eq!(code, ParcelCode::Held);
+        assert_eq!(code, ParcelCode::Leased);
         db.check_invariants();
         // Both outcomes of a repeated delivery are reported with their own attempt.
         courier.begun(&parcel, &[(0, 2)]);
         let both = [report(0, 2, OutcomeKind::Delivered), report(2, 1, OutcomeKind::Sent)];
         let (code, letters, step) = settle(&courier, &db, &parcel, false, &both);
-        assert_eq!((code, letters, step.reply), (ParcelCode::Left, vec![Reported::Applied; 2], 1));
+        assert_eq!((code, letters, step.reply), (ParcelCode::Settled, vec![Reported::Applied; 2], 1));
         assert_eq!(order.delivery(&db, 0).tries, 1);
         db.check_invariants();
     }
@@ -160,11 +160,11 @@ fn a_copy_of_a_report_does_not_touch_the_next_attempt() {
         let attempt = order.delivery(&db, 0).attempt;
         let (code, letters, _) =
             settle(&courier, &db, &parcel, false, &[report(0, attempt - 1, OutcomeKind::Sent)]);
-        assert_eq!((code, letters), (ParcelCode::Held, vec![Reported::Evidence]));
+        assert_eq!((code, letters), (ParcelCode::Leased, vec![Reported::Evidence]));
         assert_eq!(order.delivery(&db, 0).state, State::Sent);
         let (_, letters, step) =
             settle(&courier, &db, &parcel, false, &[report(0, attempt, OutcomeKind::Failed)]);
-        assert_eq!((letters, step.changes), (vec![Reported::Known], vec![]));
+        assert_eq!((letters, step.changes), (vec![Reported::NothingNew], vec![]));
         db.check_invariants();
     }
 }
@@ -179,7 +179,7 @@ fn without_the_lease_only_evidence_is_accepted() {
         let (code, letters, step) = settle(&courier, &db, &other, true, &[report(0, 1, outcome)]);
         assert_eq!(
             (code, letters, step.changes),
-            (ParcelCode::Stale, vec![Reported::Known], vec![]),
+            (ParcelCode::LeaseLost, vec![Reported::NothingNew], vec![]),
             "{outcome:?}"
         );
     }
@@ -224,8 +224,8 @@ fn a_report_after_the_lease_counts_until_the_delivery_is_begun_again() {
         report(2, 1, OutcomeKind::Unknown),
     ];
     let (code, letters, step) = settle(&courier, &db, &parcel, true, &reports);
-    assert_eq!(code, ParcelCode::Stale);
-    assert_eq!(letters, [Reported::Applied, Reported::Applied, Reported::Known]);
+    assert_eq!(code, ParcelCode::LeaseLost);
+    assert_eq!(letters, [Reported::Applied, Reported::Applied, Reported::NothingNew]);
     // The parcel is not leased, so with a pending delivery it goes to ready.
     assert!(
         step.changes.contains(&format!("+ ready:{{0}}:email:bulk u1:5:0: {}", step.now)),
@@ -244,7 +244,7 @@ fn late_evidence_takes_a_parcel_out_of_ready() {
         settle(&courier, &db, &parcel, true, &[report(0, 1, OutcomeKind::Retry)]);
         let (code, letters, step) =
             settle(&courier, &db, &parcel, true, &[report(0, 1, OutcomeKind::Delivered)]);
-        assert_eq!((code, letters, step.reply), (ParcelCode::Stale, vec![Reported::Evidence], 1));
+        assert_eq!((code, letters, step.reply), (ParcelCode::LeaseLost, vec![Reported::Evidence], 1));
         assert!(step.changes.contains(&"- ready:{0}:email:bulk u1:5:0".to_owned()), "{:#?}", step.changes);
         assert_eq!(order.delivery(&db, 0).state, State::Delivered);
         db.check_invariants();
@@ -268,7 +268,7 @@ fn deliveries_of_an_ended_order_end_when_their_parcel_leaves() {
             report(2, 1, OutcomeKind::Unknown),
         ];
         let (code, letters, _) = settle(&courier, &db, &parcel, true, &reports);
-        assert_eq!((code, letters), (ParcelCode::Left, vec![Reported::Applied; 3]));
+        assert_eq!((code, letters), (ParcelCode::Settled, vec![Reported::Applied; 3]));
         let states: Vec<_> = order
             .try_outcomes(&db, 0)
             .expect("outcomes")
@@ -293,7 +293,7 @@ fn progress_clears_crash_marks() {
     courier.begun(&parcel, &[(1, 2)]);
     let last = [report(1, 2, OutcomeKind::Sent), report(2, 1, OutcomeKind::Sent)];
     let (code, _, _) = settle(&courier, &db, &parcel, false, &last);
-    assert_eq!(code, ParcelCode::Left);
+    assert_eq!(code, ParcelCode::Settled);
     assert!(db.snapshot().get("crashes:{0}:email").is_none());
 }
 

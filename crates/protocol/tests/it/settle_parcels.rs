@@ -37,11 +37,11 @@ fn many_parcels_are_settled_in_one_call() {
         .collect();
     codes.sort_by_key(|(name, _)| name.clone());
     let expected = [
-        ("u1:1:0", ParcelCode::Left),
-        ("u1:2:0", ParcelCode::Gone),
-        ("u1:3:0", ParcelCode::Left),
+        ("u1:1:0", ParcelCode::Settled),
+        ("u1:2:0", ParcelCode::NotFound),
+        ("u1:3:0", ParcelCode::Settled),
         ("u2:1:0", ParcelCode::Ready),
-        ("u2:1:1", ParcelCode::Left),
+        ("u2:1:1", ParcelCode::Settled),
     ];
     assert_eq!(codes, expected.map(|(name, code)| (name.to_owned(), code)));
     assert_eq!(step.reply.ended, 2);
@@ -64,7 +64,7 @@ fn scattered_deliveries_of_a_big_parcel_are_written_in_place() {
         db.check_invariants();
         let reports: Vec<_> = deliveries.iter().map(|(i, k)| report(*i, *k, OutcomeKind::Sent)).collect();
         let (_, letters, _) = settle(&courier, &db, &parcel, false, &reports);
-        assert!(letters.iter().all(|l| matches!(l, Reported::Applied | Reported::Known)));
+        assert!(letters.iter().all(|l| matches!(l, Reported::Applied | Reported::NothingNew)));
         db.check_invariants();
     }
     assert_eq!(order.try_outcomes(&db, 0).expect("outcomes").counters()[State::Sent], 500);
@@ -73,8 +73,11 @@ fn scattered_deliveries_of_a_big_parcel_are_written_in_place() {
 #[test]
 fn unreadable_records_change_nothing() {
     let newer = [[2].as_slice(), &[0; 60]].concat();
-    for (head, code) in [(newer, ParcelCode::Newer), (vec![1; 9], ParcelCode::Bad), (vec![], ParcelCode::Bad)]
-    {
+    for (head, code) in [
+        (newer, ParcelCode::NewerVersion),
+        (vec![1; 9], ParcelCode::Unreadable),
+        (vec![], ParcelCode::Unreadable),
+    ] {
         let db = Db::start();
         let (order, courier, parcel) = sending(&db, false, 1);
         db.raw(&[b"HSET", db.keys.history(&order.order_id).as_bytes(), b"h", &head]);
@@ -86,7 +89,7 @@ fn unreadable_records_change_nothing() {
         let (order, courier, parcel) = sending(&db, true, 1);
         db.raw(&["HSET", &db.keys.history(&order.order_id), field, value]);
         let (found, letters, step) = settle(&courier, &db, &parcel, true, &[report(0, 1, OutcomeKind::Sent)]);
-        assert_eq!((found, letters, step.changes), (ParcelCode::Bad, vec![], vec![]), "{field}");
+        assert_eq!((found, letters, step.changes), (ParcelCode::Unreadable, vec![], vec![]), "{field}");
     }
     // Cancelled before it was due: no delivery was ever begun.
     let db = Db::start();
@@ -95,5 +98,5 @@ fn unreadable_records_change_nothing() {
     let courier = Courier::new(&db, "c1");
     let parcel = ParcelRef { parcel_id: order.parcel_id(0), fence: 1 };
     let (code, _, step) = settle(&courier, &db, &parcel, true, &[report(0, 1, OutcomeKind::Sent)]);
-    assert_eq!((code, step.changes), (ParcelCode::Final, vec![]));
+    assert_eq!((code, step.changes), (ParcelCode::CancelledBeforeDue, vec![]));
 }

@@ -47,7 +47,7 @@ fn an_order_is_accepted_sent_and_retired() {
         assert_eq!(db.reply(&renew), [Renewed::Renewed]);
         let reports = [report(0, 1, OutcomeKind::Sent), report(1, 1, OutcomeKind::Delivered)];
         let settled = courier.settle(&parcel, true, &reports);
-        assert_eq!(settled, (ParcelCode::Left, vec![Reported::Applied, Reported::Applied]));
+        assert_eq!(settled, (ParcelCode::Settled, vec![Reported::Applied, Reported::Applied]));
         let day = db.age_final().expect("a final order");
         let retire = PurgeOrders { keys: &db.keys, day, retention_days: 90 };
         assert_eq!(db.reply(&retire), PurgedOrders::Done(1));
@@ -69,11 +69,11 @@ fn an_order_waits_moves_and_is_cancelled() {
         not_after: None,
         revision: 0,
     });
-    assert!(matches!(moved, Rescheduled::Ok { due: told, .. } if told == due), "{moved:?}");
+    assert!(matches!(moved, Rescheduled::Ok { due: reported, .. } if reported == due), "{moved:?}");
     db.later(Duration::from_secs(6));
     assert_eq!(db.reply(&PromoteDue { keys: &db.keys }).parcels, 1);
     let cancelled = db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
-    assert_eq!(cancelled, Cancelled::Ok { again: false, stopped: 1, too_late: 0 });
+    assert_eq!(cancelled, Cancelled::Ok { already_done: false, stopped: 1, too_late: 0 });
     let audit =
         RepairIndexes { keys: &db.keys, channel: &order.channels[0].0, order_id: &order.order_id, from: 0 };
     assert_eq!(db.reply(&audit), RepairedIndexes::Ok { next: None, mended: 0 });
@@ -82,7 +82,7 @@ fn an_order_waits_moves_and_is_cancelled() {
     assert_eq!(db.reply(&close).closed, 1);
     assert_eq!(
         db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id }),
-        Cancelled::Ok { again: true, stopped: 1, too_late: 0 }
+        Cancelled::Ok { already_done: true, stopped: 1, too_late: 0 }
     );
 }
 
@@ -140,14 +140,16 @@ fn the_small_scripts_of_acceptance_work() {
     let bind = |order_id, digest| {
         db.reply(&BindIdempotencyKey { owner: "o", key_digest: "abc", order_id, digest: [digest; 12], ttl })
     };
-    assert_eq!(bind(&order_id, 1), BoundIdempotencyKey::Fresh);
-    assert_eq!(bind(&other, 1), BoundIdempotencyKey::Same(order_id.clone()));
-    assert_eq!(bind(&other, 2), BoundIdempotencyKey::Other);
+    assert_eq!(bind(&order_id, 1), BoundIdempotencyKey::Bound);
+    assert_eq!(bind(&other, 1), BoundIdempotencyKey::AlreadyDone(order_id.clone()));
+    assert_eq!(bind(&other, 2), BoundIdempotencyKey::Conflict);
     let sender: SenderId = "u1".parse().unwrap();
     let day_start = UnixMs(db.now().0 / 86_400_000 * 86_400_000);
     let reserve = |order_id| db.reply(&TakeDailyPlaces { sender: &sender, order_id, daily: 1, day_start });
-    let DailyPlaces::Ok { used: 1, again: false, taken } = reserve(&order_id) else { panic!("no place") };
-    assert_eq!(reserve(&other), DailyPlaces::Full { used: 1, to_check: vec![] });
+    let DailyPlaces::Ok { used: 1, already_done: false, taken } = reserve(&order_id) else {
+        panic!("no place")
+    };
+    assert_eq!(reserve(&other), DailyPlaces::LimitReached { used: 1, to_check: vec![] });
     assert_eq!(
         db.reply(&ReturnDailyPlaces {
             sender: &sender,
@@ -155,7 +157,7 @@ fn the_small_scripts_of_acceptance_work() {
         }),
         1
     );
-    assert!(matches!(reserve(&other), DailyPlaces::Ok { used: 1, again: false, .. }));
+    assert!(matches!(reserve(&other), DailyPlaces::Ok { used: 1, already_done: false, .. }));
     let order = Order::big("u1:5").deliveries(501);
     order.stage(&db);
     assert_eq!(

@@ -103,15 +103,19 @@ fn an_upload_that_is_not_open_is_gone() {
     let (db, order_id) = (Db::start(), order_id());
     let one = parcels(&[("email", 0)]);
     let unchanged = |open| db.unchanged(&stage(&db, &order_id, open, &one));
-    assert_eq!(unchanged(false), Staged::Gone, "never opened");
+    assert_eq!(unchanged(false), Staged::UploadLost, "never opened");
     db.reply(&stage(&db, &order_id, true, &one));
     db.later(SILENCE);
-    assert_eq!((unchanged(true), unchanged(false)), (Staged::Gone, Staged::Gone), "idle too long");
+    assert_eq!(
+        (unchanged(true), unchanged(false)),
+        (Staged::UploadLost, Staged::UploadLost),
+        "idle too long"
+    );
     db.raw(&["ZADD", "staging:{0}", "0", "u1:5"]);
-    assert_eq!((unchanged(true), unchanged(false)), (Staged::Gone, Staged::Gone), "given up");
+    assert_eq!((unchanged(true), unchanged(false)), (Staged::UploadLost, Staged::UploadLost), "given up");
     let unstage = Unstage { keys: &db.keys, order_id: None, upload: None };
     assert_eq!(db.reply(&unstage), Unstaged::Done(Some("u1:5".into())));
-    assert_eq!(unchanged(false), Staged::Gone, "removed");
+    assert_eq!(unchanged(false), Staged::UploadLost, "removed");
     assert_eq!(db.reply(&stage(&db, &order_id, true, &one)), Staged::Ok, "opened again");
 }
 
@@ -130,13 +134,13 @@ fn another_upload_takes_over_and_the_two_never_mix() {
         ["#", "#email", "email"].map(|field| String::from_utf8_lossy(&staged[field]).into_owned())
     };
     assert_eq!(staged(&db), ["b", "2", "2"]);
-    assert_eq!(db.unchanged(&upload(&db, order_id, "a", false, &second)), Staged::Gone);
+    assert_eq!(db.unchanged(&upload(&db, order_id, "a", false, &second)), Staged::UploadLost);
     assert_eq!(
         db.unchanged(&Unstage { keys: &db.keys, order_id: Some(order_id), upload: Some("a") }),
         Unstaged::Done(None)
     );
     let enqueue = |upload| Enqueue { upload, ..order.call(&db, None) };
-    assert_eq!(db.unchanged(&enqueue("a")), Enqueued::Unstaged);
+    assert_eq!(db.unchanged(&enqueue("a")), Enqueued::UploadLost);
     // An upload that takes over starts from nothing, and parcels of the other beyond it are not part of the order.
     db.reply(&upload(&db, order_id, "c", true, &one));
     assert_eq!(staged(&db), ["c", "1", "2"]);
@@ -144,7 +148,7 @@ fn another_upload_takes_over_and_the_two_never_mix() {
     let short = Order::big("u1:5").channels(&[("email", 500)]);
     assert_eq!(db.unchanged(&Enqueue { upload: "c", ..short.call(&db, None) }), Enqueued::Incomplete);
     db.reply(&upload(&db, order_id, "c", false, &second));
-    assert!(matches!(db.reply(&enqueue("c")), Enqueued::Accepted { again: false, .. }));
+    assert!(matches!(db.reply(&enqueue("c")), Enqueued::Accepted { already_done: false, .. }));
     db.check_invariants();
 }
 
@@ -155,7 +159,7 @@ fn an_order_with_this_id_exists() {
     order.accept(&db);
     let one = parcels(&[("email", 0)]);
     for open in [true, false] {
-        assert_eq!(db.unchanged(&stage(&db, &order.order_id, open, &one)), Staged::Exists);
+        assert_eq!(db.unchanged(&stage(&db, &order.order_id, open, &one)), Staged::OrderExists);
     }
 }
 
@@ -210,8 +214,11 @@ fn unstaging_goes_in_steps_and_from_the_first_step_on_nothing_can_be_accepted() 
     assert_eq!(db.reply(&unstage), Unstaged::More("u1:5".into()));
     assert!(keys() >= before - 501, "{} of {before} keys left", keys());
     let refused = db.unchanged(&order.call(&db, None));
-    assert_eq!(refused, Enqueued::Unstaged);
-    assert_eq!(db.unchanged(&stage(&db, &order.order_id, false, &parcels(&[("email", 0)]))), Staged::Gone);
+    assert_eq!(refused, Enqueued::UploadLost);
+    assert_eq!(
+        db.unchanged(&stage(&db, &order.order_id, false, &parcels(&[("email", 0)]))),
+        Staged::UploadLost
+    );
     // Another process continues, without knowing the order id.
     let silent = Unstage { keys: &db.keys, order_id: None, upload: None };
     assert_eq!(db.reply(&silent), Unstaged::More("u1:5".into()));

@@ -55,7 +55,7 @@ fn strike(n: u32, after: u8) -> NewSuppression {
 /// Stores the key's check value in the database.
 pub(crate) fn agree(db: &Db) {
     let key = AgreeOnKey { keys: &db.keys, key: &key(), made: true };
-    assert!(matches!(db.reply(&key), KeyAgreed::Kept(_)));
+    assert!(matches!(db.reply(&key), KeyAgreed::Stored(_)));
 }
 
 /// A step of a random walk: agrees on the key, suppresses address `n` or counts a strike, lifts it, or applies an
@@ -109,7 +109,7 @@ fn put_in_vain(db: &Db, entry: &NewSuppression) -> Suppressed {
 }
 
 /// Requires that nothing changes; returns the result.
-fn put_unheard(db: &Db, entry: &NewSuppression) -> Suppressed {
+fn put_first_time(db: &Db, entry: &NewSuppression) -> Suppressed {
     let entries = std::slice::from_ref(entry);
     let put = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries };
     db.unchanged(&put).expect("the same key").remove(0)
@@ -140,7 +140,7 @@ fn a_refusal_counts_at_once_and_once() {
         ..refusal(2)
     };
     let step = put(&db, &[refusal(1), of_sender, refusal(1)]);
-    assert_eq!(step.reply, Some(vec![Suppressed::Added, Suppressed::Added, Suppressed::Again]));
+    assert_eq!(step.reply, Some(vec![Suppressed::Added, Suppressed::Added, Suppressed::AlreadyListed]));
     step.changed(
         &[],
         &[
@@ -154,8 +154,8 @@ fn a_refusal_counts_at_once_and_once() {
     db.again();
     db.later(DAY * 200);
     let other = NewSuppression { reason: Reason::Blocked, source: SuppressionSource::Bounce, ..refusal(1) };
-    assert_eq!(put_in_vain(&db, &other), Suppressed::Again);
-    assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
+    assert_eq!(put_in_vain(&db, &other), Suppressed::AlreadyListed);
+    assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::AlreadyListed);
     let step = put(&db, &[refusal(3)]);
     let line = "+ suppressed:{0}:email hash-of-00000003: active invalid_address provider channel 1 @now @now";
     step.changed(&[], &[line, "+ consent:{0}:email hash-of-00000003: - - 0 over nothing heard 1"]);
@@ -170,7 +170,7 @@ fn an_operators_entry_outweighs_a_persons_and_that_a_providers() {
     let first = last(&db, 1).0;
     let stop = by(SuppressionSource::Stop, Reason::OptedOut);
     let step = put(&db, std::slice::from_ref(&stop));
-    assert_eq!(step.reply, Some(vec![Suppressed::Again]));
+    assert_eq!(step.reply, Some(vec![Suppressed::AlreadyListed]));
     step.changed(
         &[("first", first)],
         &["~ suppressed:{0}:email hash-of-00000001: active invalid_address provider channel 1 @first @first -> active \
@@ -181,16 +181,16 @@ fn an_operators_entry_outweighs_a_persons_and_that_a_providers() {
     // Equal weight does not replace, and a strike has no weight.
     assert_eq!(
         put_in_vain(&db, &by(SuppressionSource::Unsubscribe, Reason::Unsubscribed)),
-        Suppressed::Again
+        Suppressed::AlreadyListed
     );
-    assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
+    assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::AlreadyListed);
     assert_eq!(
         put_in_vain(&db, &NewSuppression { after: 3, ..by(SuppressionSource::Operator, Reason::Manual) }),
-        Suppressed::Again
+        Suppressed::AlreadyListed
     );
     let operator = by(SuppressionSource::Operator, Reason::Manual);
-    assert_eq!(put_one(&db, &operator), Suppressed::Again);
-    assert_eq!(put_in_vain(&db, &stop), Suppressed::Again);
+    assert_eq!(put_one(&db, &operator), Suppressed::AlreadyListed);
+    assert_eq!(put_in_vain(&db, &stop), Suppressed::AlreadyListed);
 }
 
 #[test]
@@ -200,8 +200,8 @@ fn strikes_on_different_days_suffice() {
     assert_eq!(step.reply, Some(vec![Suppressed::Struck, Suppressed::CountedBefore]));
     let first = step.now;
     let line = "+ suppressed:{0}:email hash-of-00000001: striking bounced bounce channel 1 @now @now";
-    let heard = "+ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 2";
-    step.changed(&[], &["+ address_key:{0} on:email: @now", line, heard]);
+    let received = "+ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 2";
+    step.changed(&[], &["+ address_key:{0} on:email: @now", line, received]);
     db.again();
     db.later(HOUR * 20 - SECOND * 9);
     assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::CountedBefore);
@@ -266,10 +266,10 @@ fn late_copies_do_not_undo_a_lift_and_new_notices_count_at_once() {
     );
     db.again();
     let (lift_at, lifted) = (db.sent() - 1, UnixMs(step.now));
-    assert_eq!(db.unchanged(&call(lifted)), Lifted::Before(lifted));
+    assert_eq!(db.unchanged(&call(lifted)), Lifted::AlreadyDone(lifted));
     db.harmless(put_at);
-    assert_eq!(put_unheard(&db, &first), Suppressed::Repeated);
-    assert_eq!(put_unheard(&db, &NewSuppression { after: 2, ..first.clone() }), Suppressed::Repeated);
+    assert_eq!(put_first_time(&db, &first), Suppressed::Repeated);
+    assert_eq!(put_first_time(&db, &NewSuppression { after: 2, ..first.clone() }), Suppressed::Repeated);
     // Another notice is new and counts at once; a late copy of the lift then finds another record.
     db.pass(lifted);
     assert_eq!(put_one(&db, &refusal(1)), Suppressed::Added);
@@ -289,7 +289,7 @@ fn a_lift_names_the_record_it_may_lift() {
     let (keys, channel, key) = (&db.keys, &email(), &key());
     let call = |n, seen| LiftSuppression { keys, key, channel, id: id(n), seen };
     assert_eq!(db.unchanged(&call(1, UnixMs(at.0 + 1))), Lifted::Changed(at));
-    assert_eq!(db.unchanged(&call(9, at)), Lifted::Gone);
+    assert_eq!(db.unchanged(&call(9, at)), Lifted::NotFound);
     assert_eq!(db.reply(&call(1, at)), Lifted::Lifted);
     db.again();
     // Strikes are reset too.
@@ -298,8 +298,8 @@ fn a_lift_names_the_record_it_may_lift() {
     assert_eq!(put_one(&db, &strike(3, 2)), Suppressed::Struck);
     // A record of a later version is left alone.
     db.raw(&[b"HSET", LIST.as_bytes(), id(2).as_bytes(), b"\x02 of a later version"]);
-    assert_eq!(db.unchanged(&call(2, at)), Lifted::Bad);
-    assert_eq!(put_unheard(&db, &refusal(2)), Suppressed::Unreadable);
+    assert_eq!(db.unchanged(&call(2, at)), Lifted::Unreadable);
+    assert_eq!(put_first_time(&db, &refusal(2)), Suppressed::Unreadable);
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn try_all(big: bool, states: &[State]) {
     for state in states {
         for event in all_events() {
             let mut case = Case::reach(&db, big, *state);
-            let (before, delivery) = (db.snapshot(), told(&case));
+            let (before, delivery) = (db.snapshot(), reported(&case));
             if !case.happen(event) {
                 continue;
             }
@@ -240,7 +240,7 @@ fn try_all(big: bool, states: &[State]) {
             match expected(*state, event) {
                 Some(to) => assert_eq!(case.state(), to, "{name}"),
                 None if is_report(event) => assert_same(&db, &before, &name),
-                None => assert_eq!(told(&case), delivery, "{name}"),
+                None => assert_eq!(reported(&case), delivery, "{name}"),
             }
             let faults = db.faults();
             assert!(faults.is_empty(), "{name}: {faults:#?}");
@@ -250,7 +250,7 @@ fn try_all(big: bool, states: &[State]) {
 }
 
 /// Everything a record says about delivery 0; times count from the due time.
-fn told(case: &Case<'_>) -> DeliveryOutcome {
+fn reported(case: &Case<'_>) -> DeliveryOutcome {
     let (mut delivery, due) = (case.order.delivery(case.db, 0), case.order.head(case.db).due.0);
     delivery.changed.0 -= due;
     delivery.not_before = delivery.not_before.map(|at| UnixMs(at.0 - due));

@@ -96,7 +96,7 @@ pub(crate) fn claim_takes_the_others_and_begins_nothing_of_it() {
         let before = (damage.at != Where::Head).then(|| db.raw(&["HGET", "history:{0}:u1:1", "o"]));
         let courier = Courier::new(db, "c1");
         let answer = db.answer(&Claim { begin: 9, ..courier.next() });
-        let posthaste_protocol::scripts::claim::ClaimReply::Taken(taken) = answer.reply else {
+        let posthaste_protocol::scripts::claim::ClaimReply::Claimed(taken) = answer.reply else {
             panic!("taken")
         };
         // Damage that only deliveries or text of a big order show is found when they are fetched.
@@ -147,7 +147,7 @@ pub(crate) fn settle_reclaim_and_release_continue_with_the_others() {
             reports: vec![report(0, 1, OutcomeKind::Sent)],
         };
         let settled = db.reply(&Settle { keys, channel, settlements: &[settlement(0), settlement(1)] });
-        assert_eq!(settled.parcels[1].0, ParcelCode::Left, "{}", damage.name);
+        assert_eq!(settled.parcels[1].0, ParcelCode::Settled, "{}", damage.name);
         db.reply(&Release { keys, channel, wait: Duration::ZERO, parcels: &parcels });
         let parcel_id = bad.parcel_id(0);
         db.reply(&Resolve { keys, channel, parcel_id: &parcel_id, decisions: &[(0, 1, Decision::Retry)] });
@@ -305,7 +305,7 @@ pub(crate) fn a_newer_version_handles_what_this_one_leaves() {
     let old = Courier::new(&db, "old");
     let (taken, _) = old.take(&Claim { begin: 9, limit: 200, ..old.next() });
     assert_eq!(parcel_ids(&taken), ["u1:3:0"]);
-    assert_eq!((taken.newer, taken.newer_suffix.is_some()), (2, true));
+    assert_eq!((taken.newer, taken.newer_order_id.is_some()), (2, true));
     db.later(Duration::from_secs(10));
     Order::inline("u1:4").accept(&db);
     // The newer version's claim returns both, begun, and the one of this version.
@@ -340,5 +340,5 @@ pub(crate) fn a_newer_version_handles_what_this_one_leaves() {
             reports: vec![report(0, 1, OutcomeKind::Sent)],
         }],
     });
-    assert_eq!(settled.parcels[0].0, ParcelCode::Newer);
+    assert_eq!(settled.parcels[0].0, ParcelCode::NewerVersion);
 }

@@ -41,8 +41,8 @@ impl RateLimitStatus {
     pub(super) fn refusal(&self) -> Option<Problem> {
         let wait = match self.rated {
             RateDecision::Allowed { .. } => return None,
-            RateDecision::Wait(wait) => wait,
-            RateDecision::Never => Duration::from_secs(1),
+            RateDecision::RetryAfter(wait) => wait,
+            RateDecision::ExceedsBurst => Duration::from_secs(1),
         };
         metrics::counter!("posthaste_http_requests_rate_limited_total").increment(1);
         Some(Problem::new(Code::RateLimited, "rate limit exceeded").retry_after(wait))
@@ -53,8 +53,8 @@ impl RateLimitStatus {
         let window = self.burst.div_ceil(self.per_second).max(1);
         let (left, full) = match self.rated {
             RateDecision::Allowed { left, full_in } => (left, full_in),
-            RateDecision::Wait(wait) => (0, wait),
-            RateDecision::Never => (0, Duration::ZERO),
+            RateDecision::RetryAfter(wait) => (0, wait),
+            RateDecision::ExceedsBurst => (0, Duration::ZERO),
         };
         let policy = format!("\"key\";q={};w={window}", self.burst);
         let limit = format!("\"key\";r={left};t={}", whole_seconds(full));

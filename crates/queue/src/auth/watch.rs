@@ -1,8 +1,8 @@
 //! Keys of requests that stay open: event streams, long polls, long NDJSON responses.
 //!
-//! One task for each key with such requests asks the store about it [`CHECKS`] times per `keys.known_for`, bypassing
+//! One task for each key with such requests asks the store about it [`CHECKS`] times per `keys.cache_for`, bypassing
 //! the cache. An open request ends when its key was revoked or has expired. While the store is unreachable, the last
-//! result is valid for `keys.known_for`; after that nothing more is sent until the key was found again.
+//! result is valid for `keys.cache_for`; after that nothing more is sent until the key was found again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{KeyCache, unauthorized};
 use crate::problem::{Code, Problem, STORE_RETRY};
 
-/// How often a key is looked up per `keys.known_for`.
+/// How often a key is looked up per `keys.cache_for`.
 const CHECKS: u32 = 3;
 /// Minimum time between two lookups.
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -43,7 +43,7 @@ pub(crate) struct KeyWatch {
     store: Store,
     clock: Arc<dyn Clock>,
     known: Arc<KeyCache>,
-    known_for: Duration,
+    cache_for: Duration,
     entries: Entries,
 }
 
@@ -60,7 +60,7 @@ struct Watched {
 #[derive(Debug)]
 pub(crate) struct OpenKey {
     found: watch::Receiver<Found>,
-    known_for: Duration,
+    cache_for: Duration,
     _watched: Arc<Watched>,
 }
 
@@ -74,16 +74,16 @@ impl KeyWatch {
         store: Store,
         clock: Arc<dyn Clock>,
         known: Arc<KeyCache>,
-        known_for: Duration,
+        cache_for: Duration,
     ) -> Self {
-        Self { store, clock, known, known_for, entries: Entries::default() }
+        Self { store, clock, known, cache_for, entries: Entries::default() }
     }
 
     /// Watches the key of a request, which was read from the store at `found`.
     pub(crate) fn watch(&self, id: &KeyId, expires: Option<UnixMs>, found: Instant) -> OpenKey {
         let mut entries = lock(&self.entries);
         if let Some(watched) = entries.get(id).and_then(Weak::upgrade) {
-            return OpenKey { found: watched.tell.subscribe(), known_for: self.known_for, _watched: watched };
+            return OpenKey { found: watched.tell.subscribe(), cache_for: self.cache_for, _watched: watched };
         }
         let (tell, receiver) = watch::channel(Found { at: found, over: false });
         let tell = Arc::new(tell);
@@ -92,13 +92,13 @@ impl KeyWatch {
             clock: Arc::clone(&self.clock),
             known: Arc::clone(&self.known),
             id: id.clone(),
-            every: (self.known_for / CHECKS).max(SHORTEST),
+            every: (self.cache_for / CHECKS).max(SHORTEST),
             expires,
         };
         let task = tokio::spawn(watcher.run(Arc::clone(&tell), found)).abort_handle();
         let watched = Arc::new(Watched { id: id.clone(), tell, task, entries: Arc::clone(&self.entries) });
         entries.insert(id.clone(), Arc::downgrade(&watched));
-        OpenKey { found: receiver, known_for: self.known_for, _watched: watched }
+        OpenKey { found: receiver, cache_for: self.cache_for, _watched: watched }
     }
 
     /// Ends the open requests of a key that was revoked here.
@@ -111,7 +111,7 @@ impl KeyWatch {
 
 impl fmt::Debug for KeyWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyWatch").field("known_for", &self.known_for).finish_non_exhaustive()
+        f.debug_struct("KeyWatch").field("cache_for", &self.cache_for).finish_non_exhaustive()
     }
 }
 
@@ -133,7 +133,7 @@ impl OpenKey {
         drop(self.found.wait_for(|found| found.over).await);
     }
 
-    /// Waits until the key was found live within `keys.known_for`; usually ready at once. Cancel-safe: may be dropped
+    /// Waits until the key was found live within `keys.cache_for`; usually ready at once. Cancel-safe: may be dropped
     /// and called again at any time.
     ///
     /// # Errors
@@ -149,8 +149,8 @@ impl OpenKey {
 
     /// Like [`OpenKey::must_tell`], but waits as long as it takes; false when the key is revoked or expired.
     pub(crate) async fn may_tell(&mut self) -> bool {
-        let known_for = self.known_for;
-        let settled = self.found.wait_for(|found| found.over || found.at.elapsed() < known_for).await;
+        let cache_for = self.cache_for;
+        let settled = self.found.wait_for(|found| found.over || found.at.elapsed() < cache_for).await;
         settled.is_ok_and(|found| !found.over)
     }
 }
@@ -170,7 +170,7 @@ impl Watcher {
         let mut pause = self.every.saturating_sub(found.elapsed());
         loop {
             sleep(self.until_expiry().map_or(pause, |left| pause.min(left))).await;
-            let asked = Instant::now();
+            let requested = Instant::now();
             // Expiry needs no reply from the store.
             let live = match self.until_expiry() {
                 Some(Duration::ZERO) => Ok(false),
@@ -179,7 +179,7 @@ impl Watcher {
             pause = self.every;
             match live {
                 Ok(true) => {
-                    tell.send_modify(|found| found.at = asked);
+                    tell.send_modify(|found| found.at = requested);
                 }
                 Ok(false) => {
                     self.known.forget(&self.id);

@@ -12,9 +12,9 @@ use super::answer::{AcceptedView, recipients, stored, without_courier};
 use super::daily_limit::{self, Day, NoPlace};
 use super::idempotency::{IdempotencyBinding, IdempotencyKey, outcome_unknown, reused};
 use super::recipient_validator::{Deliveries, Sorted, Tally};
-use super::sms_limits::{self, Paid, Taken};
+use super::sms_limits::{self, Paid, TakenShare};
 use super::validated_order::{Times, ValidatedOrder};
-use super::validation_error::{FlawCode, ValidationError, refused};
+use super::validation_error::{ValidationCode, ValidationError, refused};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 use crate::timestamp::ApiTime;
@@ -39,7 +39,7 @@ pub(crate) struct Cleared {
     /// Its place in the day, if this request took it.
     place: Option<DailyPlace>,
     /// Its share of the SMS limits, if this request took it.
-    share: Option<Taken>,
+    share: Option<TakenShare>,
 }
 
 impl Cleared {
@@ -76,7 +76,7 @@ pub(crate) async fn clear(
         Err(NoPlace { problem, lost }) => {
             // A place that may be taken is found again through the order id that the key is bound to.
             let alone = if lost { !tie.before } else { tie.undo(state, &NothingStored::never_tried()).await };
-            Err(tie.told(state, problem, alone).await)
+            Err(tie.reported(state, problem, alone).await)
         }
     }
 }
@@ -91,7 +91,7 @@ async fn cleared(
     let now = state.clock.now();
     let times = match draft.times(&tie.order_id, now, &state.rules) {
         Ok(times) => times,
-        Err(flaws) => {
+        Err(field_errors) => {
             // The times of a repeated order may have passed: it keeps the times it got.
             let before =
                 if tie.before { state.store.order_summary(&tie.order_id, None).await } else { Ok(None) };
@@ -101,7 +101,7 @@ async fn cleared(
                     return Ok((Times { due: None, expires: None, moved: false }, None));
                 }
                 Some(_) => return Err(failed(conflict(tie))),
-                None => return Err(failed(refused(flaws))),
+                None => return Err(failed(refused(field_errors))),
             }
         }
     };
@@ -171,7 +171,7 @@ pub(crate) async fn conclude(
 ) -> Result<AcceptedView, Problem> {
     match accepted {
         Ok(accepted) => {
-            if accepted.again {
+            if accepted.already_done {
                 give_second_back(state, draft, &cleared, accepted.accepted).await;
             }
             count(&accepted);
@@ -183,10 +183,10 @@ pub(crate) async fn conclude(
             {
                 give_second_back(state, draft, &cleared, other.head.accepted).await;
             }
-            let told = problem(&error, &cleared.tie);
+            let reported = problem(&error, &cleared.tie);
             match error.nothing_stored() {
-                Some(proof) => Err(abandon(state, draft, &cleared, &proof, told).await),
-                None => Err(told),
+                Some(proof) => Err(abandon(state, draft, &cleared, &proof, reported).await),
+                None => Err(reported),
             }
         }
     }
@@ -194,7 +194,7 @@ pub(crate) async fn conclude(
 
 /// Counts accepted orders; repeats are not counted.
 pub(crate) fn count(accepted: &AcceptedOrder) {
-    if !accepted.again {
+    if !accepted.already_done {
         let deliveries: u64 = accepted.channels.iter().map(|one| u64::from(one.deliveries)).sum();
         metrics::counter!("posthaste_orders_accepted_total").increment(1);
         metrics::counter!("posthaste_deliveries_accepted_total").increment(deliveries);
@@ -215,7 +215,7 @@ pub(crate) async fn abandon(
         give_back(state, draft, cleared, proof).await;
         give_share_back(state, draft, cleared, proof).await;
     }
-    cleared.tie.told(state, problem, alone).await
+    cleared.tie.reported(state, problem, alone).await
 }
 
 /// Gives back the place taken for an order that already existed. The order keeps its place in the day it was
@@ -262,13 +262,13 @@ pub(crate) fn problem(error: &AcceptError, tie: &IdempotencyBinding) -> Problem 
     match error {
         AcceptError::Conflict => conflict(tie),
         AcceptError::ExpiresBeforeDue => {
-            wrong("/expires_at", FlawCode::ExpiresBeforeDelivery, "must be after the due time")
+            wrong("/expires_at", ValidationCode::ExpiresBeforeDelivery, "must be after the due time")
         }
         AcceptError::Empty => {
-            wrong("/recipients", FlawCode::NoReachableRecipient, "no recipient has a usable address")
+            wrong("/recipients", ValidationCode::NoReachableRecipient, "no recipient has a usable address")
         }
         AcceptError::TooBig => {
-            wrong("/channels", FlawCode::TooMany, "too many channels or deliveries; split the order")
+            wrong("/channels", ValidationCode::TooMany, "too many channels or deliveries; split the order")
         }
         AcceptError::Gone => {
             Problem::new(Code::UploadInterrupted, "another upload took over this id; send the order again")
@@ -290,8 +290,8 @@ pub(crate) fn problem(error: &AcceptError, tie: &IdempotencyBinding) -> Problem 
 
 /// The problem for another write to this order that got no reply.
 pub(crate) fn unanswered(error: &CallError, order_id: &OrderId) -> Problem {
-    let told = Problem::of_write(error);
-    if told.code() == Code::OutcomeUnknown { outcome_unknown(order_id) } else { told }
+    let reported = Problem::of_write(error);
+    if reported.code() == Code::OutcomeUnknown { outcome_unknown(order_id) } else { reported }
 }
 
 fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tally: Tally) -> AcceptedView {
@@ -299,7 +299,7 @@ fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tall
     let stored = stored(accepted);
     AcceptedView {
         id: order_id.wire_id(),
-        status: Some(if accepted.now { "running" } else { "scheduled" }),
+        status: Some(if accepted.due_now { "running" } else { "scheduled" }),
         dry_run: false,
         created_at: ApiTime(accepted.accepted),
         deliver_at: ApiTime(due),
@@ -307,7 +307,7 @@ fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tall
         durability: accepted.durability,
         channels_without_courier: without_courier(&stored, state.clock.now().max(accepted.accepted)),
         recipients: recipients(tally, &stored),
-        again: accepted.again,
+        again: accepted.already_done,
     }
 }
 

@@ -18,7 +18,7 @@ use super::lines::Lines;
 use super::order::OrderBody;
 use super::orders::check;
 use super::upload::MEDIA_TYPE;
-use super::validation_error::{FlawCode, ValidationError, refused};
+use super::validation_error::{ValidationCode, ValidationError, refused};
 use crate::auth::{Caller, Writer};
 use crate::middleware::body::expect;
 use crate::middleware::trace;
@@ -92,8 +92,8 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     expect(request.headers(), MEDIA_TYPE)?;
     let key = IdempotencyKey::of(request.headers())?;
-    let told = Box::pin(all(state, caller, key, request.into_body())).await?;
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, MEDIA_TYPE)], told).into_response())
+    let reported = Box::pin(all(state, caller, key, request.into_body())).await?;
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, MEDIA_TYPE)], reported).into_response())
 }
 
 async fn all(
@@ -103,7 +103,7 @@ async fn all(
     body: Body,
 ) -> Result<Vec<u8>, Problem> {
     let mut lines = Lines::new(Body::new(Limited::new(body, MOST_BYTES)), MOST_ORDER);
-    let mut told: Vec<Vec<u8>> = Vec::new();
+    let mut reported: Vec<Vec<u8>> = Vec::new();
     let mut work: JoinSet<Worked> = JoinSet::new();
     let mut bytes = 0;
     loop {
@@ -116,14 +116,14 @@ async fn all(
                 return Err(problem);
             }
         };
-        let index = told.len();
+        let index = reported.len();
         if index == state.rules.max_batch {
             work.detach_all();
             let detail =
                 format!("at most {} orders in one batch; earlier orders may have been accepted", index);
             return Err(Problem::new(Code::TooManyRecipients, detail).with("limit", index));
         }
-        told.push(Vec::new());
+        reported.push(Vec::new());
         let line = Bytes::copy_from_slice(line.bytes);
         bytes += line.len();
         let (state, caller, key) = (state.clone(), caller.clone(), key.as_ref().map(|key| key.part(index)));
@@ -133,14 +133,14 @@ async fn all(
             (index, length, show(index, answered))
         }));
         while work.len() >= AT_A_TIME || (bytes > BYTES_AT_A_TIME && !work.is_empty()) {
-            bytes -= note(&mut told, work.join_next().await);
+            bytes -= note(&mut reported, work.join_next().await);
         }
     }
     while !work.is_empty() {
-        note(&mut told, work.join_next().await);
+        note(&mut reported, work.join_next().await);
     }
     let lost = |index| show(index, Err(Problem::outcome_unknown()));
-    let lines = told.into_iter().enumerate();
+    let lines = reported.into_iter().enumerate();
     Ok(lines.flat_map(|(index, line)| if line.is_empty() { lost(index) } else { line }).collect())
 }
 
@@ -148,10 +148,10 @@ async fn all(
 type Worked = (usize, usize, Vec<u8>);
 
 /// Puts a response line in its place; returns how many bytes are free again.
-fn note(told: &mut [Vec<u8>], ended: Option<Result<Worked, JoinError>>) -> usize {
+fn note(reported: &mut [Vec<u8>], ended: Option<Result<Worked, JoinError>>) -> usize {
     match ended {
         Some(Ok((index, length, line))) => {
-            if let Some(place) = told.get_mut(index) {
+            if let Some(place) = reported.get_mut(index) {
                 *place = line;
             }
             length
@@ -173,9 +173,14 @@ async fn one(
         let mut parsed: OrderBody<'_> = json::object(&line)?;
         let id = match parsed.id.take() {
             Some(id) => {
-                let flaw =
-                    || ValidationError::new("/id", FlawCode::InvalidId, "must be <sender id>.<nanoseconds>");
-                let OrderIdPath(id) = id.parse::<OrderIdPath>().map_err(|_| refused(vec![flaw()]))?;
+                let field_error = || {
+                    ValidationError::new(
+                        "/id",
+                        ValidationCode::InvalidId,
+                        "must be <sender id>.<nanoseconds>",
+                    )
+                };
+                let OrderIdPath(id) = id.parse::<OrderIdPath>().map_err(|_| refused(vec![field_error()]))?;
                 Some(id)
             }
             None => None,

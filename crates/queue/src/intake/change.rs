@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::accept::unanswered;
 use super::quiet_hours::QuietHours;
 use super::times;
-use super::validation_error::{FlawCode, ValidationError, refused};
+use super::validation_error::{ValidationCode, ValidationError, refused};
 use crate::auth::Writer;
 use crate::middleware::body::SmallJson;
 use crate::order_response::OrderStatus;
@@ -75,12 +75,16 @@ pub(super) async fn reschedule(
     caller.sees(&order_id)?;
     let summary = state.store.order_summary(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
     let (now, rules) = (state.clock.now(), &state.rules);
-    let asked = times::due(&body.deliver_at, now, rules.max_ahead).map_err(|flaw| refused(vec![flaw]))?;
-    let base = asked.unwrap_or(now);
+    let requested = times::due(&body.deliver_at, now, rules.max_ahead)
+        .map_err(|field_error| refused(vec![field_error]))?;
+    let base = requested.unwrap_or(now);
     let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, summary.head.priority, &order_id));
     let due = moved.unwrap_or(base);
     let not_after = match &body.expires_at {
-        Some(text) => Some(times::expires(text, due, rules.max_span).map_err(|flaw| refused(vec![flaw]))?),
+        Some(text) => Some(
+            times::expires(text, due, rules.max_lifetime)
+                .map_err(|field_error| refused(vec![field_error]))?,
+        ),
         None => None,
     };
     let p = state.store.partition_of(&order_id);
@@ -90,12 +94,12 @@ pub(super) async fn reschedule(
         let answer = state.store.reschedule(p, &order_id, due, not_after, revision).await;
         match answer.map_err(|error| unanswered(&error, &order_id))?.reply {
             // Either the order is already as requested, or another request changed it in between.
-            Rescheduled::Moved { due: is, not_after: ends, .. }
+            Rescheduled::Changed { due: is, not_after: ends, .. }
                 if is == due && not_after.is_none_or(|end| end == ends) =>
             {
                 break Rescheduled::Ok { due: is, not_after: ends };
             }
-            Rescheduled::Moved { revision: now, .. } if tries < TRIES => {
+            Rescheduled::Changed { revision: now, .. } if tries < TRIES => {
                 (revision, tries) = (now, tries + 1);
             }
             reply => break reply,
@@ -107,10 +111,10 @@ pub(super) async fn reschedule(
             expires_at: ApiTime(not_after),
             delay_reason: moved.map(|_| "quiet_hours"),
         })),
-        Rescheduled::Moved { .. } => {
+        Rescheduled::Changed { .. } => {
             Err(in_status("other requests are moving it too; try again", OrderStatus::Scheduled))
         }
-        reply @ (Rescheduled::Started | Rescheduled::Final) => {
+        reply @ (Rescheduled::Started | Rescheduled::Finished) => {
             let now =
                 state.store.order_summary(&order_id, Some(&summary)).await.ok().flatten().unwrap_or(summary);
             // A repeat of a move whose reply was lost, after the order became due.
@@ -124,14 +128,14 @@ pub(super) async fn reschedule(
         }
         Rescheduled::Cancelled => Err(in_status("the order was cancelled", OrderStatus::Cancelled)),
         Rescheduled::ExpiresBeforeDue => {
-            let flaw = ValidationError::new(
+            let field_error = ValidationError::new(
                 "/expires_at",
-                FlawCode::ExpiresBeforeDelivery,
+                ValidationCode::ExpiresBeforeDelivery,
                 "must be after the due time",
             );
-            Err(refused(vec![flaw]))
+            Err(refused(vec![field_error]))
         }
-        Rescheduled::Gone => Err(Problem::order_not_found()),
+        Rescheduled::NotFound => Err(Problem::order_not_found()),
         Rescheduled::Unreadable => Err(unreadable()),
     }
 }
@@ -159,12 +163,12 @@ pub(super) async fn cancel(
         Cancelled::Ok { stopped, too_late, .. } => {
             Ok(Json(CancelledView { cancelled_count: stopped, too_late_count: too_late }))
         }
-        Cancelled::Final => {
+        Cancelled::Finished => {
             let summary =
                 state.store.order_summary(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
             Err(ended(&state, &order_id, summary).await)
         }
-        Cancelled::Gone => Err(Problem::order_not_found()),
+        Cancelled::NotFound => Err(Problem::order_not_found()),
         Cancelled::Unreadable => Err(unreadable()),
     }
 }
@@ -176,10 +180,10 @@ fn moved_before(
     order_id: &OrderId,
     now: &OrderSummary,
 ) -> Option<MovedView> {
-    let (head, asked) = (&now.head, times::parse(&body.deliver_at)?);
-    let moved = quiet.and_then(|quiet| quiet.moved(asked, head.priority, order_id));
+    let (head, requested) = (&now.head, times::parse(&body.deliver_at)?);
+    let moved = quiet.and_then(|quiet| quiet.moved(requested, head.priority, order_id));
     let ends = body.expires_at.as_deref().map(times::parse);
-    let same = head.due == moved.unwrap_or(asked) && ends.is_none_or(|end| end == Some(head.not_after));
+    let same = head.due == moved.unwrap_or(requested) && ends.is_none_or(|end| end == Some(head.not_after));
     (same && now.cancelled.is_none()).then(|| MovedView {
         deliver_at: ApiTime(head.due),
         expires_at: ApiTime(head.not_after),

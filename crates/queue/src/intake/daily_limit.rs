@@ -73,14 +73,14 @@ pub(crate) async fn take(
         let failed = |problem: Problem| NoPlace { problem, lost: false };
         match reserved {
             // Taken by a try of this request whose reply was lost.
-            DailyPlaces::Ok { again: true, taken, .. } if lost && !before => {
+            DailyPlaces::Ok { already_done: true, taken, .. } if lost && !before => {
                 return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
             }
-            DailyPlaces::Ok { again: true, .. } => return Ok(None),
-            DailyPlaces::Ok { again: false, taken, .. } => {
+            DailyPlaces::Ok { already_done: true, .. } => return Ok(None),
+            DailyPlaces::Ok { already_done: false, taken, .. } => {
                 return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
             }
-            DailyPlaces::Full { to_check, .. } => {
+            DailyPlaces::LimitReached { to_check, .. } => {
                 // A repeated order does not count again.
                 let found =
                     state.store.order_summary(order_id, None).await.map_err(|error| failed(error.into()))?;
@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_day_follows_the_time_zone_and_may_have_23_or_25_hours() {
-        let told = day("2026-11-20T22:00:00Z", "Europe/Moscow");
-        assert_eq!(told, ("2026-11-20T21:00:00.000Z".to_owned(), "2026-11-21T21:00:00.000Z".to_owned()));
-        let told = day("2026-03-29T12:00:00Z", "Europe/Berlin");
-        assert_eq!(told, ("2026-03-28T23:00:00.000Z".to_owned(), "2026-03-29T22:00:00.000Z".to_owned()));
-        let told = day("2026-10-25T12:00:00Z", "Europe/Berlin");
-        assert_eq!(told, ("2026-10-24T22:00:00.000Z".to_owned(), "2026-10-25T23:00:00.000Z".to_owned()));
+        let reported = day("2026-11-20T22:00:00Z", "Europe/Moscow");
+        assert_eq!(reported, ("2026-11-20T21:00:00.000Z".to_owned(), "2026-11-21T21:00:00.000Z".to_owned()));
+        let reported = day("2026-03-29T12:00:00Z", "Europe/Berlin");
+        assert_eq!(reported, ("2026-03-28T23:00:00.000Z".to_owned(), "2026-03-29T22:00:00.000Z".to_owned()));
+        let reported = day("2026-10-25T12:00:00Z", "Europe/Berlin");
+        assert_eq!(reported, ("2026-10-24T22:00:00.000Z".to_owned(), "2026-10-25T23:00:00.000Z".to_owned()));
     }
 }

@@ -30,9 +30,9 @@ fn caller() -> Caller {
 
 /// A refusal is a client error, and its size is bounded whatever was refused.
 fn is_sound(problem: &Problem) {
-    let (status, told) = (problem.code().status(), problem.document().to_string());
+    let (status, reported) = (problem.code().status(), problem.document().to_string());
     assert!(status.is_client_error(), "{status}");
-    assert!(told.len() < 64 * 1024, "the response has {} bytes", told.len());
+    assert!(reported.len() < 64 * 1024, "the response has {} bytes", reported.len());
 }
 
 /// A JSON body: an order with its recipients, checked as far as possible without a store.

@@ -95,14 +95,14 @@ impl IdempotencyBinding {
             Err(error) => return Err(not_tied(state, sender, key, &minted, digest, error).await),
         };
         match bound {
-            BoundIdempotencyKey::Fresh => {
+            BoundIdempotencyKey::Bound => {
                 let fresh = Some((sender.clone(), key.clone()));
                 Ok(Self { order_id: minted, fresh, keyed: true, before: false, _busy: busy })
             }
-            BoundIdempotencyKey::Same(order_id) => {
+            BoundIdempotencyKey::AlreadyDone(order_id) => {
                 Ok(Self { order_id, fresh: None, keyed: true, before: true, _busy: busy })
             }
-            BoundIdempotencyKey::Other => Err(reused()),
+            BoundIdempotencyKey::Conflict => Err(reused()),
         }
     }
 
@@ -122,7 +122,7 @@ impl IdempotencyBinding {
     /// The problem to return for a refusal by the store. It applies only to this request; another request with the
     /// same key or id may have had another outcome, and "nothing is stored" is only returned if that is known.
     /// `alone`: the result of [`Self::undo`].
-    pub(crate) async fn told(&self, state: &AppState, problem: Problem, alone: bool) -> Problem {
+    pub(crate) async fn reported(&self, state: &AppState, problem: Problem, alone: bool) -> Problem {
         let by_store =
             matches!(problem.code(), Code::StorageFull | Code::StorageUnavailable | Code::InternalError);
         if !by_store || alone || state.store.stopped().is_some() {
@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    fn told(values: &[&str]) -> Result<Option<IdempotencyKey>, Code> {
+    fn reported(values: &[&str]) -> Result<Option<IdempotencyKey>, Code> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(HEADER, HeaderValue::from_bytes(value.as_bytes()).unwrap());
@@ -188,12 +188,12 @@ mod tests {
 
     #[test]
     fn a_key_is_one_short_value_and_is_not_shown() {
-        assert_eq!(told(&[]), Ok(None));
-        let key = told(&["canary-7"]).unwrap().unwrap();
+        assert_eq!(reported(&[]), Ok(None));
+        let key = reported(&["canary-7"]).unwrap().unwrap();
         assert!(!format!("{key:?}").contains("canary"));
         assert_ne!(key.part(0), key.part(1));
         for bad in [&["", ""][..], &[""], &["a", "b"], &["ключ"], &[&"k".repeat(10_000)]] {
-            assert_eq!(told(bad), Err(Code::InvalidParameter), "{:.20}", bad[0]);
+            assert_eq!(reported(bad), Err(Code::InvalidParameter), "{:.20}", bad[0]);
         }
     }
 }

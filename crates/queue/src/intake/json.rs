@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_path_to_error::{Path, Segment};
 
-use super::validation_error::{FlawCode, Unread, ValidationError};
+use super::validation_error::{Unread, ValidationCode, ValidationError};
 
 /// Maximum nesting depth. Typed parsing stops there by itself; skipped values do not.
 const DEEPEST: usize = 100;
@@ -14,8 +14,8 @@ const DEEPEST: usize = 100;
 pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
     let text = std::str::from_utf8(json).map_err(|_| malformed("the body is not UTF-8"))?;
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        let flaw = ValidationError::new("", FlawCode::NotAnObject, "must be a JSON object");
-        return Err(Unread::Malformed(flaw));
+        let field_error = ValidationError::new("", ValidationCode::NotAnObject, "must be a JSON object");
+        return Err(Unread::Malformed(field_error));
     }
     if is_deep(text.as_bytes()) {
         return Err(malformed("the JSON is nested too deeply"));
@@ -26,11 +26,13 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread
 /// Parses one JSON object that is part of a body: anything else has the wrong type there.
 pub(crate) fn part<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
     object(json).map_err(|unread| match unread {
-        Unread::Malformed(flaw) if flaw.code == FlawCode::NotAnObject => {
+        Unread::Malformed(field_error) if field_error.code == ValidationCode::NotAnObject => {
             match serde_json::from_slice::<IgnoredAny>(json) {
-                Ok(_) => {
-                    Unread::Misshapen(ValidationError::new("", FlawCode::WrongType, "must be a JSON object"))
-                }
+                Ok(_) => Unread::Misshapen(ValidationError::new(
+                    "",
+                    ValidationCode::WrongType,
+                    "must be a JSON object",
+                )),
                 Err(_) => malformed("not valid JSON"),
             }
         }
@@ -62,7 +64,7 @@ fn is_deep(text: &[u8]) -> bool {
 }
 
 fn malformed(detail: &'static str) -> Unread {
-    Unread::Malformed(ValidationError::new("", FlawCode::MalformedJson, detail))
+    Unread::Malformed(ValidationError::new("", ValidationCode::MalformedJson, detail))
 }
 
 /// Place and error: the first pass reported only line and column.
@@ -74,36 +76,36 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> 
     };
     // Text after a complete object is only detected by the first pass.
     let error = error.as_ref().unwrap_or(first);
-    let told = error.to_string();
-    if told.starts_with("duplicate field") {
+    let reported = error.to_string();
+    if reported.starts_with("duplicate field") {
         return Unread::Malformed(ValidationError::new(
             path,
-            FlawCode::DuplicateKey,
+            ValidationCode::DuplicateKey,
             "a name appears twice in one object",
         ));
     }
-    if told.starts_with("number out of range") {
+    if reported.starts_with("number out of range") {
         return Unread::Misshapen(ValidationError::new(
             path,
-            FlawCode::OutOfRange,
+            ValidationCode::OutOfRange,
             "the number is out of range",
         ));
     }
-    if told.starts_with("expected value") && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+    if reported.starts_with("expected value") && serde_json::from_str::<IgnoredAny>(text).is_ok() {
         // A value from a fixed list was expected, but something else was given.
         return Unread::Misshapen(ValidationError::new(
             path,
-            FlawCode::WrongType,
+            ValidationCode::WrongType,
             "must be one of the allowed values",
         ));
     }
     if !error.is_data() {
         let detail = format!("not valid JSON at line {}, column {}", error.line(), error.column());
-        return Unread::Malformed(ValidationError::new("", FlawCode::MalformedJson, detail));
+        return Unread::Malformed(ValidationError::new("", ValidationCode::MalformedJson, detail));
     }
-    let (code, detail) = shape(&told);
+    let (code, detail) = shape(&reported);
     let mut path = path;
-    if code == FlawCode::UnknownField {
+    if code == ValidationCode::UnknownField {
         // The name is the client's own text: report the object that contains it.
         path.truncate(path.rfind('/').unwrap_or(0));
     }
@@ -111,19 +113,19 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> 
 }
 
 /// Translates serde's error: our words, and the part of serde's text that says what was expected.
-fn shape(told: &str) -> (FlawCode, String) {
-    let told = told.rsplit_once(" at line ").map_or(told, |(told, _)| told);
-    let expected = told.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
-    if told.starts_with("unknown field") {
-        return (FlawCode::UnknownField, "unknown field".to_owned());
+fn shape(reported: &str) -> (ValidationCode, String) {
+    let reported = reported.rsplit_once(" at line ").map_or(reported, |(reported, _)| reported);
+    let expected = reported.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
+    if reported.starts_with("unknown field") {
+        return (ValidationCode::UnknownField, "unknown field".to_owned());
     }
-    if told.starts_with("unknown variant") {
-        return (FlawCode::UnknownValue, expected.to_owned());
+    if reported.starts_with("unknown variant") {
+        return (ValidationCode::UnknownValue, expected.to_owned());
     }
-    if told.starts_with("too many names") {
-        return (FlawCode::TooMany, "too many names".to_owned());
+    if reported.starts_with("too many names") {
+        return (ValidationCode::TooMany, "too many names".to_owned());
     }
-    (FlawCode::WrongType, expected.to_owned())
+    (ValidationCode::WrongType, expected.to_owned())
 }
 
 /// The pointer, as far as its names are ours: the rest is the client's own text.
@@ -159,11 +161,11 @@ mod tests {
     use super::*;
     use crate::intake::order::{OrderBody, RecipientBody};
 
-    fn told<'a, T: Deserialize<'a>>(json: &'a [u8]) -> (bool, String, FlawCode) {
+    fn reported<'a, T: Deserialize<'a>>(json: &'a [u8]) -> (bool, String, ValidationCode) {
         match object::<T>(json) {
             Ok(_) => panic!("it was read"),
-            Err(Unread::Malformed(flaw)) => (true, flaw.pointer, flaw.code),
-            Err(Unread::Misshapen(flaw)) => (false, flaw.pointer, flaw.code),
+            Err(Unread::Malformed(field_error)) => (true, field_error.pointer, field_error.code),
+            Err(Unread::Misshapen(field_error)) => (false, field_error.pointer, field_error.code),
         }
     }
 
@@ -192,8 +194,8 @@ mod tests {
             deeper.as_bytes(),
         ];
         for case in cases {
-            let (malformed, _, code) = told::<OrderBody<'_>>(case);
-            let known = matches!(code, FlawCode::MalformedJson | FlawCode::NotAnObject);
+            let (malformed, _, code) = reported::<OrderBody<'_>>(case);
+            let known = matches!(code, ValidationCode::MalformedJson | ValidationCode::NotAnObject);
             assert!(malformed && known, "{}", String::from_utf8_lossy(&case[..case.len().min(60)]));
         }
     }
@@ -205,41 +207,45 @@ mod tests {
             ("{\"overrides\":{\"sms\":{},\"sms\":{}}}", "/overrides"),
             ("{\"sender\":{\"id\":\"a\",\"id\":\"b\"}}", "/sender"),
         ] {
-            let (malformed, pointer, code) = told::<OrderBody<'_>>(json.as_bytes());
-            assert_eq!((malformed, code), (true, FlawCode::DuplicateKey), "{json}");
+            let (malformed, pointer, code) = reported::<OrderBody<'_>>(json.as_bytes());
+            assert_eq!((malformed, code), (true, ValidationCode::DuplicateKey), "{json}");
             assert!(pointer.starts_with(place), "{json}: {pointer}");
         }
         let json = b"{\"contacts\":{\"email\":[],\"email\":[]}}";
-        assert_eq!(told::<RecipientBody<'_>>(json).2, FlawCode::DuplicateKey);
+        assert_eq!(reported::<RecipientBody<'_>>(json).2, ValidationCode::DuplicateKey);
     }
 
     #[test]
     fn invalid_fields_are_named_by_place() {
         for (json, place, code) in [
-            ("{\"admin\":true}", "", FlawCode::UnknownField),
-            ("{\"text\":5}", "/text", FlawCode::WrongType),
-            ("{\"priority\":\"fast\"}", "/priority", FlawCode::UnknownValue),
-            ("{\"priority\":1}", "/priority", FlawCode::WrongType),
-            ("{\"sender\":{\"fence\":9}}", "/sender", FlawCode::UnknownField),
-            ("{\"deliver_at\":1795000000}", "/deliver_at", FlawCode::WrongType),
-            ("{\"recipients\":{}}", "/recipients", FlawCode::WrongType),
-            ("{\"channels\":[\"email\",7]}", "/channels/1", FlawCode::WrongType),
+            ("{\"admin\":true}", "", ValidationCode::UnknownField),
+            ("{\"text\":5}", "/text", ValidationCode::WrongType),
+            ("{\"priority\":\"fast\"}", "/priority", ValidationCode::UnknownValue),
+            ("{\"priority\":1}", "/priority", ValidationCode::WrongType),
+            ("{\"sender\":{\"fence\":9}}", "/sender", ValidationCode::UnknownField),
+            ("{\"deliver_at\":1795000000}", "/deliver_at", ValidationCode::WrongType),
+            ("{\"recipients\":{}}", "/recipients", ValidationCode::WrongType),
+            ("{\"channels\":[\"email\",7]}", "/channels/1", ValidationCode::WrongType),
         ] {
-            assert_eq!(told::<OrderBody<'_>>(json.as_bytes()), (false, place.to_owned(), code), "{json}");
+            assert_eq!(reported::<OrderBody<'_>>(json.as_bytes()), (false, place.to_owned(), code), "{json}");
         }
         for (json, place, code) in [
-            ("{\"contacts\":{\"telegram\":[1.0]}}", "/contacts/telegram/0", FlawCode::WrongType),
-            ("{\"contacts\":{\"telegram\":[-0]}}", "/contacts/telegram/0", FlawCode::WrongType),
-            ("{\"contacts\":{\"telegram\":[1e400]}}", "/contacts/telegram/0", FlawCode::OutOfRange),
+            ("{\"contacts\":{\"telegram\":[1.0]}}", "/contacts/telegram/0", ValidationCode::WrongType),
+            ("{\"contacts\":{\"telegram\":[-0]}}", "/contacts/telegram/0", ValidationCode::WrongType),
+            ("{\"contacts\":{\"telegram\":[1e400]}}", "/contacts/telegram/0", ValidationCode::OutOfRange),
             (
                 "{\"contacts\":{\"telegram\":[18446744073709551615]}}",
                 "/contacts/telegram/0",
-                FlawCode::OutOfRange,
+                ValidationCode::OutOfRange,
             ),
-            ("{\"contacts\":{\"email\":\"a@example.org\"}}", "/contacts/email", FlawCode::WrongType),
-            ("{\"contacts\":{\"email\":[null]}}", "/contacts/email/0", FlawCode::WrongType),
+            ("{\"contacts\":{\"email\":\"a@example.org\"}}", "/contacts/email", ValidationCode::WrongType),
+            ("{\"contacts\":{\"email\":[null]}}", "/contacts/email/0", ValidationCode::WrongType),
         ] {
-            assert_eq!(told::<RecipientBody<'_>>(json.as_bytes()), (false, place.to_owned(), code), "{json}");
+            assert_eq!(
+                reported::<RecipientBody<'_>>(json.as_bytes()),
+                (false, place.to_owned(), code),
+                "{json}"
+            );
         }
     }
 
@@ -261,8 +267,8 @@ mod tests {
                 _ => format!("{{\"overrides\":{{\"{name} x\":{{\"text\":5}}}}}}"),
             };
             let unread = object::<OrderBody<'_>>(json.as_bytes()).err();
-            let told = format!("{unread:?}");
-            prop_assert!(!told.contains(&name), "{}", told);
+            let reported = format!("{unread:?}");
+            prop_assert!(!reported.contains(&name), "{}", reported);
         }
 
         #[test]

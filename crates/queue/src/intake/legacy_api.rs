@@ -19,7 +19,7 @@ use super::order::{Few, Named, OrderBody, RawRecipients, RecipientBody, SenderBo
 use super::recipient_validator::{Deliveries, RecipientValidator, Sorted};
 use super::settings::Rules;
 use super::validated_order::{self, ValidatedOrder};
-use super::validation_error::{FlawCode, Place, Unread, ValidationError, refused};
+use super::validation_error::{Place, Unread, ValidationCode, ValidationError, refused};
 use super::{json, text};
 use crate::auth::{Caller, KeyScope, Writer};
 use crate::middleware::body::{expect, read};
@@ -37,7 +37,7 @@ const MOST_TEXT: usize = 4_096;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct KeyAsked {
+pub(super) struct HistoryKeyQuery {
     /// The sender of the future order.
     sender_id: Option<String>,
 }
@@ -46,7 +46,7 @@ pub(super) struct KeyAsked {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct LimitAsked {
+pub(super) struct QueueLimitQuery {
     /// The sender.
     uid: Option<String>,
     /// The role whose limit applies; default: the role of the key.
@@ -132,7 +132,7 @@ pub(super) struct QueueBody<'a> {
 
 /// Create a history key (legacy API)
 #[utoipa::path(
-    get, path = "/history_key", tag = "legacy", operation_id = "historyKey", params(KeyAsked),
+    get, path = "/history_key", tag = "legacy", operation_id = "historyKey", params(HistoryKeyQuery),
     responses(
         (status = 200, description = "The key.", body = HistoryKeyView),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -141,9 +141,9 @@ pub(super) struct QueueBody<'a> {
 pub(super) async fn key(
     Writer(caller): Writer,
     State(state): State<AppState>,
-    Parameters(asked): Parameters<KeyAsked>,
+    Parameters(requested): Parameters<HistoryKeyQuery>,
 ) -> Result<Json<HistoryKeyView>, Problem> {
-    let sender = SenderBody { id: asked.sender_id, ..SenderBody::default() };
+    let sender = SenderBody { id: requested.sender_id, ..SenderBody::default() };
     let (sender, _) = validated_order::sender(&caller, Some(&sender), None)?;
     let order_id = state.mint(&sender);
     Ok(Json(HistoryKeyView { history_key: history_key(&order_id) }))
@@ -151,7 +151,7 @@ pub(super) async fn key(
 
 /// Show the daily limit of a sender (legacy API)
 #[utoipa::path(
-    get, path = "/queue/limit", tag = "legacy", operation_id = "queueLimit", params(LimitAsked),
+    get, path = "/queue/limit", tag = "legacy", operation_id = "queueLimit", params(QueueLimitQuery),
     responses(
         (status = 200, description = "Orders sent today, and the limit.", body = QueueLimitView),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -160,13 +160,13 @@ pub(super) async fn key(
 pub(super) async fn limit(
     caller: Caller,
     State(state): State<AppState>,
-    Parameters(asked): Parameters<LimitAsked>,
+    Parameters(requested): Parameters<QueueLimitQuery>,
 ) -> Result<Json<QueueLimitView>, Problem> {
     if !caller.has(KeyScope::Read) {
         caller.needs(KeyScope::Write)?;
     }
     let bound = caller.sender.as_ref().map(SenderId::as_str);
-    let uid = asked.uid.as_deref().or(bound);
+    let uid = requested.uid.as_deref().or(bound);
     let sender: SenderId = uid.and_then(|uid| uid.parse().ok()).ok_or_else(|| {
         Problem::parameter("uid", "invalid_id", "must be 1 to 64 characters of A-Z a-z 0-9 _ -")
     })?;
@@ -174,10 +174,10 @@ pub(super) async fn limit(
         return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another sender"));
     }
     let other = |role: &String| caller.role.as_ref().is_some_and(|bound| bound != role);
-    if asked.role.as_ref().is_some_and(other) {
+    if requested.role.as_ref().is_some_and(other) {
         return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another role"));
     }
-    let role = asked.role.as_deref().or(caller.role.as_deref());
+    let role = requested.role.as_deref().or(caller.role.as_deref());
     let today = limit_of(&state, &sender, role).await?;
     let ttl = today.ends.since(today.now).as_secs();
     Ok(Json(QueueLimitView { value: today.used, ttl, daily: today.limit }))
@@ -222,19 +222,19 @@ fn check(
     let body: QueueBody<'_> = json::object(bytes)?;
     let order_id = history(&body)?;
     if let Some(provider) = &body.provider {
-        text::source(provider, "/provider").map_err(|flaw| refused(vec![flaw]))?;
+        text::source(provider, "/provider").map_err(|field_error| refused(vec![field_error]))?;
     }
     if body.text.as_ref().is_some_and(|text| text.chars().count() > MOST_TEXT) {
         return Err(refused(vec![ValidationError::new(
             "/text",
-            FlawCode::TooLong,
+            ValidationCode::TooLong,
             "must be at most 4096 characters",
         )]));
     }
     let Some(RawRecipients { first, more }) = body.recipients else {
         return Err(refused(vec![ValidationError::new(
             "/recipients",
-            FlawCode::Required,
+            ValidationCode::Required,
             "name the recipients",
         )]));
     };
@@ -287,7 +287,7 @@ fn history(body: &QueueBody<'_>) -> Result<OrderId, Problem> {
     let key = body.history_key.as_deref().unwrap_or_default();
     key.strip_prefix("history:").and_then(|order_id| order_id.parse().ok()).ok_or_else(|| {
         let detail = "must be history:<sender id>:<nanoseconds>, as returned by GET /history_key";
-        refused(vec![ValidationError::new("/history_key", FlawCode::InvalidId, detail)])
+        refused(vec![ValidationError::new("/history_key", ValidationCode::InvalidId, detail)])
     })
 }
 

@@ -117,8 +117,8 @@ mod tests {
 
     #[test]
     fn empty_lines_are_counted_and_skipped() {
-        let told = read("{\"a\":1}\r\n\n  \n{\"b\":2}", 3, 100).unwrap();
-        assert_eq!(told, [(1, "{\"a\":1}".to_owned()), (4, "{\"b\":2}".to_owned())]);
+        let reported = read("{\"a\":1}\r\n\n  \n{\"b\":2}", 3, 100).unwrap();
+        assert_eq!(reported, [(1, "{\"a\":1}".to_owned()), (4, "{\"b\":2}".to_owned())]);
         assert_eq!(read("", 3, 100).unwrap(), []);
     }
 

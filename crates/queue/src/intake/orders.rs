@@ -20,7 +20,7 @@ use super::recipient_validator::{Deliveries, RecipientValidator, Sorted};
 use super::settings::Rules;
 use super::upload;
 use super::validated_order::ValidatedOrder;
-use super::validation_error::{FlawCode, Place, ValidationError, refused};
+use super::validation_error::{Place, ValidationCode, ValidationError, refused};
 use crate::auth::{Caller, Writer};
 use crate::middleware::body::{expect, read};
 use crate::offload::SMALL_BODY;
@@ -77,11 +77,11 @@ impl CreateQuery {
 pub(super) async fn create(
     Writer(caller): Writer,
     State(state): State<AppState>,
-    Parameters(asked): Parameters<CreateQuery>,
+    Parameters(requested): Parameters<CreateQuery>,
     request: Request,
 ) -> Result<AcceptedView, Problem> {
     let known = Known { id: None, key: IdempotencyKey::of(request.headers())? };
-    one(state, caller, asked.is_dry()?, known, request).await
+    one(state, caller, requested.is_dry()?, known, request).await
 }
 
 /// Create an order under an id
@@ -104,11 +104,11 @@ pub(super) async fn put(
     Writer(caller): Writer,
     State(state): State<AppState>,
     OrderIdPath(id): OrderIdPath,
-    Parameters(asked): Parameters<CreateQuery>,
+    Parameters(requested): Parameters<CreateQuery>,
     request: Request,
 ) -> Result<AcceptedView, Problem> {
     let known = Known { id: Some(id), key: None };
-    one(state, caller, asked.is_dry()?, known, request).await
+    one(state, caller, requested.is_dry()?, known, request).await
 }
 
 async fn one(
@@ -145,7 +145,7 @@ async fn whole(
         let parsed: OrderBody<'_> = json::object(&bytes)?;
         if parsed.id.is_some() {
             let detail = "not allowed here; give the id in the path: PUT /v1/orders/{id}";
-            return Err(refused(vec![ValidationError::new("/id", FlawCode::NotAllowedHere, detail)]));
+            return Err(refused(vec![ValidationError::new("/id", ValidationCode::NotAllowedHere, detail)]));
         }
         let (draft, sorted, mut deliveries) = check(parsed, &caller, id.as_ref(), &rules)?;
         let count = dry.then(|| {
@@ -173,7 +173,7 @@ pub(super) fn check(
     let Some(RawRecipients { first, more }) = body.recipients.take() else {
         return Err(refused(vec![ValidationError::new(
             "/recipients",
-            FlawCode::Required,
+            ValidationCode::Required,
             "name the recipients",
         )]));
     };
@@ -200,12 +200,12 @@ pub(super) fn check(
 
 #[cfg(test)]
 mod tests {
-    use crate::intake::validation_error::FlawCode;
+    use crate::intake::validation_error::ValidationCode;
 
     #[test]
     fn all_codes_of_invalid_places_are_described() {
         let described = crate::api::openapi_json();
-        for code in FlawCode::ALL {
+        for code in ValidationCode::ALL {
             assert!(described.contains(&format!("`{}`", code.word())), "{code:?} is not described");
         }
     }

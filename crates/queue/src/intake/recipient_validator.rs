@@ -12,7 +12,7 @@ use super::settings::{Rules, is_role};
 use super::sms_limits::Paid;
 use super::text;
 use super::validated_order::{ValidatedOrder, known_channel, one_of};
-use super::validation_error::{FlawCode, MOST_FLAWS, Place, Unread, ValidationError, ValidationErrors};
+use super::validation_error::{MAX_ERRORS, Place, Unread, ValidationCode, ValidationError, ValidationErrors};
 
 /// Maximum addresses checked in one JSON body: a bound on the cost of one request. Uploads are checked in pieces,
 /// between which other requests have their turn.
@@ -54,7 +54,7 @@ pub(crate) struct RecipientValidator {
     digest: Digest,
     tally: Tally,
     /// Why the order is refused.
-    flaws: ValidationErrors,
+    field_errors: ValidationErrors,
     /// Whether a recipient could not be parsed at all.
     malformed: bool,
     /// Number of addresses checked in one JSON body.
@@ -74,7 +74,7 @@ impl RecipientValidator {
             ids: TextSet::new(chance),
             digest,
             tally: Tally { reached: Vec::new(), ..Tally::default() },
-            flaws: ValidationErrors::default(),
+            field_errors: ValidationErrors::default(),
             malformed: false,
             judged: 0,
         }
@@ -98,12 +98,12 @@ impl RecipientValidator {
                 self.digest.unread(raw);
                 // A line that is not JSON can be skipped; a part of a body that is not JSON can't.
                 let malformed = matches!(unread, Unread::Malformed(_));
-                let flaw = unread.into_flaw().below(place);
+                let field_error = unread.into_error().below(place);
                 if malformed && (place.line().is_none() || !self.skip) {
                     self.malformed = true;
-                    self.flaws.add(flaw);
+                    self.field_errors.add(field_error);
                 } else {
-                    self.bad(flaw);
+                    self.bad(field_error);
                 }
             }
         }
@@ -114,16 +114,16 @@ impl RecipientValidator {
         let name = body.name.unwrap_or_default();
         if !id.is_empty() && !is_role(&id) {
             return self.bad(
-                ValidationError::new("/id", FlawCode::InvalidId, "must be 1 to 64 of A-Z a-z 0-9 _ -")
+                ValidationError::new("/id", ValidationCode::InvalidId, "must be 1 to 64 of A-Z a-z 0-9 _ -")
                     .below(place),
             );
         }
-        if let Err(flaw) = text::name(&name, "/name") {
-            return self.bad(flaw.below(place));
+        if let Err(field_error) = text::name(&name, "/name") {
+            return self.bad(field_error.below(place));
         }
         if !id.is_empty() && !self.ids.insert(&[&id]) {
             self.tally.repeated_total += 1;
-            if self.tally.repeated.len() < MOST_FLAWS {
+            if self.tally.repeated.len() < MAX_ERRORS {
                 self.tally.repeated.push(place);
             }
             return;
@@ -132,7 +132,7 @@ impl RecipientValidator {
         for (channel, Few(given)) in body.contacts.into_iter().flat_map(|contacts| contacts.0) {
             let Some(channel) = known_channel(&channel, &self.rules).cloned() else {
                 self.bad(
-                    ValidationError::new("/contacts", FlawCode::UnknownChannel, one_of(&self.rules))
+                    ValidationError::new("/contacts", ValidationCode::UnknownChannel, one_of(&self.rules))
                         .below(place),
                 );
                 continue;
@@ -144,7 +144,11 @@ impl RecipientValidator {
                 self.judged += given.len().min(MOST_ADDRESSES);
                 if self.judged > MOST_JUDGED {
                     let detail = "at most 50,000 addresses in one JSON body; upload more as NDJSON, one recipient per line";
-                    self.flaws.add(ValidationError::new("/recipients", FlawCode::TooMany, detail));
+                    self.field_errors.add(ValidationError::new(
+                        "/recipients",
+                        ValidationCode::TooMany,
+                        detail,
+                    ));
                     return;
                 }
             }
@@ -177,12 +181,12 @@ impl RecipientValidator {
     ) -> Vec<posthaste_model::Address> {
         let mut out = Vec::new();
         if given.len() > MOST_ADDRESSES {
-            let flaw = ValidationError::new(
+            let field_error = ValidationError::new(
                 format!("/contacts/{channel}"),
-                FlawCode::TooMany,
+                ValidationCode::TooMany,
                 "at most 32 addresses",
             );
-            self.bad(flaw.below(place));
+            self.bad(field_error.below(place));
         }
         for (at, one) in given.iter().take(MOST_ADDRESSES).enumerate() {
             match address::normalise(channel, one, &self.rules.phones) {
@@ -211,43 +215,43 @@ impl RecipientValidator {
         if !worded && !self.wordless.contains(channel) {
             self.wordless.push(channel.clone());
             let detail = format!("the order has no text for {channel}");
-            self.flaws.add(ValidationError::new("/text", FlawCode::Required, detail));
+            self.field_errors.add(ValidationError::new("/text", ValidationCode::Required, detail));
         }
     }
 
-    fn bad(&mut self, flaw: ValidationError) {
+    fn bad(&mut self, field_error: ValidationError) {
         if self.skip {
             self.tally.skipped_total += 1;
-            self.tally.skipped.add(flaw);
+            self.tally.skipped.add(field_error);
         } else {
-            self.flaws.add(flaw);
+            self.field_errors.add(field_error);
         }
     }
 
     /// Whether the order is already refused.
     pub(crate) fn refuses(&self) -> bool {
-        !self.flaws.is_empty()
+        !self.field_errors.is_empty()
     }
 
     /// Whether nothing more needs to be read, because no more errors are reported or too much was checked.
     pub(crate) fn is_full(&self) -> bool {
-        self.flaws.is_full() || self.judged > MOST_JUDGED
+        self.field_errors.is_full() || self.judged > MOST_JUDGED
     }
 
     /// The result, or why the order is refused.
     pub(crate) fn finish(self) -> Result<Sorted, Refusal> {
-        if !self.flaws.is_empty() {
-            return Err(Refusal { malformed: self.malformed, flaws: self.flaws.into_vec() });
+        if !self.field_errors.is_empty() {
+            return Err(Refusal { malformed: self.malformed, field_errors: self.field_errors.into_vec() });
         }
         if self.tally.reached.is_empty() {
-            let flaw = ValidationError::new(
+            let field_error = ValidationError::new(
                 "/recipients",
-                FlawCode::NoReachableRecipient,
+                ValidationCode::NoReachableRecipient,
                 "no recipient has a usable address",
             );
-            let mut flaws = vec![flaw];
-            flaws.extend(self.tally.skipped.into_vec().into_iter().take(MOST_FLAWS - 1));
-            return Err(Refusal { malformed: false, flaws });
+            let mut field_errors = vec![field_error];
+            field_errors.extend(self.tally.skipped.into_vec().into_iter().take(MAX_ERRORS - 1));
+            return Err(Refusal { malformed: false, field_errors });
         }
         let mut no_contact = Vec::new();
         let named = self.channels.unwrap_or_default();
@@ -279,16 +283,16 @@ pub(crate) struct Sorted {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     malformed: bool,
-    flaws: Vec<ValidationError>,
+    field_errors: Vec<ValidationError>,
 }
 
 impl From<Refusal> for crate::problem::Problem {
     fn from(refusal: Refusal) -> Self {
         if refusal.malformed {
             let detail = "a recipient is not a JSON object, or repeats a name";
-            let errors = refusal.flaws.into_iter().map(crate::problem::Violation::from);
+            let errors = refusal.field_errors.into_iter().map(crate::problem::Violation::from);
             return Self::new(crate::problem::Code::MalformedJson, detail).with_errors(errors);
         }
-        super::validation_error::refused(refusal.flaws)
+        super::validation_error::refused(refusal.field_errors)
     }
 }

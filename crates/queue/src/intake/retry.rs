@@ -17,7 +17,7 @@ use super::answer::stored;
 use super::idempotency::{IdempotencyBinding, IdempotencyKey, REPLAYED, outcome_unknown};
 use super::settings::is_role;
 use super::sms_limits::{self, Paid};
-use super::validation_error::{FlawCode, ValidationError, refused};
+use super::validation_error::{ValidationCode, ValidationError, refused};
 use super::{digest, send_as, times};
 use crate::auth::{Caller, Writer};
 use crate::middleware::body::SmallJson;
@@ -119,7 +119,7 @@ pub(super) async fn retry(
         Err((problem, proof)) => {
             let Some(proof) = proof else { return Err(problem) };
             let alone = tie.undo(&state, &proof).await;
-            Err(tie.told(&state, problem, alone).await)
+            Err(tie.reported(&state, problem, alone).await)
         }
     }
 }
@@ -138,9 +138,9 @@ fn replay(
     summary: &OrderSummary,
 ) -> Response {
     let (head, rules) = (&summary.head, &state.rules);
-    let asked =
+    let requested =
         body.deliver_at.as_deref().and_then(|text| times::parse(text).filter(|at| *at > head.accepted));
-    let base = asked.unwrap_or(head.accepted);
+    let base = requested.unwrap_or(head.accepted);
     let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, head.priority, order_id));
     let deliveries = head.channels.iter().map(|(channel, deliveries)| (channel.to_string(), *deliveries));
     let deliveries = deliveries.filter(|(_, deliveries)| *deliveries > 0).collect();
@@ -156,15 +156,15 @@ async fn make(
     (head, caller): (&Head, &Caller),
 ) -> Result<Response, (Problem, Option<NothingStored>)> {
     let (now, rules) = (state.clock.now(), &state.rules);
-    let asked = match &body.deliver_at {
+    let requested = match &body.deliver_at {
         Some(text) => times::due(text, now, rules.max_ahead)
-            .map_err(|flaw| (refused(vec![flaw]), Some(NothingStored::never_tried())))?,
+            .map_err(|field_error| (refused(vec![field_error]), Some(NothingStored::never_tried())))?,
         None => None,
     };
-    let base = asked.unwrap_or(now);
+    let base = requested.unwrap_or(now);
     let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, head.priority, &tie.order_id));
     let ask =
-        RetryRequest { order_id: tie.order_id.clone(), due: moved.or(asked), digest: digest(old, body) };
+        RetryRequest { order_id: tie.order_id.clone(), due: moved.or(requested), digest: digest(old, body) };
     let chosen = |delivery: &posthaste_model::Delivery, outcome: DeliveryState| {
         choice.states.contains(&outcome)
             && choice.recipients.as_ref().is_none_or(|wanted| wanted.contains(&delivery.recipient))
@@ -193,14 +193,14 @@ async fn make(
         .retry_order(old, &ask, |channel, delivery, outcome| choose(channel, delivery, outcome.state))
         .await;
     let accepted = accepted.map_err(|error| {
-        let told = match &error {
+        let reported = match &error {
             AcceptError::Empty => Problem::new(Code::NothingToRetry, "no delivery of the order matches"),
             error => problem(error, tie),
         };
-        (told, error.nothing_stored())
+        (reported, error.nothing_stored())
     })?;
     count(&accepted);
-    if let Some(content) = content.as_ref().filter(|_| !accepted.again) {
+    if let Some(content) = content.as_ref().filter(|_| !accepted.already_done) {
         let counted = counted.into_inner().unwrap_or_else(PoisonError::into_inner);
         sms_limits::count(state, by, content, &counted).await;
     }
@@ -208,7 +208,7 @@ async fn make(
         .into_iter()
         .filter(|one| one.deliveries > 0)
         .map(|one| (one.channel, one.deliveries));
-    Ok(show(old, &accepted.order_id, deliveries.collect(), (accepted.due, moved), accepted.again))
+    Ok(show(old, &accepted.order_id, deliveries.collect(), (accepted.due, moved), accepted.already_done))
 }
 
 /// The response. `moved`: the time that quiet hours move the requested one to.
@@ -239,7 +239,7 @@ fn show(
 }
 
 fn choice(body: &RetryBody) -> Result<Choice, Problem> {
-    let mut flaws = Vec::new();
+    let mut field_errors = Vec::new();
     let mut states = Vec::new();
     for (at, name) in body.statuses.iter().flatten().enumerate() {
         let named = body.recipient_ids.is_some();
@@ -248,31 +248,39 @@ fn choice(body: &RetryBody) -> Result<Choice, Problem> {
             Some(state) => states.push(*state),
             None => {
                 let detail = "must be failed, unknown, expired or cancelled; with recipient_ids also sent or delivered";
-                flaws.push(ValidationError::new(format!("/statuses/{at}"), FlawCode::UnknownValue, detail));
+                field_errors.push(ValidationError::new(
+                    format!("/statuses/{at}"),
+                    ValidationCode::UnknownValue,
+                    detail,
+                ));
             }
         }
     }
     if body.statuses.as_ref().is_some_and(Vec::is_empty) {
-        flaws.push(ValidationError::new(
+        field_errors.push(ValidationError::new(
             "/statuses",
-            FlawCode::Required,
+            ValidationCode::Required,
             "name at least one, or leave it out",
         ));
     }
     let ids = body.recipient_ids.as_deref().unwrap_or_default();
     if body.recipient_ids.is_some() && (ids.is_empty() || ids.len() > MOST_RECIPIENTS) {
-        flaws.push(ValidationError::new("/recipient_ids", FlawCode::TooMany, "must have 1 to 1,000 entries"));
+        field_errors.push(ValidationError::new(
+            "/recipient_ids",
+            ValidationCode::TooMany,
+            "must have 1 to 1,000 entries",
+        ));
     }
     for (at, _) in ids.iter().enumerate().filter(|(_, id)| !is_role(id)) {
-        flaws.push(ValidationError::new(
+        field_errors.push(ValidationError::new(
             format!("/recipient_ids/{at}"),
-            FlawCode::InvalidId,
+            ValidationCode::InvalidId,
             "must be 1 to 64 characters of A-Z a-z 0-9 _ -",
         ));
     }
-    if !flaws.is_empty() {
-        flaws.truncate(super::validation_error::MOST_FLAWS);
-        return Err(refused(flaws));
+    if !field_errors.is_empty() {
+        field_errors.truncate(super::validation_error::MAX_ERRORS);
+        return Err(refused(field_errors));
     }
     if states.is_empty() {
         states.extend_from_slice(LOST);

@@ -30,13 +30,13 @@ pub struct OrderSettings {
     /// Maximum orders in one batch, 1 to 10,000.
     pub max_batch: usize,
     /// Maximum characters in a text.
-    pub max_text: usize,
+    pub max_text_characters: usize,
     /// Maximum characters in an HTML part.
-    pub max_html: usize,
+    pub max_html_characters: usize,
     /// How long after its due time an order expires if it has no `expires_at`.
-    pub span: HumanDuration,
+    pub lifetime: HumanDuration,
     /// The longest such time an order may set.
-    pub max_span: HumanDuration,
+    pub max_lifetime: HumanDuration,
     /// How far ahead an order may be scheduled.
     pub max_ahead: HumanDuration,
     /// Region (two capital letters) of phone numbers written without a country code; empty: such numbers are refused.
@@ -108,10 +108,10 @@ pub struct Rules {
     pub(crate) max_recipients: usize,
     pub(crate) max_uploaded: u32,
     pub(crate) max_batch: usize,
-    pub(crate) max_text: usize,
-    pub(crate) max_html: usize,
-    pub(crate) span: Duration,
-    pub(crate) max_span: Duration,
+    pub(crate) max_text_characters: usize,
+    pub(crate) max_html_characters: usize,
+    pub(crate) lifetime: Duration,
+    pub(crate) max_lifetime: Duration,
     pub(crate) max_ahead: Duration,
     pub(crate) phones: PhoneRules,
     pub(crate) on_invalid: OnInvalid,
@@ -134,11 +134,11 @@ impl Rules {
         within("orders.max_recipients", orders.max_recipients, MOST_RECIPIENTS)?;
         within("orders.max_batch", orders.max_batch, MOST_RECIPIENTS)?;
         within("orders.max_uploaded_recipients", orders.max_uploaded_recipients, MOST_UPLOADED)?;
-        within("orders.max_text", orders.max_text, 1_000_000)?;
-        within("orders.max_html", orders.max_html, 4_000_000)?;
+        within("orders.max_text_characters", orders.max_text_characters, 1_000_000)?;
+        within("orders.max_html_characters", orders.max_html_characters, 4_000_000)?;
         let year = Duration::from_secs(10 * 366 * 86_400);
-        within("orders.span", orders.span.get(), orders.max_span.get())?;
-        within("orders.max_span", orders.max_span.get(), year)?;
+        within("orders.lifetime", orders.lifetime.get(), orders.max_lifetime.get())?;
+        within("orders.max_lifetime", orders.max_lifetime.get(), year)?;
         within("orders.max_ahead", orders.max_ahead.get(), year)?;
         if orders.channels.is_empty() {
             return Err(SettingError {
@@ -166,10 +166,10 @@ impl Rules {
             max_recipients: orders.max_recipients,
             max_uploaded: orders.max_uploaded_recipients,
             max_batch: orders.max_batch,
-            max_text: orders.max_text,
-            max_html: orders.max_html,
-            span: orders.span.get(),
-            max_span: orders.max_span.get(),
+            max_text_characters: orders.max_text_characters,
+            max_html_characters: orders.max_html_characters,
+            lifetime: orders.lifetime.get(),
+            max_lifetime: orders.max_lifetime.get(),
             max_ahead: orders.max_ahead.get(),
             phones,
             on_invalid: orders.on_invalid,

@@ -105,7 +105,7 @@ impl Paid {
 
 /// A share that was taken.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct TakenShare {
     channel: Channel,
     day: UnixMs,
     hour: UnixMs,
@@ -118,7 +118,7 @@ pub(crate) async fn take(
     draft: &ValidatedOrder,
     order_id: &OrderId,
     paid: &Paid,
-) -> Result<Option<Taken>, Problem> {
+) -> Result<Option<TakenShare>, Problem> {
     let Some(limits) = state.settings.sms_limits.limits() else { return Ok(None) };
     charge(state, QuotaStep::Take, (&draft.key, order_id), &draft.content, paid, limits).await
 }
@@ -132,7 +132,7 @@ pub(crate) async fn look(
 ) -> Result<(), Problem> {
     let Some(limits) = state.settings.sms_limits.limits() else { return Ok(()) };
     let paid = Paid { channel: Some(channel.clone()), messages: 1, ..Paid::default() };
-    charge(state, QuotaStep::Look, (key, order_id), content, &paid, limits).await.map(|_| ())
+    charge(state, QuotaStep::Check, (key, order_id), content, &paid, limits).await.map(|_| ())
 }
 
 /// Counts the messages of a stored order, whatever is left.
@@ -162,12 +162,12 @@ async fn charge(
     content: &Content,
     paid: &Paid,
     limits: QuotaLimits,
-) -> Result<Option<Taken>, Problem> {
+) -> Result<Option<TakenShare>, Problem> {
     let Some(channel) = paid.channel.clone() else { return Ok(None) };
     let now = state.clock.now();
     let day = Day::of(now, &state.rules.day_zone);
     let hour = UnixMs(now.0 / HOUR * HOUR);
-    let taken = Taken { channel, day: day.start, hour, taking: rand::random() };
+    let taken = TakenShare { channel, day: day.start, hour, taking: rand::random() };
     let each = segments::count(content.text_for(&taken.channel).expose()).segments as u64;
     let needed = each.saturating_mul(paid.messages);
     let ask = QuotaRequest {
@@ -187,10 +187,10 @@ async fn charge(
             tell(before, spent, state.settings.sms_limits.segments_a_day);
             return Ok(Some(taken));
         }
-        Quota::Same(_) => return Ok(None),
-        Quota::Day(_) => ("segments_a_day", limits.segments_a_day, day.end.since(now)),
-        Quota::Key(_) => ("messages_an_hour", limits.messages_an_hour, hour_left),
-        Quota::Prefix(_) => ("to_prefix_an_hour", limits.to_prefix_an_hour, hour_left),
+        Quota::AlreadyDone(_) => return Ok(None),
+        Quota::DayLimit(_) => ("segments_a_day", limits.segments_a_day, day.end.since(now)),
+        Quota::KeyLimit(_) => ("messages_an_hour", limits.messages_an_hour, hour_left),
+        Quota::PrefixLimit(_) => ("to_prefix_an_hour", limits.to_prefix_an_hour, hour_left),
     };
     // A repeated order does not count again.
     if state.store.order_summary(order_id, None).await?.is_some() {
@@ -226,7 +226,7 @@ pub(crate) async fn give_back(
     state: &AppState,
     draft: &ValidatedOrder,
     order_id: &OrderId,
-    taken: &Taken,
+    taken: &TakenShare,
     _: &NothingStored,
 ) -> Result<(), CallError> {
     let ask = QuotaRequest {

@@ -1,6 +1,6 @@
 //! Texts and names: allowed characters, maximum length, and whether anything is visible.
 
-use super::validation_error::{FlawCode, ValidationError};
+use super::validation_error::{ValidationCode, ValidationError};
 
 /// Maximum characters of a name.
 pub(crate) const MOST_NAME: usize = 256;
@@ -17,7 +17,7 @@ pub(crate) fn message(text: &str, most: usize, pointer: &str) -> Result<(), Vali
     }
     if !text.chars().any(is_visible) {
         let detail = format!("must be 1 to {most} characters, some of them visible");
-        return Err(ValidationError::new(pointer, FlawCode::EmptyText, detail));
+        return Err(ValidationError::new(pointer, ValidationCode::EmptyText, detail));
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ fn length(text: &str, most: usize, pointer: &str) -> Result<usize, ValidationErr
     if text.len() > most && text.chars().count() > most {
         return Err(ValidationError::new(
             pointer,
-            FlawCode::TooLong,
+            ValidationCode::TooLong,
             format!("must be at most {most} characters"),
         ));
     }
@@ -58,7 +58,7 @@ fn length(text: &str, most: usize, pointer: &str) -> Result<usize, ValidationErr
 }
 
 fn controls(pointer: &str) -> ValidationError {
-    ValidationError::new(pointer, FlawCode::InvalidText, "must not contain control characters")
+    ValidationError::new(pointer, ValidationCode::InvalidText, "must not contain control characters")
 }
 
 /// Whether a character is visible: not a space, a filler or a mark that only controls others.
@@ -81,8 +81,8 @@ pub(crate) fn is_visible(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> Option<FlawCode> {
-        message(text, 100, "/text").err().map(|flaw| flaw.code)
+    fn reported(text: &str) -> Option<ValidationCode> {
+        message(text, 100, "/text").err().map(|field_error| field_error.code)
     }
 
     #[test]
@@ -97,20 +97,20 @@ mod tests {
             "\u{feff}",
             "\u{2800}",
         ] {
-            assert_eq!(told(empty), Some(FlawCode::EmptyText), "{empty:?}");
+            assert_eq!(reported(empty), Some(ValidationCode::EmptyText), "{empty:?}");
         }
         for full in ["a", "\u{202e}abc", "😀", "ы\u{301}\u{301}\u{301}", ".", "a\nb\tc\r\n.\r\n"] {
-            assert_eq!(told(full), None, "{full:?}");
+            assert_eq!(reported(full), None, "{full:?}");
         }
     }
 
     #[test]
     fn control_characters_and_overlong_texts_are_refused() {
         for bad in ["a\0", "a\u{1b}[31m", "a\u{7f}", "a\u{85}"] {
-            assert_eq!(told(bad), Some(FlawCode::InvalidText), "{bad:?}");
+            assert_eq!(reported(bad), Some(ValidationCode::InvalidText), "{bad:?}");
         }
-        assert_eq!(told(&"ы".repeat(100)), None);
-        assert_eq!(told(&"ы".repeat(101)), Some(FlawCode::TooLong));
+        assert_eq!(reported(&"ы".repeat(100)), None);
+        assert_eq!(reported(&"ы".repeat(101)), Some(ValidationCode::TooLong));
     }
 
     #[test]

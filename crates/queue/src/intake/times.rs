@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use posthaste_model::UnixMs;
 
-use super::validation_error::{FlawCode, ValidationError};
+use super::validation_error::{ValidationCode, ValidationError};
 use crate::timestamp::ApiTime;
 
 /// How far in the past a due time may be; it then means "now". Older times are mistakes: seconds instead of
@@ -70,7 +70,7 @@ pub(crate) fn due(text: &str, now: UnixMs, ahead: Duration) -> Result<Option<Uni
     let (first, last) = (UnixMs(now.0.saturating_sub(millis(PAST))), now.after(ahead));
     if due < first || due > last {
         let window = format!("must be from {} to {}", ApiTime(first), ApiTime(last));
-        return Err(ValidationError::new("/deliver_at", FlawCode::TimeOutOfRange, window));
+        return Err(ValidationError::new("/deliver_at", ValidationCode::TimeOutOfRange, window));
     }
     Ok((due > now).then_some(due))
 }
@@ -80,12 +80,12 @@ pub(crate) fn expires(text: &str, due: UnixMs, longest: Duration) -> Result<Unix
     let end = parse(text).ok_or_else(|| invalid("/expires_at"))?;
     if end <= due {
         let detail = format!("must be after the due time, {}", ApiTime(due));
-        return Err(ValidationError::new("/expires_at", FlawCode::ExpiresBeforeDelivery, detail));
+        return Err(ValidationError::new("/expires_at", ValidationCode::ExpiresBeforeDelivery, detail));
     }
     let last = due.after(longest);
     if end > last {
         let detail = format!("must be at most {}", ApiTime(last));
-        return Err(ValidationError::new("/expires_at", FlawCode::TimeOutOfRange, detail));
+        return Err(ValidationError::new("/expires_at", ValidationCode::TimeOutOfRange, detail));
     }
     Ok(end)
 }
@@ -93,7 +93,7 @@ pub(crate) fn expires(text: &str, due: UnixMs, longest: Duration) -> Result<Unix
 fn invalid(pointer: &str) -> ValidationError {
     ValidationError::new(
         pointer,
-        FlawCode::InvalidTime,
+        ValidationCode::InvalidTime,
         "must be an RFC 3339 time with an offset, such as 2026-11-20T09:00:00+03:00",
     )
 }
@@ -162,24 +162,24 @@ mod tests {
 
     #[test]
     fn past_times_mean_now_and_far_ones_are_refused() {
-        let told = |ms: u64| due(&show(UnixMs(ms)), NOW, YEAR);
-        assert_eq!(told(NOW.0), Ok(None));
-        assert_eq!(told(NOW.0 - 86_000_000), Ok(None));
-        assert_eq!(told(NOW.0 + 1), Ok(Some(UnixMs(NOW.0 + 1))));
+        let reported = |ms: u64| due(&show(UnixMs(ms)), NOW, YEAR);
+        assert_eq!(reported(NOW.0), Ok(None));
+        assert_eq!(reported(NOW.0 - 86_000_000), Ok(None));
+        assert_eq!(reported(NOW.0 + 1), Ok(Some(UnixMs(NOW.0 + 1))));
         for far in [1_795_000_000, 0, NOW.0 - 86_400_001, NOW.0 + 367 * 86_400_000] {
-            assert_eq!(told(far).unwrap_err().code, FlawCode::TimeOutOfRange, "{far}");
+            assert_eq!(reported(far).unwrap_err().code, ValidationCode::TimeOutOfRange, "{far}");
         }
-        assert_eq!(due("9999-12-30T00:00:00Z", NOW, YEAR).unwrap_err().code, FlawCode::TimeOutOfRange);
+        assert_eq!(due("9999-12-30T00:00:00Z", NOW, YEAR).unwrap_err().code, ValidationCode::TimeOutOfRange);
         assert!(due("9999-12-31T23:59:59Z", NOW, YEAR).is_err());
         assert!(due("57000-01-01T00:00:00Z", NOW, YEAR).is_err());
     }
 
     #[test]
     fn an_order_ends_after_it_is_due_and_not_in_ten_years() {
-        let told = |ms: u64| expires(&show(UnixMs(ms)), NOW, YEAR);
-        assert_eq!(told(NOW.0).unwrap_err().code, FlawCode::ExpiresBeforeDelivery);
-        assert_eq!(told(NOW.0 + 1), Ok(UnixMs(NOW.0 + 1)));
-        assert_eq!(told(NOW.0 + 3_660 * 86_400_000).unwrap_err().code, FlawCode::TimeOutOfRange);
+        let reported = |ms: u64| expires(&show(UnixMs(ms)), NOW, YEAR);
+        assert_eq!(reported(NOW.0).unwrap_err().code, ValidationCode::ExpiresBeforeDelivery);
+        assert_eq!(reported(NOW.0 + 1), Ok(UnixMs(NOW.0 + 1)));
+        assert_eq!(reported(NOW.0 + 3_660 * 86_400_000).unwrap_err().code, ValidationCode::TimeOutOfRange);
     }
 
     proptest! {

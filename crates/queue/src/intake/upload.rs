@@ -19,7 +19,7 @@ use super::order::{OrderBody, RecipientBody};
 use super::recipient_validator::{Deliveries, RecipientValidator};
 use super::settings::Rules;
 use super::validated_order::ValidatedOrder;
-use super::validation_error::{FlawCode, Place, ValidationError, refused};
+use super::validation_error::{Place, ValidationCode, ValidationError, refused};
 use crate::auth::{Caller, Share};
 use crate::offload::SMALL_BODY;
 use crate::problem::{Code, Problem};
@@ -126,7 +126,7 @@ fn first_line(
     let not_allowed = |pointer: &str, detail: &'static str| {
         Err(refused(vec![ValidationError {
             line: Some(1),
-            ..ValidationError::new(pointer, FlawCode::NotAllowedHere, detail)
+            ..ValidationError::new(pointer, ValidationCode::NotAllowedHere, detail)
         }]))
     };
     if body.recipients.is_some() {
@@ -192,8 +192,8 @@ impl Upload {
                 match self.state.store.open_order(head) {
                     Ok(writer) => self.open.insert((cleared, writer)),
                     Err(error) => {
-                        let (told, proof) = (problem(&error, &cleared.tie), NothingStored::never_tried());
-                        return Err(abandon(&self.state, &self.draft, &cleared, &proof, told).await);
+                        let (reported, proof) = (problem(&error, &cleared.tie), NothingStored::never_tried());
+                        return Err(abandon(&self.state, &self.draft, &cleared, &proof, reported).await);
                     }
                 }
             }

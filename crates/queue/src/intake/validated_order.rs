@@ -8,7 +8,7 @@ use posthaste_store::{KeyId, NewOrderHead};
 use super::address::mailbox;
 use super::order::{AddressMode, OnInvalid, OrderBody, SenderBody};
 use super::settings::{Rules, is_role};
-use super::validation_error::{FlawCode, ValidationError, ValidationErrors, refused};
+use super::validation_error::{ValidationCode, ValidationError, ValidationErrors, refused};
 use super::{send_as, text, times};
 use crate::auth::{Caller, KeyScope};
 use crate::middleware::strict;
@@ -64,12 +64,16 @@ pub(crate) fn sender(
     let free = caller.has(KeyScope::AnySender);
     let chosen = of_id.or(named).or(bound);
     let Some(chosen) = chosen else {
-        return Err(refused(vec![ValidationError::new("/sender/id", FlawCode::Required, "name the sender")]));
+        return Err(refused(vec![ValidationError::new(
+            "/sender/id",
+            ValidationCode::Required,
+            "name the sender",
+        )]));
     };
     let chosen: SenderId = chosen.parse().map_err(|_| {
         refused(vec![ValidationError::new(
             "/sender/id",
-            FlawCode::InvalidId,
+            ValidationCode::InvalidId,
             "must be 1 to 64 of A-Z a-z 0-9 _ -",
         )])
     })?;
@@ -78,7 +82,11 @@ pub(crate) fn sender(
     }
     if named.is_some_and(|named| named != chosen.as_str()) {
         let detail = "must be the sender in the order's id";
-        return Err(refused(vec![ValidationError::new("/sender/id", FlawCode::SenderMismatch, detail)]));
+        return Err(refused(vec![ValidationError::new(
+            "/sender/id",
+            ValidationCode::SenderMismatch,
+            detail,
+        )]));
     }
     let named_role = body.and_then(|sender| sender.role.clone());
     if !free && named_role.is_some() && named_role != caller.role {
@@ -106,20 +114,20 @@ impl ValidatedOrder {
         rules: &Rules,
     ) -> Result<Self, Problem> {
         let (sender, role) = sender(caller, body.sender.as_ref(), id)?;
-        let mut flaws = ValidationErrors::default();
+        let mut field_errors = ValidationErrors::default();
         if role.as_deref().is_some_and(|role| !is_role(role)) {
-            flaws.add(ValidationError::new(
+            field_errors.add(ValidationError::new(
                 "/sender/role",
-                FlawCode::InvalidId,
+                ValidationCode::InvalidId,
                 "must be 1 to 64 characters of A-Z a-z 0-9 _ -",
             ));
-            return Err(refused(flaws.into_vec()));
+            return Err(refused(field_errors.into_vec()));
         }
         let daily = daily(role.as_deref(), rules)?;
-        let channels = body.channels.as_deref().map(|names| named_channels(names, rules, &mut flaws));
-        let content = content(&body, role, rules, &mut flaws);
-        if !flaws.is_empty() {
-            return Err(refused(flaws.into_vec()));
+        let channels = body.channels.as_deref().map(|names| named_channels(names, rules, &mut field_errors));
+        let content = content(&body, role, rules, &mut field_errors);
+        if !field_errors.is_empty() {
+            return Err(refused(field_errors.into_vec()));
         }
         send_as::check(caller, &content)?;
         Ok(Self {
@@ -144,17 +152,17 @@ impl ValidatedOrder {
         now: UnixMs,
         rules: &Rules,
     ) -> Result<Times, Vec<ValidationError>> {
-        let asked = match &self.deliver_at {
-            Some(text) => times::due(text, now, rules.max_ahead).map_err(|flaw| vec![flaw])?,
+        let requested = match &self.deliver_at {
+            Some(text) => times::due(text, now, rules.max_ahead).map_err(|field_error| vec![field_error])?,
             None => None,
         };
-        let base = asked.unwrap_or(now);
+        let base = requested.unwrap_or(now);
         let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, self.priority, order_id));
-        let due = moved.or(asked);
+        let due = moved.or(requested);
         let expires = match &self.expires_at {
             Some(text) => {
-                let end = times::expires(text, due.unwrap_or(now), rules.max_span);
-                Some(end.map_err(|flaw| vec![flaw])?)
+                let end = times::expires(text, due.unwrap_or(now), rules.max_lifetime);
+                Some(end.map_err(|field_error| vec![field_error])?)
             }
             None => None,
         };
@@ -169,18 +177,18 @@ impl ValidatedOrder {
             priority: self.priority,
             on_unknown: self.on_unknown,
             not_after: times.expires,
-            span: rules.span,
+            span: rules.lifetime,
             content: self.content.clone(),
         }
     }
 }
 
-fn named_channels(names: &[String], rules: &Rules, flaws: &mut ValidationErrors) -> Vec<Channel> {
+fn named_channels(names: &[String], rules: &Rules, field_errors: &mut ValidationErrors) -> Vec<Channel> {
     let mut out: Vec<Channel> = Vec::new();
     if names.is_empty() {
-        flaws.add(ValidationError::new(
+        field_errors.add(ValidationError::new(
             "/channels",
-            FlawCode::Required,
+            ValidationCode::Required,
             "name at least one, or leave it out",
         ));
     }
@@ -188,9 +196,9 @@ fn named_channels(names: &[String], rules: &Rules, flaws: &mut ValidationErrors)
         match known_channel(name, rules) {
             Some(channel) if !out.contains(channel) => out.push(channel.clone()),
             Some(_) => {}
-            None => flaws.add(ValidationError::new(
+            None => field_errors.add(ValidationError::new(
                 format!("/channels/{at}"),
-                FlawCode::UnknownChannel,
+                ValidationCode::UnknownChannel,
                 one_of(rules),
             )),
         }
@@ -213,20 +221,20 @@ fn content(
     body: &OrderBody<'_>,
     role: Option<String>,
     rules: &Rules,
-    flaws: &mut ValidationErrors,
+    field_errors: &mut ValidationErrors,
 ) -> Content {
     let mut checked =
         |given: &Option<String>, pointer: &str, check: &dyn Fn(&str, &str) -> Result<(), ValidationError>| {
             let given = given.as_deref().unwrap_or_default();
             if !given.is_empty() {
-                flaws.keep(check(given, pointer));
+                field_errors.keep(check(given, pointer));
             }
             Text::new(given)
         };
     let sender = body.sender.clone().unwrap_or_default();
     let mut out = Content {
         subject: checked(&body.subject, "/subject", &text::subject),
-        html: checked(&body.html, "/html", &|html, at| text::message(html, rules.max_html, at)),
+        html: checked(&body.html, "/html", &|html, at| text::message(html, rules.max_html_characters, at)),
         sender_name: checked(&sender.name, "/sender/name", &text::name),
         origin: checked(&body.source, "/source", &text::source).expose().to_owned(),
         role: role.unwrap_or_default(),
@@ -234,11 +242,11 @@ fn content(
     };
     match &body.text {
         Some(given) => {
-            flaws.keep(text::message(given, rules.max_text, "/text"));
+            field_errors.keep(text::message(given, rules.max_text_characters, "/text"));
             out.text = Text::new(given);
         }
         None if body.overrides.is_none() => {
-            flaws.add(ValidationError::new("/text", FlawCode::Required, "the order has no text"))
+            field_errors.add(ValidationError::new("/text", ValidationCode::Required, "the order has no text"))
         }
         None => {}
     }
@@ -248,25 +256,37 @@ fn content(
     ] {
         if let Some(given) = given {
             let read = mailbox(given).map_err(|(code, detail)| ValidationError::new(pointer, code, detail));
-            *kept = Text::new(flaws.keep(read).unwrap_or_default());
+            *kept = Text::new(field_errors.keep(read).unwrap_or_default());
         }
     }
-    out.texts = texts(body, rules, flaws);
+    out.texts = texts(body, rules, field_errors);
     if let Some(raw) = body.metadata {
-        out.metadata = Text::new(flaws.keep(metadata(raw.get())).unwrap_or_default());
+        out.metadata = Text::new(field_errors.keep(metadata(raw.get())).unwrap_or_default());
     }
     out
 }
 
-fn texts(body: &OrderBody<'_>, rules: &Rules, flaws: &mut ValidationErrors) -> BTreeMap<Channel, Text> {
+fn texts(
+    body: &OrderBody<'_>,
+    rules: &Rules,
+    field_errors: &mut ValidationErrors,
+) -> BTreeMap<Channel, Text> {
     let mut out = BTreeMap::new();
     for (name, changed) in body.overrides.iter().flat_map(|overrides| &overrides.0) {
         let Some(channel) = known_channel(name, rules) else {
-            flaws.add(ValidationError::new("/overrides", FlawCode::UnknownChannel, one_of(rules)));
+            field_errors.add(ValidationError::new(
+                "/overrides",
+                ValidationCode::UnknownChannel,
+                one_of(rules),
+            ));
             continue;
         };
         if let Some(given) = &changed.text {
-            flaws.keep(text::message(given, rules.max_text, &format!("/overrides/{channel}/text")));
+            field_errors.keep(text::message(
+                given,
+                rules.max_text_characters,
+                &format!("/overrides/{channel}/text"),
+            ));
             out.insert(channel.clone(), Text::new(given));
         }
     }
@@ -275,17 +295,19 @@ fn texts(body: &OrderBody<'_>, rules: &Rules, flaws: &mut ValidationErrors) -> B
 
 /// The client's own data, in a canonical form.
 fn metadata(raw: &str) -> Result<String, ValidationError> {
-    let flaw = |code, detail: &'static str| ValidationError::new("/metadata", code, detail);
+    let field_error = |code, detail: &'static str| ValidationError::new("/metadata", code, detail);
     if raw.len() > MOST_METADATA {
-        return Err(flaw(FlawCode::TooLong, "must be at most 8 KiB"));
+        return Err(field_error(ValidationCode::TooLong, "must be at most 8 KiB"));
     }
     let object: serde_json::Map<String, serde_json::Value> =
         strict::object(raw.as_bytes()).map_err(|problem| match problem.code() {
-            Code::MalformedJson => flaw(FlawCode::WrongType, "must be an object without repeated names"),
-            _ => flaw(FlawCode::InvalidText, "must not contain U+0000 or numbers out of range"),
+            Code::MalformedJson => {
+                field_error(ValidationCode::WrongType, "must be an object without repeated names")
+            }
+            _ => field_error(ValidationCode::InvalidText, "must not contain U+0000 or numbers out of range"),
         })?;
     if object.len() > MOST_METADATA_NAMES {
-        return Err(flaw(FlawCode::TooMany, "must have at most 64 names"));
+        return Err(field_error(ValidationCode::TooMany, "must have at most 64 names"));
     }
-    serde_json::to_string(&object).map_err(|_| flaw(FlawCode::WrongType, "must be an object"))
+    serde_json::to_string(&object).map_err(|_| field_error(ValidationCode::WrongType, "must be an object"))
 }

@@ -5,17 +5,17 @@ use std::borrow::Cow;
 use crate::problem::{Code, Problem, Violation};
 
 /// Maximum errors listed in one response; the first ones.
-pub(crate) const MOST_FLAWS: usize = 100;
+pub(crate) const MAX_ERRORS: usize = 100;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $word:literal;)*) => {
         /// What is wrong with one place of a request. The words are stable.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub(crate) enum FlawCode {
+        pub(crate) enum ValidationCode {
             $($(#[$doc])* $name,)*
         }
 
-        impl FlawCode {
+        impl ValidationCode {
             /// All codes.
             #[cfg(test)]
             pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)*];
@@ -91,7 +91,7 @@ pub(crate) struct ValidationError {
     /// JSON pointer (RFC 6901) in the body, or in the line.
     pub(crate) pointer: String,
     /// What is wrong.
-    pub(crate) code: FlawCode,
+    pub(crate) code: ValidationCode,
     /// The same in words, with the rule.
     pub(crate) detail: Cow<'static, str>,
 }
@@ -99,7 +99,7 @@ pub(crate) struct ValidationError {
 impl ValidationError {
     pub(crate) fn new(
         pointer: impl Into<String>,
-        code: FlawCode,
+        code: ValidationCode,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self { line: None, pointer: pointer.into(), code, detail: detail.into() }
@@ -145,15 +145,15 @@ impl Place {
 pub(crate) struct ValidationErrors(Vec<ValidationError>);
 
 impl ValidationErrors {
-    pub(crate) fn add(&mut self, flaw: ValidationError) {
-        if self.0.len() < MOST_FLAWS {
-            self.0.push(flaw);
+    pub(crate) fn add(&mut self, field_error: ValidationError) {
+        if self.0.len() < MAX_ERRORS {
+            self.0.push(field_error);
         }
     }
 
     /// Keeps a valid value, and records an error otherwise.
     pub(crate) fn keep<T>(&mut self, found: Result<T, ValidationError>) -> Option<T> {
-        found.map_err(|flaw| self.add(flaw)).ok()
+        found.map_err(|field_error| self.add(field_error)).ok()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -161,7 +161,7 @@ impl ValidationErrors {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.0.len() == MOST_FLAWS
+        self.0.len() == MAX_ERRORS
     }
 
     pub(crate) fn into_vec(self) -> Vec<ValidationError> {
@@ -179,34 +179,35 @@ pub(crate) enum Unread {
 }
 
 impl Unread {
-    pub(crate) fn into_flaw(self) -> ValidationError {
+    pub(crate) fn into_error(self) -> ValidationError {
         match self {
-            Self::Malformed(flaw) | Self::Misshapen(flaw) => flaw,
+            Self::Malformed(field_error) | Self::Misshapen(field_error) => field_error,
         }
     }
 }
 
 impl From<ValidationError> for Violation {
-    fn from(flaw: ValidationError) -> Self {
+    fn from(field_error: ValidationError) -> Self {
         // An error about a whole line needs no pointer into it.
-        let pointer = (flaw.line.is_none() || !flaw.pointer.is_empty()).then_some(flaw.pointer);
-        Self { pointer, line: flaw.line, code: flaw.code.word(), detail: flaw.detail }
+        let pointer =
+            (field_error.line.is_none() || !field_error.pointer.is_empty()).then_some(field_error.pointer);
+        Self { pointer, line: field_error.line, code: field_error.code.word(), detail: field_error.detail }
     }
 }
 
 impl From<Unread> for Problem {
     fn from(unread: Unread) -> Self {
         match unread {
-            Unread::Malformed(flaw) => {
-                Self::new(Code::MalformedJson, flaw.detail.clone()).with_errors([flaw.into()])
+            Unread::Malformed(field_error) => {
+                Self::new(Code::MalformedJson, field_error.detail.clone()).with_errors([field_error.into()])
             }
-            Unread::Misshapen(flaw) => refused(vec![flaw]),
+            Unread::Misshapen(field_error) => refused(vec![field_error]),
         }
     }
 }
 
 /// The order is invalid in these places.
-pub(crate) fn refused(flaws: Vec<ValidationError>) -> Problem {
+pub(crate) fn refused(field_errors: Vec<ValidationError>) -> Problem {
     Problem::new(Code::ValidationFailed, "the order is invalid; nothing was stored")
-        .with_errors(flaws.into_iter().map(Violation::from))
+        .with_errors(field_errors.into_iter().map(Violation::from))
 }

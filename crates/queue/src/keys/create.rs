@@ -109,12 +109,12 @@ pub async fn mint(store: &Store, wanted: &Wanted) -> Result<Minted, MintError> {
             false => MintError::Call(error),
         });
         match made? {
-            KeyCreated::Created(created) | KeyCreated::Same(created) => {
+            KeyCreated::Created(created) | KeyCreated::AlreadyDone(created) => {
                 return Ok(Minted { bearer, created });
             }
-            KeyCreated::Taken => last = MintError::Full,
+            KeyCreated::IdTaken => last = MintError::Full,
             KeyCreated::NameTaken(_) => return Err(MintError::NameTaken),
-            KeyCreated::Full => return Err(MintError::Full),
+            KeyCreated::LimitReached => return Err(MintError::Full),
         }
     }
     Err(last)

@@ -137,8 +137,8 @@ fn too_large() -> Problem {
 /// # Errors
 /// 413 if it is larger (before reading, if the declared length shows it), 408 if it is too slow, 400 if it breaks off.
 pub async fn read(body: Body, most: usize) -> Result<Bytes, Problem> {
-    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if told > most {
+    let reported = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if reported > most {
         return Err(too_large());
     }
     let collected = Limited::new(body, most).collect().await.map_err(|error| refusal(&*error))?;

@@ -141,8 +141,8 @@ fn memory_of(headers: &HeaderMap) -> u32 {
     if of(header::CONTENT_TYPE).is_some_and(|given| given.trim_start().starts_with("application/x-ndjson")) {
         return LINES_KIB;
     }
-    let told = of(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    let most = match (told, headers.contains_key(header::TRANSFER_ENCODING)) {
+    let reported = of(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    let most = match (reported, headers.contains_key(header::TRANSFER_ENCODING)) {
         (Some(length), _) => length.div_ceil(1_024),
         (None, true) => u64::from(LARGEST_KIB),
         (None, false) => 0,

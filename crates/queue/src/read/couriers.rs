@@ -53,7 +53,7 @@ pub(super) async fn list(
     if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Admin) {
         return Err(Problem::new(Code::InsufficientScope, "the key needs the scope read or admin"));
     }
-    let receipts = state.receipts.said().await?;
+    let receipts = state.receipts.current().await?;
     let items = state.store.couriers().await?.into_iter().map(|seen| Courier {
         delivery_receipts: receipts.get(&seen.channel).copied(),
         channel: seen.channel.to_string(),

@@ -105,13 +105,13 @@ pub(super) async fn list(
     Reader(caller): Reader,
     State(state): State<AppState>,
     OrderIdPath(order_id): OrderIdPath,
-    Parameters(asked): Parameters<DeliveriesQuery>,
+    Parameters(requested): Parameters<DeliveriesQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.sees(&order_id)?;
-    let filter = filter(&asked)?;
-    let limit = number("limit", asked.limit.as_deref(), 1..=5_000, 500)?;
-    let cursor = asked.cursor.as_deref().map(str::parse::<DeliveryCursor>).transpose().map_err(|_| {
+    let filter = filter(&requested)?;
+    let limit = number("limit", requested.limit.as_deref(), 1..=5_000, 500)?;
+    let cursor = requested.cursor.as_deref().map(str::parse::<DeliveryCursor>).transpose().map_err(|_| {
         Problem::parameter(
             "cursor",
             "invalid_cursor",
@@ -134,7 +134,7 @@ pub(super) async fn list(
         let parameters = [
             ("channel", filter.channel.as_ref().map(ToString::to_string)),
             ("status", (!states.is_empty()).then(|| states.join(","))),
-            ("limit", asked.limit.is_some().then(|| limit.to_string())),
+            ("limit", requested.limit.is_some().then(|| limit.to_string())),
         ];
         link(&mut headers, &format!("/v1/orders/{}/deliveries", order_id.wire_id()), &parameters, cursor);
     }
@@ -144,11 +144,11 @@ pub(super) async fn list(
     Ok((headers, Json(DeliveryPageView { items, unreadable_deliveries, next_cursor })).into_response())
 }
 
-fn filter(asked: &DeliveriesQuery) -> Result<DeliveryFilter, Problem> {
-    let channel = asked.channel.as_deref().map(str::parse::<Channel>).transpose();
+fn filter(requested: &DeliveriesQuery) -> Result<DeliveryFilter, Problem> {
+    let channel = requested.channel.as_deref().map(str::parse::<Channel>).transpose();
     let channel = channel.map_err(|error| Problem::parameter("channel", "invalid_id", error.to_string()))?;
     let read = |word: &str| DeliveryState::ALL.into_iter().find(|state| state.word() == word);
-    let words = asked.status.as_deref().into_iter().flat_map(|list| list.split(','));
+    let words = requested.status.as_deref().into_iter().flat_map(|list| list.split(','));
     let states = words.map(|word| read(word.trim())).collect::<Option<Vec<_>>>().ok_or_else(|| {
         let rule =
             "must be one or more of pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled";

@@ -53,7 +53,7 @@ pub(super) async fn show(
     caller: Caller,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    Parameters(asked): Parameters<LimitQuery>,
+    Parameters(requested): Parameters<LimitQuery>,
 ) -> Result<Json<DailyLimitView>, Problem> {
     use posthaste_store::KeyScope;
     if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Write) {
@@ -65,7 +65,7 @@ pub(super) async fn show(
     if !caller.acts_for(sender.as_str()) {
         return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another sender"));
     }
-    let role = match (&caller.role, asked.role.as_deref()) {
+    let role = match (&caller.role, requested.role.as_deref()) {
         (Some(bound), Some(role)) if bound != role => {
             return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another role"));
         }

@@ -88,11 +88,11 @@ impl UnreadableOrder {
 pub(super) async fn list(
     Reader(caller): Reader,
     State(state): State<AppState>,
-    Parameters(asked): Parameters<OrdersQuery>,
+    Parameters(requested): Parameters<OrdersQuery>,
 ) -> Result<Response, Problem> {
-    let filter = filter(&caller, &asked)?;
-    let statuses = statuses(asked.status.as_deref())?;
-    let limit = number("limit", asked.limit.as_deref(), 1..=200, 50)?;
+    let filter = filter(&caller, &requested)?;
+    let statuses = statuses(requested.status.as_deref())?;
+    let limit = number("limit", requested.limit.as_deref(), 1..=200, 50)?;
     let forged = || {
         Problem::parameter(
             "cursor",
@@ -100,13 +100,14 @@ pub(super) async fn list(
             "must be the next_cursor of a page with the same filter",
         )
     };
-    let cursor = asked.cursor.as_deref().map(str::parse::<OrderCursor>).transpose().map_err(|_| forged())?;
+    let cursor =
+        requested.cursor.as_deref().map(str::parse::<OrderCursor>).transpose().map_err(|_| forged())?;
     let keep = |_: &OrderId, summary: &_| statuses.is_empty() || statuses.contains(&OrderStatus::of(summary));
     let page =
         state.store.list_orders(&filter, cursor.as_ref(), usize::try_from(limit).unwrap_or(1), keep).await?;
     let page = page.ok_or_else(forged)?;
     let partitions_missing = page.away;
-    let receipts = &*state.receipts.said().await?;
+    let receipts = &*state.receipts.current().await?;
     let views = page.orders.into_iter().map(|(order_id, summary)| {
         let state = &state;
         async move {
@@ -136,12 +137,12 @@ pub(super) async fn list(
         let parameters = [
             (
                 "sender_id",
-                asked.sender_id.is_some().then(|| filter.sender.clone().map(String::from)).flatten(),
+                requested.sender_id.is_some().then(|| filter.sender.clone().map(String::from)).flatten(),
             ),
             ("status", (!statuses.is_empty()).then(|| statuses.join(","))),
             ("created_after", again(filter.from)),
             ("created_before", again(filter.to)),
-            ("limit", asked.limit.is_some().then(|| limit.to_string())),
+            ("limit", requested.limit.is_some().then(|| limit.to_string())),
         ];
         link(&mut headers, "/v1/orders", &parameters, cursor);
     }
@@ -149,8 +150,8 @@ pub(super) async fn list(
     Ok((headers, Json(OrderPage { items, unreadable, next_cursor, partitions_missing })).into_response())
 }
 
-fn filter(caller: &Caller, asked: &OrdersQuery) -> Result<OrderFilter, Problem> {
-    let sender = asked.sender_id.as_deref().map(str::parse::<SenderId>).transpose();
+fn filter(caller: &Caller, requested: &OrdersQuery) -> Result<OrderFilter, Problem> {
+    let sender = requested.sender_id.as_deref().map(str::parse::<SenderId>).transpose();
     let sender = sender.map_err(|error| Problem::parameter("sender_id", "invalid_id", error.to_string()))?;
     let sender = match sender {
         Some(sender) if caller.acts_for(sender.as_str()) => Some(sender),
@@ -164,8 +165,8 @@ fn filter(caller: &Caller, asked: &OrdersQuery) -> Result<OrderFilter, Problem> 
     let moment = |name, text: Option<&str>| {
         text.map(ApiTime::read).transpose().map_err(|rule| Problem::parameter(name, "invalid_time", rule))
     };
-    let from = moment("created_after", asked.created_after.as_deref())?;
-    let to = moment("created_before", asked.created_before.as_deref())?;
+    let from = moment("created_after", requested.created_after.as_deref())?;
+    let to = moment("created_before", requested.created_before.as_deref())?;
     Ok(OrderFilter { sender, from: from.map(|ApiTime(at)| at), to: to.map(|ApiTime(at)| at) })
 }
 
@@ -209,7 +210,7 @@ pub(super) async fn show(
     let Some(summary) = state.store.order_summary(&order_id, None).await? else {
         return Err(missing(&state, &order_id).await);
     };
-    let receipts = state.receipts.said().await?;
+    let receipts = state.receipts.current().await?;
     let view = OrderView::new(&order_id, &summary, provenance(&state, &order_id).await?, &receipts);
     let etag = view.etag();
     let mut response = if etag.as_ref().is_some_and(|etag| matches(&headers, etag)) {

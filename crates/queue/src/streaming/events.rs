@@ -62,11 +62,11 @@ pub(super) async fn stream(
     Reader(caller): Reader,
     State(state): State<AppState>,
     OrderIdPath(order_id): OrderIdPath,
-    Parameters(asked): Parameters<EventsQuery>,
+    Parameters(requested): Parameters<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.sees(&order_id)?;
-    let after_finish = flag("after_finish", asked.after_finish.as_deref())?;
+    let after_finish = flag("after_finish", requested.after_finish.as_deref())?;
     let known = known(&headers)?;
     let place = TrackerPermit::take(&state, &caller)?;
     let mut key = caller.stay(&state);
@@ -80,7 +80,7 @@ pub(super) async fn stream(
         return Err(Problem::unreadable(why));
     }
     let heartbeat = state.settings.trackers.heartbeat.get();
-    let told = OrderStream {
+    let reported = OrderStream {
         key,
         follower,
         next: Some(looked),
@@ -93,8 +93,9 @@ pub(super) async fn stream(
         soft: state.soft.clone(),
         _place: place,
     };
-    let events =
-        unfold(told, |mut told| async { told.next().await.map(|event| (Ok::<_, Infallible>(event), told)) });
+    let events = unfold(reported, |mut reported| async {
+        reported.next().await.map(|event| (Ok::<_, Infallible>(event), reported))
+    });
     let mut response = Body::from_stream(events).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

@@ -1,7 +1,7 @@
 //! Tracked orders: one task for each, however many trackers follow it.
 //!
 //! The task reads the order when the history's keyspace event arrives, but at most every [`Trackers::pause`], and
-//! every [`Trackers::look_every`] in any case: events are only a hint. The task ends when the last follower is dropped.
+//! every [`Trackers::check_every`] in any case: events are only a hint. The task ends when the last follower is dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -68,7 +68,7 @@ pub(crate) struct OrderWatchers {
     store: Store,
     receipts: Receipts,
     pause: Duration,
-    look_every: Duration,
+    check_every: Duration,
     entries: Entries,
 }
 
@@ -95,8 +95,8 @@ fn lock(entries: &Entries) -> MutexGuard<'_, HashMap<OrderId, Weak<Followed>>> {
 
 impl OrderWatchers {
     pub(crate) fn new(store: Store, receipts: Receipts, settings: &Trackers) -> Self {
-        let (pause, look_every) = (settings.pause.get(), settings.look_every.get());
-        Self { store, receipts, pause, look_every: look_every.max(pause), entries: Entries::default() }
+        let (pause, check_every) = (settings.pause.get(), settings.check_every.get());
+        Self { store, receipts, pause, check_every: check_every.max(pause), entries: Entries::default() }
     }
 
     /// Follows an order, which need not exist yet.
@@ -111,7 +111,7 @@ impl OrderWatchers {
             receipts: self.receipts.clone(),
             order_id: order_id.clone(),
             pause: self.pause,
-            look_every: self.look_every,
+            check_every: self.check_every,
         };
         let task = tokio::spawn(watcher.run(tell)).abort_handle();
         let followed = Arc::new(Followed {
@@ -167,7 +167,7 @@ struct Watcher {
     receipts: Receipts,
     order_id: OrderId,
     pause: Duration,
-    look_every: Duration,
+    check_every: Duration,
 }
 
 impl Watcher {
@@ -197,7 +197,7 @@ impl Watcher {
             sleep(self.pause).await;
             tokio::select! {
                 () = watch.changed() => {}
-                () = sleep(self.look_every.saturating_sub(self.pause)) => {}
+                () = sleep(self.check_every.saturating_sub(self.pause)) => {}
             }
         }
     }
@@ -214,7 +214,7 @@ impl Watcher {
             let content = self.store.order_content(&self.order_id).await?;
             *provenance = Some(content.as_deref().map(Provenance::from).unwrap_or_default());
         }
-        let receipts = self.receipts.said().await?;
+        let receipts = self.receipts.current().await?;
         let view =
             OrderView::new(&self.order_id, &summary, provenance.clone().unwrap_or_default(), &receipts);
         let ended = summary.finished.is_some();

@@ -64,14 +64,14 @@ pub(super) async fn wait(
     Reader(caller): Reader,
     State(state): State<AppState>,
     OrderIdPath(order_id): OrderIdPath,
-    Parameters(asked): Parameters<WaitQuery>,
+    Parameters(requested): Parameters<WaitQuery>,
 ) -> Result<Response, Problem> {
     caller.sees(&order_id)?;
-    let touches = number("min_changes", asked.min_changes.as_deref(), 1..=16, 1)?;
-    let seconds = number("timeout_seconds", asked.timeout_seconds.as_deref(), 0..=60, 10)?;
-    let since = asked.since_revision.as_deref();
+    let touches = number("min_changes", requested.min_changes.as_deref(), 1..=16, 1)?;
+    let seconds = number("timeout_seconds", requested.timeout_seconds.as_deref(), 0..=60, 10)?;
+    let since = requested.since_revision.as_deref();
     let since = since.map(|since| number("since_revision", Some(since), 0..=u64::MAX, 0)).transpose()?;
-    let ends = !flag("after_finish", asked.after_finish.as_deref())?;
+    let ends = !flag("after_finish", requested.after_finish.as_deref())?;
     let poll = Poll { touches, since, until: Instant::now() + Duration::from_secs(seconds), ends };
     let (order, timed_out) = poll.run(&state, &caller, &order_id).await?;
     Ok(Json(Waited { order, timed_out }).into_response())
@@ -130,7 +130,7 @@ impl Poll {
     ) -> Result<(Option<Box<RawValue>>, bool), Problem> {
         let Some(summary) = state.store.order_summary(order_id, None).await? else { return Ok((None, true)) };
         let provenance = crate::read::provenance(state, order_id).await?;
-        let view = OrderView::new(order_id, &summary, provenance, &*state.receipts.said().await?);
+        let view = OrderView::new(order_id, &summary, provenance, &*state.receipts.current().await?);
         let since = self.since.unwrap_or(view.revision);
         let timed_out =
             view.revision.saturating_sub(since) < self.touches && !(self.ends && summary.finished.is_some());

@@ -122,7 +122,7 @@ struct Deleted {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ListAsked {
+struct SuppressionsQuery {
     /// The channel; required.
     #[param(required, value_type = String)]
     channel: Option<String>,
@@ -147,7 +147,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 /// The channel's own list and those of all senders. If the lists change while they are read, an entry may appear
 /// twice. Needs the scope `admin`.
 #[utoipa::path(
-    get, path = "/v1/suppressions", tag = "suppressions", operation_id = "listSuppressions", params(ListAsked),
+    get, path = "/v1/suppressions", tag = "suppressions", operation_id = "listSuppressions", params(SuppressionsQuery),
     responses(
         (status = 200, description = "A page of entries; `Link` points to the next page.", body = SuppressionPage),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
@@ -156,12 +156,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn list(
     _: Admin,
     State(state): State<AppState>,
-    Parameters(asked): Parameters<ListAsked>,
+    Parameters(requested): Parameters<SuppressionsQuery>,
 ) -> Result<Response, Problem> {
     let no_channel = || Problem::parameter("channel", "unknown_value", "must be the name of a channel");
-    let channel = asked.channel.as_deref().and_then(request::channel).ok_or_else(no_channel)?;
-    let limit = number("limit", asked.limit.as_deref(), 1..=1_000, 100)?;
-    let cursor = asked.cursor.as_deref().map(str::parse::<SuppressionCursor>).transpose();
+    let channel = requested.channel.as_deref().and_then(request::channel).ok_or_else(no_channel)?;
+    let limit = number("limit", requested.limit.as_deref(), 1..=1_000, 100)?;
+    let cursor = requested.cursor.as_deref().map(str::parse::<SuppressionCursor>).transpose();
     let cursor = cursor.map_err(|_| {
         Problem::parameter("cursor", "invalid_cursor", "must be the next_cursor of a page of this list")
     })?;
@@ -170,7 +170,7 @@ async fn list(
     let items = page.entries.into_iter().map(SuppressionView::from).collect();
     let mut headers = HeaderMap::new();
     if let Some(cursor) = &next_cursor {
-        let limit = asked.limit.is_some().then(|| limit.to_string());
+        let limit = requested.limit.is_some().then(|| limit.to_string());
         link(
             &mut headers,
             "/v1/suppressions",
@@ -200,13 +200,13 @@ async fn add(
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Put>, Problem> {
-    let asked = body.read(caller, &state, true).await?;
-    let notice = ConsentNotice::heard(Instant::now());
-    let all: Vec<Suppress> = asked
+    let requested = body.read(caller, &state, true).await?;
+    let notice = ConsentNotice::received(Instant::now());
+    let all: Vec<Suppress> = requested
         .addresses
         .into_iter()
         .map(|address| Suppress {
-            sender: asked.sender.clone(),
+            sender: requested.sender.clone(),
             address,
             reason: Reason::Manual,
             source: SuppressionSource::Operator,
@@ -214,10 +214,10 @@ async fn add(
             notice: notice.clone(),
         })
         .collect();
-    let put = state.store.suppress(&asked.channel, &all).await;
+    let put = state.store.suppress(&requested.channel, &all).await;
     let put = put.map_err(|error| Problem::of_write(&error))?;
     let count = |wanted| put.iter().filter(|one| **one == wanted).count();
-    let (added, unchanged) = (count(Suppressed::Added), count(Suppressed::Again));
+    let (added, unchanged) = (count(Suppressed::Added), count(Suppressed::AlreadyListed));
     if added + unchanged < put.len() {
         // The record was written by a newer version.
         return Err(Problem::new(
@@ -227,7 +227,7 @@ async fn add(
     }
     tracing::info!(
         event = "suppression.added",
-        channel = %asked.channel,
+        channel = %requested.channel,
         added,
         "addresses suppressed"
     );
@@ -251,21 +251,26 @@ async fn lookup(
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Response, Problem> {
-    let asked = body.read(caller, &state, false).await?;
-    let (store, channel, sender) = (&state.store, &asked.channel, asked.sender.as_ref());
-    let found = stream::iter(asked.addresses.into_iter().enumerate()).map(|(index, address)| async move {
-        let of_sender = async {
-            match sender {
-                Some(_) => store.find_suppression(channel, &address, sender).await,
-                None => Ok(None),
-            }
-        };
-        let (of_channel, of_sender) =
-            future::try_join(store.find_suppression(channel, &address, None), of_sender).await?;
-        let entries = of_channel.into_iter().chain(of_sender);
-        let suppressed = entries.clone().any(|entry| entry.active);
-        Ok::<_, CallError>(Found { index, suppressed, entries: entries.map(SuppressionView::from).collect() })
-    });
+    let requested = body.read(caller, &state, false).await?;
+    let (store, channel, sender) = (&state.store, &requested.channel, requested.sender.as_ref());
+    let found =
+        stream::iter(requested.addresses.into_iter().enumerate()).map(|(index, address)| async move {
+            let of_sender = async {
+                match sender {
+                    Some(_) => store.find_suppression(channel, &address, sender).await,
+                    None => Ok(None),
+                }
+            };
+            let (of_channel, of_sender) =
+                future::try_join(store.find_suppression(channel, &address, None), of_sender).await?;
+            let entries = of_channel.into_iter().chain(of_sender);
+            let suppressed = entries.clone().any(|entry| entry.active);
+            Ok::<_, CallError>(Found {
+                index,
+                suppressed,
+                entries: entries.map(SuppressionView::from).collect(),
+            })
+        });
     let items = found.buffered(AT_ONCE).try_collect().await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(FoundList { items })).into_response())
 }
@@ -287,9 +292,9 @@ async fn delete(
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Deleted>, Problem> {
-    let asked = body.read(caller, &state, false).await?;
-    let (store, channel, sender) = (&state.store, &asked.channel, asked.sender.as_ref());
-    let all = stream::iter(asked.addresses)
+    let requested = body.read(caller, &state, false).await?;
+    let (store, channel, sender) = (&state.store, &requested.channel, requested.sender.as_ref());
+    let all = stream::iter(requested.addresses)
         .map(|address| async move { store.lift(channel, &address, sender).await });
     let done: Vec<Result<bool, CallError>> = all.buffered(AT_ONCE).collect().await;
     let failed: Vec<&CallError> = done.iter().filter_map(|done| done.as_ref().err()).collect();

@@ -20,7 +20,7 @@ const MOST_ADDRESSES: usize = 500;
 /// Up to this many addresses are checked where they were read.
 const MOST_SMALL: usize = 100;
 /// Maximum invalid places reported for one request.
-const MOST_TOLD: usize = 100;
+const MAX_REPORTED: usize = 100;
 
 /// Addresses of a channel, and the list to use.
 #[derive(Deserialize, ToSchema)]
@@ -152,7 +152,7 @@ impl AddressesBody {
             };
             match normalise(&channel, &given, &phones) {
                 Ok(address) => addresses.push(address),
-                Err((code, rule)) if wrong.len() < MOST_TOLD => {
+                Err((code, rule)) if wrong.len() < MAX_REPORTED => {
                     wrong.push(Violation::at(format!("/addresses/{at}"), code.word(), rule));
                 }
                 Err(_) => {}

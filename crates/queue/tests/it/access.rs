@@ -15,8 +15,8 @@ async fn without_exactly_one_valid_key_all_get_the_same_response() {
     let good = service.master().await;
     let tampered = format!("{}{}", &good[..good.len() - 1], if good.ends_with('A') { 'B' } else { 'A' });
     let other_secret = format!("{}{}", &good[..16], &WRONG[16..]);
-    let mut told = Vec::new();
-    for asked in [
+    let mut reported = Vec::new();
+    for requested in [
         get("/v1/orders"),
         get("/v1/orders").header("authorization", ""),
         get("/v1/orders").header("authorization", "Bearer"),
@@ -29,14 +29,14 @@ async fn without_exactly_one_valid_key_all_get_the_same_response() {
         get(&format!("/v1/orders?key={good}")),
         get(&format!("/v1/orders?authorization=Bearer%20{good}")),
     ] {
-        let answer = service.ask(asked).await;
+        let answer = service.ask(requested).await;
         assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthorized"), "{answer:?}");
         assert_eq!(answer.header("www-authenticate").as_deref(), Some("Bearer"));
         let mut problem = answer.json();
         problem["trace_id"] = "".into();
-        told.push(problem);
+        reported.push(problem);
     }
-    assert!(told.windows(2).all(|two| two[0] == two[1]), "{told:?}");
+    assert!(reported.windows(2).all(|two| two[0] == two[1]), "{reported:?}");
     assert_eq!(service.ask(get("/v1/orders").key(&good)).await.status, 200);
 }
 
@@ -81,15 +81,15 @@ async fn each_route_needs_its_scope() {
         ("GET", "/history_key?sender_id=u1", &["write"]),
     ] {
         for (name, key) in keys {
-            let mut asked = ask(method, path).key(key);
+            let mut requested = ask(method, path).key(key);
             if method != "GET" && method != "DELETE" {
-                asked = asked.json(if path == "/track" {
+                requested = requested.json(if path == "/track" {
                     r#"{"history_key":"history:u1:1","timeout":0}"#
                 } else {
                     "{}"
                 });
             }
-            let answer = service.ask(asked).await;
+            let answer = service.ask(requested).await;
             let refused = answer.status == 403;
             assert_eq!(refused, !open_to.contains(&name), "{method} {path} with {name}: {answer:?}");
             assert_ne!(answer.status, 401, "{method} {path}");
@@ -137,8 +137,8 @@ async fn orders_of_another_sender_are_not_found() {
     assert_eq!(listed(service.ask(get("/v1/orders").key(&bound)).await), ["u1"]);
     assert_eq!(listed(service.ask(get("/v1/orders?sender_id=u2").key(&any)).await), ["u2"]);
     assert_eq!(listed(service.ask(get("/v1/orders").key(&any)).await).len(), 2);
-    let asked = service.ask(get("/v1/orders?sender_id=u2").key(&bound)).await;
-    assert_eq!((asked.status, asked.problem().as_str()), (403, "sender_not_allowed"));
+    let requested = service.ask(get("/v1/orders?sender_id=u2").key(&bound)).await;
+    assert_eq!((requested.status, requested.problem().as_str()), (403, "sender_not_allowed"));
     assert_eq!(service.ask(get("/v1/senders/u2/daily-limit").key(&bound)).await.status, 403);
 }
 
@@ -168,7 +168,7 @@ async fn a_key_above_its_rate_limit_learns_when_to_retry() {
 
 #[tokio::test]
 async fn replicas_share_rate_limits_and_keys() {
-    let settings = [("rate.per_second", "1"), ("rate.burst", "4"), ("keys.known_for", "50ms")];
+    let settings = [("rate.per_second", "1"), ("rate.burst", "4"), ("keys.cache_for", "50ms")];
     let one = Service::with(&settings).await;
     let two = Replica::with(&one.redis, &settings, posthaste_queue::api::router).await;
     let key = one.master().await;

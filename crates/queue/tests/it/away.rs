@@ -7,7 +7,7 @@ use crate::service::Service;
 
 #[tokio::test]
 async fn without_the_store_no_request_succeeds() {
-    let mut service = Service::with(&[("redis.call_timeout", "1s"), ("keys.known_for", "1h")]).await;
+    let mut service = Service::with(&[("redis.call_timeout", "1s"), ("keys.cache_for", "1h")]).await;
     let key = service.master().await;
     assert_eq!(service.ask(get("/v1/orders").key(&key)).await.status, 200);
     service.redis.kill9().expect("killed");
@@ -30,11 +30,11 @@ async fn without_the_store_no_request_succeeds() {
         ),
         ("POST", "/track", Some(r#"{"history_key":"history:u1:1","timeout":0}"#)),
     ] {
-        let mut asked = ask(method, path).key(&key);
+        let mut requested = ask(method, path).key(&key);
         if let Some(body) = body {
-            asked = asked.json(body);
+            requested = requested.json(body);
         }
-        let answer = service.ask(asked).await;
+        let answer = service.ask(requested).await;
         let code = answer.problem();
         assert_eq!(answer.status, 503, "{method} {path}: {answer:?}");
         assert!(matches!(code.as_str(), "storage_unavailable" | "outcome_unknown"), "{code}");

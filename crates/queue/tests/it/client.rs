@@ -90,12 +90,12 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
 
 /// Reads a response until the peer closes.
 pub(crate) async fn read(stream: &mut TcpStream) -> Option<Answer> {
-    let mut heard = Vec::new();
-    let _ = soon("the end of the response", stream.read_to_end(&mut heard)).await;
-    let end = heard.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = String::from_utf8(heard[..end].to_vec()).expect("a head");
+    let mut received = Vec::new();
+    let _ = soon("the end of the response", stream.read_to_end(&mut received)).await;
+    let end = received.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8(received[..end].to_vec()).expect("a head");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    let body = heard[end + 4..].to_vec();
+    let body = received[end + 4..].to_vec();
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     Some(Answer { status, head, body: if chunked { dechunk(&body) } else { body } })
 }
@@ -147,36 +147,36 @@ impl Answer {
 /// A response that continues.
 pub(crate) struct Stream {
     stream: TcpStream,
-    heard: String,
+    received: String,
 }
 
 impl Stream {
     pub(crate) async fn open(address: SocketAddr, ask: Ask<'_>) -> Self {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(&ask.bytes()).await.expect("a request");
-        Self { stream, heard: String::new() }
+        Self { stream, received: String::new() }
     }
 
     /// Reads until this was received, and returns everything received up to its end.
     pub(crate) async fn until(&mut self, what: &str) -> String {
         loop {
-            if let Some(at) = self.heard.find(what) {
-                return self.heard.drain(..at + what.len()).collect();
+            if let Some(at) = self.received.find(what) {
+                return self.received.drain(..at + what.len()).collect();
             }
-            assert!(self.more(what).await, "the end came before {what:?}: {}", self.heard);
+            assert!(self.more(what).await, "the end came before {what:?}: {}", self.received);
         }
     }
 
     /// Reads to the end and returns everything received.
     pub(crate) async fn end(mut self) -> String {
         while self.more("the end").await {}
-        self.heard
+        self.received
     }
 
     async fn more(&mut self, what: &str) -> bool {
         let mut buffer = [0; 4096];
         let read = soon(what, self.stream.read(&mut buffer)).await.unwrap_or(0);
-        self.heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        self.received.push_str(&String::from_utf8_lossy(&buffer[..read]));
         read > 0
     }
 }

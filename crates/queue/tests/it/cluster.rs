@@ -31,15 +31,15 @@ async fn reachable_partitions_are_served_while_a_primary_is_dead() {
     let key = master_key(&tool).await;
     let partitions = PARTITIONS.to_string();
     // Keys are looked up at every request.
-    let more = [("redis.partitions", partitions.as_str()), ("keys.known_for", "1ms")];
+    let more = [("redis.partitions", partitions.as_str()), ("keys.cache_for", "1ms")];
     let address = serve(&cluster.url(), &more).await;
-    let mut told: BTreeMap<u16, String> = BTreeMap::new();
-    while told.len() < usize::from(PARTITIONS) {
+    let mut reported: BTreeMap<u16, String> = BTreeMap::new();
+    while reported.len() < usize::from(PARTITIONS) {
         let answer = post(&key, &order(1)).send(address).await;
         assert!(answer.status < 300, "{answer:?}");
         let id = answer.json()["id"].as_str().expect("an id").to_owned();
         let order_id = id.replace('.', ":").parse().expect("an order id");
-        told.insert(tool.partition_of(&order_id), id);
+        reported.insert(tool.partition_of(&order_id), id);
     }
     let whole = orders_of(address, &key).await.expect("a page");
     assert_eq!(whole["partitions_missing"], serde_json::json!([]), "{whole}");
@@ -56,7 +56,7 @@ async fn reachable_partitions_are_served_while_a_primary_is_dead() {
     .await;
     let items = page["items"].as_array().expect("items");
     let told_by: Vec<&str> = items.iter().filter_map(|item| item["id"].as_str()).collect();
-    for (p, id) in &told {
+    for (p, id) in &reported {
         assert_eq!(told_by.contains(&id.as_str()), !gone.contains(p), "{p}");
         let answer = get(&format!("/v1/orders/{id}")).key(&key).send(address).await;
         if gone.contains(p) {

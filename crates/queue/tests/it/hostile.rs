@@ -20,9 +20,9 @@ fn written(redis: &PrivateServer) -> Vec<String> {
     names
 }
 
-async fn refused(service: &Service, asked: Ask<'_>, status: u16, code: &str) {
-    let shown = format!("{asked:?}").chars().take(300).collect::<String>();
-    let answer = service.ask(asked).await;
+async fn refused(service: &Service, requested: Ask<'_>, status: u16, code: &str) {
+    let shown = format!("{requested:?}").chars().take(300).collect::<String>();
+    let answer = service.ask(requested).await;
     assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{shown}: {answer:?}");
     assert!(!answer.text().contains(CANARY) && !answer.head.contains(CANARY), "echoed: {answer:?}");
 }

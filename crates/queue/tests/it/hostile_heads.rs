@@ -44,16 +44,16 @@ async fn a_request_has_one_valid_host_and_one_type() {
 async fn a_half_closed_connection_gets_its_response() {
     let service = Service::start().await;
     let key = service.master().await;
-    for asked in [
+    for requested in [
         get("/v1/orders").key(&key),
         ask("POST", "/v1/order-ids").key(&key).json(r#"{"sender_id":"u1"}"#),
         get("/v1/orders/u1.1/wait?timeout_seconds=1").key(&key),
     ] {
         let mut stream = TcpStream::connect(service.address).await.expect("a connection");
-        stream.write_all(&asked.bytes()).await.expect("a request");
+        stream.write_all(&requested.bytes()).await.expect("a request");
         stream.shutdown().await.expect("half closed");
         let answer = soon("an answer", read(&mut stream)).await.expect("an answer");
-        assert_eq!(answer.status, 200, "{asked:?}: {answer:?}");
+        assert_eq!(answer.status, 200, "{requested:?}: {answer:?}");
     }
     // Half a request is not a request.
     let mut stream = TcpStream::connect(service.address).await.expect("a connection");
@@ -127,7 +127,7 @@ async fn every_error_is_described_under_its_status() {
     let operations = paths.iter().flat_map(|(path, item)| {
         item.as_object().expect("operations").iter().map(move |(method, one)| (path, method, one))
     });
-    let mut asked = 0;
+    let mut requested = 0;
     for (path, method, operation) in operations {
         let responses = operation["responses"].as_object().expect("responses");
         assert!(!responses.contains_key("default"), "{method} {path}");
@@ -149,18 +149,18 @@ async fn every_error_is_described_under_its_status() {
             if answer.status < 400 {
                 continue;
             }
-            asked += 1;
-            let told = &responses.get(&answer.status.to_string()).unwrap_or(&Value::Null)["description"];
-            let told = told.as_str().unwrap_or_default();
+            requested += 1;
+            let reported = &responses.get(&answer.status.to_string()).unwrap_or(&Value::Null)["description"];
+            let reported = reported.as_str().unwrap_or_default();
             let code = answer.problem();
             assert!(
-                told.contains(&format!("`{code}`")),
-                "{method} {path}: {} {code} in {told:?}",
+                reported.contains(&format!("`{code}`")),
+                "{method} {path}: {} {code} in {reported:?}",
                 answer.status
             );
         }
     }
-    assert!(asked > 30, "{asked} refusals");
+    assert!(requested > 30, "{requested} refusals");
     let reasons = &api["components"]["schemas"]["ProblemDocument"]["properties"]["reason"]["examples"];
     for word in ["away", "memory_full", "loading", "newer_version"] {
         assert!(reasons.as_array().expect("words").contains(&word.into()), "{reasons}");

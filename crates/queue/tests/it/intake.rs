@@ -70,7 +70,7 @@ pub(crate) fn is_refused(answer: &Answer, status: u16, code: &str, what: &str) {
 
 /// The first invalid place of a refusal: where (pointer, or line and pointer) and its code.
 #[track_caller]
-pub(crate) fn first_flaw(answer: &Answer) -> (String, String) {
+pub(crate) fn first_error(answer: &Answer) -> (String, String) {
     let error = &answer.json()["errors"][0];
     let line = error["line"].as_u64().map_or(String::new(), |line| line.to_string());
     let pointer = error["pointer"].as_str().unwrap_or_default();

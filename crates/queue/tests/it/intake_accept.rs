@@ -15,17 +15,17 @@ async fn an_order_for_now_is_stored_and_reported() {
     let key = service.master().await;
     let answer = give(&service, &key, &order(3)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let told = answer.json();
-    let id = told["id"].as_str().expect("an id").to_owned();
-    assert!(id.starts_with("u1."), "{told}");
+    let reported = answer.json();
+    let id = reported["id"].as_str().expect("an id").to_owned();
+    assert!(id.starts_with("u1."), "{reported}");
     assert_eq!(answer.header("location"), Some(format!("/v1/orders/{id}")));
-    assert_eq!(told["status"], "running");
-    assert_eq!(told["durability"], "fast");
-    assert_eq!(told["created_at"], told["deliver_at"]);
-    assert_eq!(told["delay_reason"], json!(null));
-    assert_eq!(told["recipients"]["accepted_count"], 3);
-    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 3}));
-    assert_eq!(told["channels_without_courier"], json!(["email"]));
+    assert_eq!(reported["status"], "running");
+    assert_eq!(reported["durability"], "fast");
+    assert_eq!(reported["created_at"], reported["deliver_at"]);
+    assert_eq!(reported["delay_reason"], json!(null));
+    assert_eq!(reported["recipients"]["accepted_count"], 3);
+    assert_eq!(reported["recipients"]["delivery_counts"], json!({"email": 3}));
+    assert_eq!(reported["channels_without_courier"], json!(["email"]));
     let read = service.ask(get(&format!("/v1/orders/{id}")).key(&key)).await.json();
     assert_eq!(read["counts"]["total"], 3, "{read}");
     assert_eq!(read["sender_id"], "u1");
@@ -64,8 +64,8 @@ async fn addresses_are_normalised_and_merged() {
     });
     let answer = give(&service, &key, &body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let told = answer.json();
-    let recipients = &told["recipients"];
+    let reported = answer.json();
+    let recipients = &reported["recipients"];
     assert_eq!(recipients["accepted_count"], 3);
     assert_eq!(recipients["delivery_counts"], json!({"email": 2, "sms": 1, "telegram": 2, "vk": 1}));
     assert_eq!(
@@ -73,7 +73,7 @@ async fn addresses_are_normalised_and_merged() {
         json!({"recipient_count": 1, "locations": [{"pointer": "/recipients/2"}], "address_count": 2})
     );
     assert_eq!(recipients["no_contact"], json!({"email": 1, "sms": 1, "telegram": 2, "vk": 2}));
-    let id = told["id"].as_str().expect("an id");
+    let id = reported["id"].as_str().expect("an id");
     let deliveries =
         service.ask(get(&format!("/v1/orders/{id}/deliveries?limit=100")).key(&key)).await.json();
     let mut addresses: Vec<_> = deliveries["items"]
@@ -120,23 +120,24 @@ async fn messages_go_to_allowed_countries_and_never_to_costly_numbers() {
             .map(|number| json!({"contacts": {"sms": [number], "email": ["a@example.org"]}}))
             .collect();
         let body = with(with(order(1), "recipients", json!(people)), "on_invalid", json!("skip"));
-        let told = give(&service, &key, &body).await;
-        assert_eq!(told.status, 200, "{settings:?}: {told:?}");
-        let skipped = told.json()["recipients"]["skipped"].clone();
+        let reported = give(&service, &key, &body).await;
+        assert_eq!(reported.status, 200, "{settings:?}: {reported:?}");
+        let skipped = reported.json()["recipients"]["skipped"].clone();
         let code = |at: usize| {
             let place = format!("/recipients/{at}/contacts/sms/0");
-            let flaw =
-                skipped.as_array().and_then(|all| all.iter().find(|flaw| flaw["pointer"] == *place))?;
-            flaw["code"].as_str().map(str::to_owned)
+            let field_error = skipped
+                .as_array()
+                .and_then(|all| all.iter().find(|field_error| field_error["pointer"] == *place))?;
+            field_error["code"].as_str().map(str::to_owned)
         };
         for (at, wanted) in wanted.iter().chain(&costly).enumerate() {
             assert_eq!(code(at).as_deref(), *wanted, "{settings:?} {}", numbers[at]);
         }
         // On its own it refuses the order, and nothing of the number is repeated.
         let alone = json!([{"contacts": {"sms": [numbers[5]]}}]);
-        let told = give(&service, &key, &with(order(1), "recipients", alone)).await;
-        is_refused(&told, 422, "validation_failed", "a satellite phone");
-        assert!(!told.text().contains("881612"), "{told:?}");
+        let reported = give(&service, &key, &with(order(1), "recipients", alone)).await;
+        is_refused(&reported, 422, "validation_failed", "a satellite phone");
+        assert!(!reported.text().contains("881612"), "{reported:?}");
     }
 }
 
@@ -180,11 +181,11 @@ async fn invalid_recipients_are_named_or_skipped() {
 
     let answer = give(&service, &key, &with(body, "on_invalid", json!("skip"))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let told = answer.json();
-    assert_eq!(told["recipients"]["accepted_count"], 2, "{told}");
-    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 1, "sms": 1}));
-    assert_eq!(told["recipients"]["skipped_count"], 5);
-    assert_eq!(told["recipients"]["skipped"][0]["pointer"], "/recipients/1/contacts/email/0");
+    let reported = answer.json();
+    assert_eq!(reported["recipients"]["accepted_count"], 2, "{reported}");
+    assert_eq!(reported["recipients"]["delivery_counts"], json!({"email": 1, "sms": 1}));
+    assert_eq!(reported["recipients"]["skipped_count"], 5);
+    assert_eq!(reported["recipients"]["skipped"][0]["pointer"], "/recipients/1/contacts/email/0");
     assert!(!answer.text().contains(CANARY));
 }
 
@@ -234,11 +235,11 @@ async fn a_dry_run_reports_everything_and_writes_nothing() {
     body["address_mode"] = json!("all");
     let answer = service.ask(ask("POST", "/v1/orders?dry_run=true").key(&key).json(&body.to_string())).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let told = answer.json();
-    assert_eq!((told["status"].clone(), told["dry_run"].clone()), (json!(null), json!(true)));
-    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 4}));
-    assert_eq!(told["recipients"]["duplicates"]["recipient_count"], 1);
-    assert_eq!(told["recipients"]["duplicates"]["address_count"], 1);
+    let reported = answer.json();
+    assert_eq!((reported["status"].clone(), reported["dry_run"].clone()), (json!(null), json!(true)));
+    assert_eq!(reported["recipients"]["delivery_counts"], json!({"email": 4}));
+    assert_eq!(reported["recipients"]["duplicates"]["recipient_count"], 1);
+    assert_eq!(reported["recipients"]["duplicates"]["address_count"], 1);
     assert_eq!(answer.header("location"), None);
     let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
     let many = lines(&head, (0..9_000).map(recipient));

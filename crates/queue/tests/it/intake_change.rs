@@ -42,7 +42,7 @@ pub(crate) async fn deliver_over(
         };
         let answer = store.claim(0, &ask).await.map_err(|error| error.to_string())?;
         match answer.reply {
-            ClaimReply::Taken(taken) if !taken.parcels.is_empty() => Ok((taken, answer.fence)),
+            ClaimReply::Claimed(taken) if !taken.parcels.is_empty() => Ok((taken, answer.fence)),
             other => Err(format!("{other:?}")),
         }
     })
@@ -159,9 +159,13 @@ async fn failed_deliveries_are_retried_as_a_linked_order() {
     let old = deliver(&service, &verdicts).await.wire_id();
     let answer = retry(&service, &key, &old, json!({"statuses": ["failed"]})).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    let told = answer.json();
-    assert_eq!((told["delivery_count"].clone(), told["retry_of"].clone()), (json!(2), json!(old)), "{told}");
-    let new = told["id"].as_str().expect("an id");
+    let reported = answer.json();
+    assert_eq!(
+        (reported["delivery_count"].clone(), reported["retry_of"].clone()),
+        (json!(2), json!(old)),
+        "{reported}"
+    );
+    let new = reported["id"].as_str().expect("an id");
     assert_eq!(answer.header("location"), Some(format!("/v1/orders/{new}")));
     let read = service.ask(get(&format!("/v1/orders/{new}")).key(&key)).await.json();
     assert_eq!((read["retry_of"].clone(), read["counts"]["total"].clone()), (json!(old), json!(2)));

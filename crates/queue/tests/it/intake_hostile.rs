@@ -119,14 +119,14 @@ async fn invalid_fields_are_refused() {
         let body = with(order(1), name, value);
         let answer = give(&service, &key, &body).await;
         is_refused(&answer, 422, "validation_failed", &body.to_string());
-        assert_eq!(first_flaw(&answer), (pointer.to_owned(), code.to_owned()), "{name}: {answer:?}");
+        assert_eq!(first_error(&answer), (pointer.to_owned(), code.to_owned()), "{name}: {answer:?}");
     }
     let mut wordless = with(order(1), "overrides", json!({"sms": {"text": "Hello"}}));
     wordless.as_object_mut().expect("an object").remove("text");
     wordless["on_invalid"] = json!("skip");
     let answer = give(&service, &key, &wordless).await;
     is_refused(&answer, 422, "validation_failed", "no text for a channel");
-    assert_eq!(first_flaw(&answer), ("/text".to_owned(), "required".to_owned()));
+    assert_eq!(first_error(&answer), ("/text".to_owned(), "required".to_owned()));
     for id in ["*", "{0}", "}", "a:b", "a b", "a\nb", "😀", &"x".repeat(512), "delivery:email:1"] {
         let body = with(order(1), "sender", json!({"id": id}));
         is_refused(&give(&service, &key, &body).await, 422, "validation_failed", id);
@@ -178,7 +178,7 @@ async fn invalid_addresses_are_refused() {
         let answer = give(&service, &key, &with(order(1), "recipients", recipients.clone())).await;
         is_refused(&answer, 422, "validation_failed", &recipients.to_string());
         let place = format!("/recipients/0/contacts/{channel}/0");
-        assert_eq!(first_flaw(&answer), (place, code.to_owned()), "{recipients}: {answer:?}");
+        assert_eq!(first_error(&answer), (place, code.to_owned()), "{recipients}: {answer:?}");
     }
     assert_eq!(written(&service.redis), before, "nothing is written");
 }

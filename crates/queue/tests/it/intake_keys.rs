@@ -64,8 +64,8 @@ async fn the_key_of_a_running_upload_is_in_use() {
     let key = service.master().await;
     let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
     let whole = lines(&head, (0..20_000).map(recipient));
-    let asked = upload(&key, "/v1/orders", &whole).header("idempotency-key", "k");
-    let bytes = asked.bytes();
+    let requested = upload(&key, "/v1/orders", &whole).header("idempotency-key", "k");
+    let bytes = requested.bytes();
     let mut running = Half::begin(service.address, &bytes[..bytes.len() - 5]).await;
     posthaste_rig::eventually_async("the key is bound", async || {
         let tied = written(&service.redis).iter().any(|name| name.starts_with("idem:"));
@@ -160,15 +160,15 @@ async fn a_batch_responds_for_each_order() {
             body.extend_from_slice(format!("{{\"text\":\"{CANARY}\n").as_bytes());
         }
     }
-    let asked = || upload(&key, "/v1/orders/batch", &body).header("idempotency-key", "b");
-    let answer = service.ask(asked()).await;
+    let requested = || upload(&key, "/v1/orders/batch", &body).header("idempotency-key", "b");
+    let answer = service.ask(requested()).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type").as_deref(), Some("application/x-ndjson"));
     assert!(!answer.text().contains(CANARY));
-    let told: Vec<serde_json::Value> =
+    let reported: Vec<serde_json::Value> =
         answer.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(told.len(), 301);
-    for (at, line) in told.iter().enumerate() {
+    assert_eq!(reported.len(), 301);
+    for (at, line) in reported.iter().enumerate() {
         assert_eq!(line["index"], at);
         let status = match at {
             7 => 422,
@@ -179,11 +179,11 @@ async fn a_batch_responds_for_each_order() {
         assert_eq!(line["order"]["id"].is_string(), status == 200, "{line}");
         assert_eq!(line["problem"]["code"].is_string(), status != 200, "{line}");
     }
-    assert_eq!(told[10]["order"]["id"], "u1.99");
+    assert_eq!(reported[10]["order"]["id"], "u1.99");
     let histories =
         |names: Vec<String>| names.into_iter().filter(|name| name.starts_with("history:")).count();
     assert_eq!(histories(written(&service.redis)), 299);
-    let again = service.ask(asked()).await;
+    let again = service.ask(requested()).await;
     let replayed = again.text().lines().filter(|line| line.contains("\"replayed\":true")).count();
     assert_eq!((replayed, histories(written(&service.redis))), (299, 299), "{}", again.text());
 }

@@ -47,9 +47,9 @@ async fn a_key_is_made_then_tracked_then_the_order_is_created() {
     );
     let queued = queue(&service, &key, &body(&history)).await;
     assert_eq!(queued.status, 200, "{queued:?}");
-    let (tracked, told) = (track().await, queued.json());
-    assert_eq!(told["history_key"], history);
-    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 2, "telegram": 1}), "{told}");
+    let (tracked, reported) = (track().await, queued.json());
+    assert_eq!(reported["history_key"], history);
+    assert_eq!(reported["recipients"]["delivery_counts"], json!({"email": 2, "telegram": 1}), "{reported}");
     assert_eq!(tracked.status, 200, "{tracked:?}");
     assert_eq!(tracked.json()["history"]["history_key"], history);
     assert_eq!(tracked.json()["history"]["source"], "web");
@@ -59,7 +59,7 @@ async fn a_key_is_made_then_tracked_then_the_order_is_created() {
     let mailboxes = (content.from_email.expose(), content.reply_to.expose());
     assert_eq!(mailboxes, ("trainer@example.org", "trainer@example.org"));
     let again = queue(&service, &key, &body(&history)).await;
-    assert_eq!(again.json(), told, "a repeat returns the same order");
+    assert_eq!(again.json(), reported, "a repeat returns the same order");
     let limit = service.ask(get("/queue/limit?uid=u1&role=trainer").key(&key)).await.json();
     assert_eq!((limit["value"].clone(), limit["daily"].clone()), (json!(1), json!(4)));
     assert!(limit["ttl"].is_u64());
@@ -119,7 +119,7 @@ async fn invalid_fields_are_named() {
         let wrong = with(body(&history), name, value);
         let answer = queue(&service, &key, &wrong).await;
         is_refused(&answer, 422, "validation_failed", &wrong.to_string());
-        assert_eq!(first_flaw(&answer).0, place, "{answer:?}");
+        assert_eq!(first_error(&answer).0, place, "{answer:?}");
         assert_eq!(answer.json()["errors"].as_array().map(Vec::len), Some(1), "{answer:?}");
     }
     for path in ["/history_key?sender_id=a:b", "/history_key?x=1", "/queue/limit?uid=%7B0%7D", "/queue/limit"]

@@ -29,12 +29,12 @@ async fn a_role_has_a_daily_limit_of_orders() {
     let keyed = post(&key, &of("trainer")).header("idempotency-key", "k");
     is_refused(&service.ask(keyed).await, 429, "daily_limit_exceeded", "with a key");
     assert_eq!(written(&service.redis), full, "nothing is written");
-    let told = limit().await;
-    assert_eq!((told["used"].clone(), told["limit"].clone()), (json!(4), json!(4)));
-    assert_eq!(told["remaining"], 0, "{told}");
-    let left = ApiTime::read(told["resets_at"].as_str().expect("a time")).expect("a time").0;
+    let reported = limit().await;
+    assert_eq!((reported["used"].clone(), reported["limit"].clone()), (json!(4), json!(4)));
+    assert_eq!(reported["remaining"], 0, "{reported}");
+    let left = ApiTime::read(reported["resets_at"].as_str().expect("a time")).expect("a time").0;
     let left = left.since(service.store.server_time().await.expect("the time"));
-    assert!(left.as_secs() <= 86_400, "{told}");
+    assert!(left.as_secs() <= 86_400, "{reported}");
     // Another sender has its own daily limit, and a sender without a role has none.
     let other = with(order(1), "sender", json!({"id": "u2", "role": "trainer"}));
     assert_eq!(give(&service, &key, &other).await.status, 200);
@@ -78,8 +78,8 @@ async fn a_refused_order_gives_its_place_back() {
         let answer = service.ask(upload(&key, "/v1/orders", &body)).await;
         is_refused(&answer, 400, "malformed_json", "a bad upload");
     }
-    let told = service.ask(get("/v1/senders/u1/daily-limit?role=staff").key(&key)).await.json();
-    assert_eq!(told["used"], 1, "{told}");
+    let reported = service.ask(get("/v1/senders/u1/daily-limit?role=staff").key(&key)).await.json();
+    assert_eq!(reported["used"], 1, "{reported}");
 }
 
 #[tokio::test]
@@ -113,11 +113,11 @@ async fn quiet_hours_move_orders_due_in_them() {
     let at = |moment: UnixMs| with(order(1), "deliver_at", json!(ApiTime(moment).to_string()));
     let answer = give(&service, &key, &at(noon)).await;
     assert_eq!(answer.status, 202, "{answer:?}");
-    let told = answer.json();
-    assert_eq!(told["delay_reason"], "quiet_hours", "{told}");
-    let due = ApiTime::read(told["deliver_at"].as_str().expect("a time")).expect("a time").0;
+    let reported = answer.json();
+    assert_eq!(reported["delay_reason"], "quiet_hours", "{reported}");
+    let due = ApiTime::read(reported["deliver_at"].as_str().expect("a time")).expect("a time").0;
     let (first, last) = (noon.0 + 2 * 3_600_000, noon.0 + 2 * 3_600_000 + 359_000);
-    assert!((first..=last).contains(&due.0), "{told}");
+    assert!((first..=last).contains(&due.0), "{reported}");
     let morning = give(&service, &key, &at(UnixMs(noon.0 - 2 * 3_600_000))).await.json();
     assert_eq!(morning["delay_reason"], json!(null), "{morning}");
     let urgent = give(&service, &key, &with(at(noon), "priority", json!("urgent"))).await.json();
@@ -130,7 +130,7 @@ async fn quiet_hours_move_orders_due_in_them() {
     let short = with(at(noon), "expires_at", json!(ApiTime(UnixMs(noon.0 + 3_600_000)).to_string()));
     let answer = give(&service, &key, &short).await;
     is_refused(&answer, 422, "validation_failed", "an end in the quiet hours");
-    assert_eq!(first_flaw(&answer), ("/expires_at".to_owned(), "expires_before_delivery".to_owned()));
+    assert_eq!(first_error(&answer), ("/expires_at".to_owned(), "expires_before_delivery".to_owned()));
     assert_eq!(written(&service.redis), before);
     // The same id is always moved to the same time, and a repeat of a moved order keeps that time.
     let put = || ask("PUT", "/v1/orders/u1.7").key(&key).json(&at(noon).to_string());

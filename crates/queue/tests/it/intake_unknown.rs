@@ -126,10 +126,10 @@ async fn an_upload_whose_last_reply_is_lost_is_unknown_until_repeated() {
     assert_eq!(post(&key, &order(1)).send(address).await.status, 200);
     let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
     let body = lines(&head, (0..9_000).map(recipient));
-    let asked = || upload(&key, "/v1/orders", &body).header("idempotency-key", "k");
+    let requested = || upload(&key, "/v1/orders", &body).header("idempotency-key", "k");
     proxy.drop_replies_of(3, |command| stores(command) && command.contains("history:"));
-    let id = is_unknown(&asked().send(address).await);
-    let again = asked().send(address).await;
+    let id = is_unknown(&requested().send(address).await);
+    let again = requested().send(address).await;
     assert_eq!((again.status, again.json()["id"].clone()), (200, json!(id)), "{again:?}");
     assert_eq!(again.json()["recipients"]["delivery_counts"], json!({"email": 9_000}));
     assert_eq!(histories(&server), 2);
@@ -180,16 +180,16 @@ async fn a_full_store_refuses_and_keeps_nothing() {
     assert_eq!(post(&key, &order(1)).send(address).await.status, 200);
     let before = written(&server);
     let role = with(order(3), "sender", json!({"id": "u1", "role": "staff"}));
-    let asked = || post(&key, &role).header("idempotency-key", "k");
+    let requested = || post(&key, &role).header("idempotency-key", "k");
     server.command(&["CONFIG", "SET", "maxmemory", "1mb"]).expect("a limit");
-    let answer = asked().send(address).await;
+    let answer = requested().send(address).await;
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.problem(), "storage_full", "{answer:?}");
     assert!(answer.header("retry-after").is_some());
     assert_eq!(written(&server), before);
     server.command(&["CONFIG", "SET", "maxmemory", "4gb"]).expect("no limit");
     let answer = posthaste_rig::eventually_async("the store has memory again", async || {
-        let answer = asked().send(address).await;
+        let answer = requested().send(address).await;
         if answer.status == 200 { Ok(answer) } else { Err(format!("{answer:?}")) }
     })
     .await;

@@ -19,11 +19,11 @@ async fn a_long_upload_is_one_order() {
     recipients.push(json!({"id": "again", "contacts": {"email": ["R7@EXAMPLE.org", "r7@example.ORG"]}}));
     let answer = service.ask(upload(&key, "/v1/orders", &lines(&head(), recipients))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let told = answer.json();
-    assert_eq!(told["recipients"]["delivery_counts"], json!({"email": 30_001}));
-    assert_eq!(told["recipients"]["accepted_count"], 30_001);
-    assert_eq!(told["recipients"]["duplicates"]["locations"], json!([{"line": 30_002}]));
-    let id = told["id"].as_str().expect("an id");
+    let reported = answer.json();
+    assert_eq!(reported["recipients"]["delivery_counts"], json!({"email": 30_001}));
+    assert_eq!(reported["recipients"]["accepted_count"], 30_001);
+    assert_eq!(reported["recipients"]["duplicates"]["locations"], json!([{"line": 30_002}]));
+    let id = reported["id"].as_str().expect("an id");
     let read = service.ask(get(&format!("/v1/orders/{id}")).key(&key)).await.json();
     assert_eq!(read["counts"]["total"], 30_001, "{read}");
 }
@@ -48,10 +48,10 @@ async fn an_invalid_line_refuses_the_upload_and_leaves_nothing() {
         body.extend_from_slice(&lines(&recipient(20_000), (20_001..25_000).map(recipient)));
         let status = if code == "malformed_json" { 400 } else { 422 };
         let problem = if status == 400 { "malformed_json" } else { "validation_failed" };
-        let asked = upload(&key, "/v1/orders", &body).header("idempotency-key", "k");
-        let answer = service.ask(asked).await;
+        let requested = upload(&key, "/v1/orders", &body).header("idempotency-key", "k");
+        let answer = service.ask(requested).await;
         is_refused(&answer, status, problem, &bad);
-        assert_eq!(first_flaw(&answer), (place.to_owned(), code.to_owned()), "{answer:?}");
+        assert_eq!(first_error(&answer), (place.to_owned(), code.to_owned()), "{answer:?}");
         assert_eq!(written(&service.redis), before, "nothing is left");
     }
     // Skipped lines are reported by number.
@@ -60,10 +60,10 @@ async fn an_invalid_line_refuses_the_upload_and_leaves_nothing() {
     body.extend_from_slice(format!("{{\"id\":\"{CANARY}\n\n7\n").as_bytes());
     let answer = service.ask(upload(&key, "/v1/orders", &body)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let told = answer.json();
-    assert_eq!(told["recipients"]["skipped_count"], 2, "{told}");
-    assert_eq!(told["recipients"]["skipped"][0]["line"], 6_002);
-    assert_eq!(told["recipients"]["skipped"][1]["line"], 6_004);
+    let reported = answer.json();
+    assert_eq!(reported["recipients"]["skipped_count"], 2, "{reported}");
+    assert_eq!(reported["recipients"]["skipped"][0]["line"], 6_002);
+    assert_eq!(reported["recipients"]["skipped"][1]["line"], 6_004);
     assert!(!answer.text().contains(CANARY));
 }
 
@@ -91,8 +91,8 @@ async fn an_upload_that_breaks_off_is_not_an_order() {
     let service = Service::start().await;
     let key = service.master().await;
     let whole = lines(&head(), (0..30_000).map(recipient));
-    let asked = upload(&key, "/v1/orders", &whole);
-    let bytes = asked.bytes();
+    let requested = upload(&key, "/v1/orders", &whole);
+    let bytes = requested.bytes();
     let running = Half::begin(service.address, &bytes[..bytes.len() - 5_000]).await;
     let has = |what: &str| written(&service.redis).iter().any(|name| name.starts_with(what));
     posthaste_rig::eventually_async("the upload is streaming in", async || {

@@ -15,7 +15,7 @@ use crate::service::{Service, order_id};
 const KNOWN_FOR: Duration = Duration::from_secs(2);
 /// Extra time for a loaded machine.
 const SLACK: Duration = Duration::from_secs(8);
-const SETTINGS: &[(&str, &str)] = &[("keys.known_for", "2s"), ("trackers.heartbeat", "100ms")];
+const SETTINGS: &[(&str, &str)] = &[("keys.cache_for", "2s"), ("trackers.heartbeat", "100ms")];
 
 fn id_of(key: &str) -> KeyId {
     Bearer::read(key).expect("a key").id
@@ -77,7 +77,7 @@ async fn open_requests_end_soon_after_their_key_is_revoked_elsewhere() {
 
 #[tokio::test]
 async fn open_requests_end_at_once_when_their_key_is_revoked_here() {
-    let service = Service::with(&[("keys.known_for", "1h")]).await;
+    let service = Service::with(&[("keys.cache_for", "1h")]).await;
     let (key, master) = (service.key(&[KeyScope::Read], Some("u1")).await, service.master().await);
     all_end(&service, &key, async || {
         let path = format!("/v1/api-keys/{}", id_of(&key));
@@ -90,7 +90,7 @@ async fn open_requests_end_at_once_when_their_key_is_revoked_here() {
 #[tokio::test]
 async fn open_requests_end_when_their_key_expires() {
     // The key is looked up once an hour: its expiry is known without asking the store.
-    let service = Service::with(&[("keys.known_for", "1h")]).await;
+    let service = Service::with(&[("keys.cache_for", "1h")]).await;
     let span = Duration::from_secs(6);
     let begun = Instant::now();
     let key = expiring(&service, span).await;
@@ -114,13 +114,13 @@ async fn nothing_is_sent_while_the_key_cannot_be_checked() {
     service.redis.command(&["SET", &record, "not a key"]).expect("set");
     let since = Instant::now();
     while since.elapsed() < KNOWN_FOR * 2 {
-        let heard = stream.until(": alive").await;
-        assert!(!heard.contains("event:"), "{heard}");
+        let received = stream.until(": alive").await;
+        assert!(!received.contains("event:"), "{received}");
     }
     service.store.cancel(0, &order).await.expect("cancelled");
     for _ in 0..5 {
-        let heard = stream.until(": alive").await;
-        assert!(!heard.contains("event:"), "{heard}");
+        let received = stream.until(": alive").await;
+        assert!(!received.contains("event:"), "{received}");
     }
     service.redis.command(&["RENAME", aside, &record]).expect("renamed");
     stream.until("event: snapshot").await;
@@ -135,8 +135,8 @@ async fn an_export_breaks_off_with_its_key() {
     // More than the buffers between the service and a client that does not read.
     service.order(&order, 100_000, Some(service.in_an_hour().await)).await;
     let path = format!("/v1/orders/{}/deliveries", order.wire_id());
-    let asked = get(&path).key(&key).header("accept", "application/x-ndjson");
-    let mut stream = Stream::open(service.address, asked).await;
+    let requested = get(&path).key(&key).header("accept", "application/x-ndjson");
+    let mut stream = Stream::open(service.address, requested).await;
     stream.until("\r\n\r\n").await;
     service.tool().await.revoke_key(&id_of(&key)).await.expect("revoked");
     eventually_async("the key is refused", async || {

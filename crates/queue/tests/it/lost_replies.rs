@@ -176,15 +176,16 @@ impl<'a> Trial<'a> {
 
     /// The status, the document, and whether it is a replay.
     fn read(&self, answer: &Answer) -> (u64, Value, bool) {
-        let told = answer.json();
+        let reported = answer.json();
         let header = answer.header("idempotent-replayed").is_some();
         match (self.way, answer.status) {
             (Way::Batch, 200) => {
-                let status = told["status"].as_u64().expect("a status");
-                let document = if status < 300 { told["order"].clone() } else { told["problem"].clone() };
-                (status, document, told["replayed"] == true)
+                let status = reported["status"].as_u64().expect("a status");
+                let document =
+                    if status < 300 { reported["order"].clone() } else { reported["problem"].clone() };
+                (status, document, reported["replayed"] == true)
             }
-            (_, status) => (u64::from(status), told, header),
+            (_, status) => (u64::from(status), reported, header),
         }
     }
 

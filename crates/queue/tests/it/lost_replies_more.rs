@@ -86,8 +86,8 @@ async fn a_repeat_at_another_process_keeps_its_key_and_place_when_the_first_is_r
             // The command waits at the proxy until the repeat got its response.
             step.is(command) && arrive.send(()).is_ok() && goes.lock().expect("one waits").recv().is_ok()
         });
-        let asked = trial.request();
-        let running = tokio::spawn(async move { asked.send(address).await });
+        let requested = trial.request();
+        let running = tokio::spawn(async move { requested.send(address).await });
         arrived.recv().await.expect("the first is before its last step");
         let second = trial.request().send(elsewhere).await;
         assert!(trial.note(&second, &what), "{what}: {second:?}");

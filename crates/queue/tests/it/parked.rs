@@ -211,8 +211,9 @@ async fn deliveries_beside_a_damaged_parcel_are_listed() {
     redis(&["DEL", &format!("outcome:{{0}}:{order}:email:2")]);
     redis(&["LPUSH", &format!("outcome:{{0}}:{order}:email:2"), "x"]);
     redis(&["SETRANGE", &format!("parcel:{{0}}:{order}:email:3"), "0", "\u{2}"]);
-    let told = |parcel: u32, deliveries: u32, reason: &str| serde_json::json!({"channel": "email", "parcel": parcel, "delivery_count": deliveries, "reason": reason});
-    let bad = [told(1, 500, "damaged"), told(2, 500, "wrong_type"), told(3, 200, "newer_version")];
+    let reported = |parcel: u32, deliveries: u32, reason: &str| serde_json::json!({"channel": "email", "parcel": parcel, "delivery_count": deliveries, "reason": reason});
+    let bad =
+        [reported(1, 500, "damaged"), reported(2, 500, "wrong_type"), reported(3, 200, "newer_version")];
     let base = format!("/v1/orders/{}/deliveries", order.wire_id());
     for query in ["", "?limit=200", "?limit=500", "?limit=5000", "?status=pending&limit=499"] {
         let (mut indexes, mut unreadable) = (Vec::new(), Vec::new());

@@ -48,7 +48,7 @@ async fn a_body_that_breaks_off_changes_nothing() {
 
 #[tokio::test]
 async fn excess_connections_wait_until_one_is_free() {
-    let service = Service::with(&[("http.connections", "2")]).await;
+    let service = Service::with(&[("http.max_connections", "2")]).await;
     let one = TcpStream::connect(service.address).await.expect("a connection");
     let two = TcpStream::connect(service.address).await.expect("a connection");
     let mut third = TcpStream::connect(service.address).await.expect("the kernel accepts it");
@@ -59,7 +59,7 @@ async fn excess_connections_wait_until_one_is_free() {
 
 #[tokio::test]
 async fn excess_requests_are_refused_before_their_bodies_are_read() {
-    let service = Service::with(&[("http.requests", "1")]).await;
+    let service = Service::with(&[("http.max_requests", "1")]).await;
     let key = service.master().await;
     let whole = ask("POST", "/v1/api-keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
     let mut first = TcpStream::connect(service.address).await.expect("a connection");
@@ -115,7 +115,7 @@ async fn bodies_are_refused_when_too_many_are_being_read() {
 
 #[tokio::test]
 async fn trackers_have_their_own_permits() {
-    let service = Service::with(&[("trackers.most", "1"), ("http.requests", "1")]).await;
+    let service = Service::with(&[("trackers.max_open", "1"), ("http.max_requests", "1")]).await;
     let key = service.master().await;
     let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;

@@ -138,8 +138,8 @@ async fn no_input_can_forge_a_log_line() {
         ("/track", json!({"history_key": FORGED, "timeout": FORGED}).to_string()),
     ] {
         let media_type = if path.ends_with("batch") { "application/x-ndjson" } else { "application/json" };
-        let asked = ask("POST", path).key(&key).header("content-type", media_type).body(body.as_bytes());
-        let answer = service.ask(asked).await;
+        let requested = ask("POST", path).key(&key).header("content-type", media_type).body(body.as_bytes());
+        let answer = service.ask(requested).await;
         assert!(answer.status < 500, "{path} {answer:?}");
     }
     let encoded = "x%0D%0A%7B%22level%22%3A%22ERROR%22%7D%1B%5B2J";

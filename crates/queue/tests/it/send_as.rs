@@ -69,8 +69,8 @@ async fn a_key_sends_only_from_its_own_mailboxes_and_names() {
                 assert_eq!(answer.status, 200, "{field} {email:?} {name:?}: {answer:?}");
             } else {
                 let refused: Vec<_> = refused.iter().map(|field| format!("/sender/{field}")).collect();
-                let told = (answer.status, answer.problem());
-                assert_eq!((told.0, told.1.as_str()), (403, "sender_not_allowed"), "{answer:?}");
+                let reported = (answer.status, answer.problem());
+                assert_eq!((reported.0, reported.1.as_str()), (403, "sender_not_allowed"), "{answer:?}");
                 assert_eq!(places(&answer), refused, "{answer:?}");
                 assert!(!answer.text().contains("oss"), "nothing is repeated: {answer:?}");
             }
@@ -116,8 +116,8 @@ async fn another_reply_to_is_another_order() {
     let master = service.master().await;
     let any = key(&service, &master, json!(["*"]), json!([])).await;
     let put = async |sender: Value| {
-        let asked = ask("PUT", "/v1/orders/office.17").key(&any);
-        service.ask(asked.json(&order(sender).to_string())).await
+        let requested = ask("PUT", "/v1/orders/office.17").key(&any);
+        service.ask(requested.json(&order(sender).to_string())).await
     };
     let sender = json!({"reply_to": "office@example.org"});
     assert_eq!(put(sender.clone()).await.status, 200);
@@ -147,9 +147,9 @@ async fn every_path_that_accepts_orders_checks_mailboxes() {
             ("PUT", "/v1/orders/office.17", "application/json", &one),
             ("POST", "/v1/orders", "application/x-ndjson", &lines),
         ] {
-            let asked =
+            let requested =
                 ask(method, path).key(&intern).header("content-type", media_type).body(body.as_bytes());
-            let answer = service.ask(asked).await;
+            let answer = service.ask(requested).await;
             assert_eq!(
                 (answer.status, answer.problem().as_str()),
                 (403, "sender_not_allowed"),

@@ -9,7 +9,7 @@ use crate::service::{Service, order_id};
 
 #[tokio::test]
 async fn a_key_with_all_its_trackers_open_leaves_trackers_to_others() {
-    let service = Service::with(&[("trackers.most", "4"), ("trackers.heartbeat", "100ms")]).await;
+    let service = Service::with(&[("trackers.max_open", "4"), ("trackers.heartbeat", "100ms")]).await;
     let (greedy, other) =
         (service.key(&[KeyScope::Read], Some("u1")).await, service.key(&[KeyScope::Read], Some("u1")).await);
     let order = order_id("u1", 1);
@@ -41,7 +41,7 @@ async fn a_key_with_all_its_trackers_open_leaves_trackers_to_others() {
 #[tokio::test]
 async fn a_key_with_all_its_uploads_open_leaves_places_and_memory_to_others() {
     // Two permits, and memory for one large body each.
-    let service = Service::with(&[("http.requests", "4"), ("http.body_memory", "32MiB")]).await;
+    let service = Service::with(&[("http.max_requests", "4"), ("http.body_memory", "32MiB")]).await;
     let scopes = [KeyScope::Write, KeyScope::Read];
     let (greedy, other) = (service.key(&scopes, Some("u1")).await, service.key(&scopes, Some("u1")).await);
     let upload = |key: &str| {
@@ -106,13 +106,13 @@ async fn the_addresses_checked_in_one_body_are_limited() {
     let mut order = json!({"sender": {"id": "u1"}, "text": "x", "recipients": recipients});
     for invalid in ["reject", "skip"] {
         order["on_invalid"] = json!(invalid);
-        let asked = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
-        let answer = service.ask(asked).await;
+        let requested = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
+        let answer = service.ask(requested).await;
         assert_eq!((answer.status, answer.problem().as_str()), (422, "validation_failed"), "{answer:?}");
         let error = &answer.json()["errors"][0];
         assert_eq!((&error["pointer"], &error["code"]), (&json!("/recipients"), &json!("too_many")));
     }
     order["recipients"].as_array_mut().expect("a list").truncate(1_900);
-    let asked = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
-    assert_eq!(service.ask(asked).await.status, 200);
+    let requested = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
+    assert_eq!(service.ask(requested).await.status, 200);
 }

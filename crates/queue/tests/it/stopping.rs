@@ -8,7 +8,7 @@ use crate::service::{Service, order_id};
 
 #[tokio::test]
 async fn streams_end_polls_respond_and_open_requests_finish() {
-    let service = Service::with(&[("http.requests", "1")]).await;
+    let service = Service::with(&[("http.max_requests", "1")]).await;
     let key = service.master().await;
     let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;
@@ -36,10 +36,10 @@ async fn streams_end_polls_respond_and_open_requests_finish() {
     .await;
 
     service.soft.cancel();
-    let heard = stream.end().await;
-    assert!(heard.ends_with("0\r\n\r\n"), "the stream ends properly: {heard}");
-    let heard = poll.end().await;
-    assert!(heard.contains("\"timed_out\":true"), "{heard}");
+    let received = stream.end().await;
+    assert!(received.ends_with("0\r\n\r\n"), "the stream ends properly: {received}");
+    let received = poll.end().await;
+    assert!(received.contains("\"timed_out\":true"), "{received}");
     begun.write_all(&whole[whole.len() - 1..]).await.expect("the rest");
     assert_eq!(read(&mut begun).await.expect("an answer").status, 201);
     drop(idle);

@@ -59,8 +59,8 @@ async fn an_address_is_suppressed_looked_up_and_deleted() {
     let found = found.json();
     assert_eq!(found["items"][1], json!({"index": 1, "suppressed": false, "entries": []}));
     let entry = &found["items"][0]["entries"][0];
-    let told = ["scope", "reason", "source"].map(|name| entry[name].as_str().expect("a word"));
-    assert_eq!(told, ["channel", "manual", "operator"]);
+    let reported = ["scope", "reason", "source"].map(|name| entry[name].as_str().expect("a word"));
+    assert_eq!(reported, ["channel", "manual", "operator"]);
     assert_eq!((&entry["active"], &entry["provider_code"]), (&json!(true), &Value::Null));
     assert!(entry["created_at"].as_str().expect("a time").contains('T'), "{entry}");
 
@@ -136,7 +136,7 @@ async fn all_entries_are_listed_page_by_page() {
         reason: Reason::Provider(550),
         source: SuppressionSource::Bounce,
         after: if n == 0 { 3 } else { 1 },
-        notice: ConsentNotice::heard(tokio::time::Instant::now()),
+        notice: ConsentNotice::received(tokio::time::Instant::now()),
     };
     let all: Vec<_> = (0..700).map(entry).collect();
     let put = service.store.suppress(&"email".parse().expect("a channel"), &all).await.expect("stored");
@@ -235,12 +235,12 @@ async fn no_address_is_in_the_database_a_response_or_an_id() {
     let service = Service::start().await;
     let admin = service.key(&[KeyScope::Admin], None).await;
     let body = of_channel(&["canary-ann@example.org"]);
-    let mut told = String::new();
+    let mut reported = String::new();
     for path in [PATH, LOOKUP, DELETE, PATH] {
-        told += &post(&service, &admin, path, &body).await.text();
+        reported += &post(&service, &admin, path, &body).await.text();
     }
-    told += &service.ask(get("/v1/suppressions?channel=email").key(&admin)).await.text();
-    assert!(told.contains("manual") && !told.contains("canary"), "{told}");
+    reported += &service.ask(get("/v1/suppressions?channel=email").key(&admin)).await.text();
+    assert!(reported.contains("manual") && !reported.contains("canary"), "{reported}");
     let stored = stored(&service);
     assert!(stored.contains("suppressed:{0}:email") && !stored.contains("canary"), "{stored}");
 }
@@ -251,9 +251,9 @@ async fn a_change_whose_reply_is_lost_is_reported_as_such() {
     let admin = service.key(&[KeyScope::Admin], None).await;
     assert_eq!(service.ask(get("/v1/suppressions?channel=email").key(&admin)).await.status, 200);
     service.redis.kill9().expect("killed");
-    let told = post(&service, &admin, PATH, &of_channel(&["ann@example.org"])).await;
-    assert_eq!(told.status, 503, "{told:?}");
-    assert!(told.header("retry-after").is_some(), "{told:?}");
+    let reported = post(&service, &admin, PATH, &of_channel(&["ann@example.org"])).await;
+    assert_eq!(reported.status, 503, "{reported:?}");
+    assert!(reported.header("retry-after").is_some(), "{reported:?}");
 }
 
 #[tokio::test]

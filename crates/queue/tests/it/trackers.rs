@@ -12,13 +12,13 @@ use crate::client::{Stream, ask, get};
 use crate::service::{Service, email, order_id};
 
 /// The last event received: its name, id and data.
-fn event(heard: &str) -> (String, String, Value) {
-    let start = heard.rfind("event: ").expect("an event");
+fn event(received: &str) -> (String, String, Value) {
+    let start = received.rfind("event: ").expect("an event");
     let field = |name: &str| {
-        heard[start..]
+        received[start..]
             .lines()
             .find_map(|line| line.strip_prefix(name))
-            .unwrap_or_else(|| panic!("{heard}"))
+            .unwrap_or_else(|| panic!("{received}"))
             .to_owned()
     };
     let data = serde_json::from_str(&field("data: ")).expect("JSON");
@@ -260,10 +260,10 @@ async fn receipts_after_the_end_reach_trackers_that_wait_for_them() {
     };
     assert_eq!((&end["counts"]["sent"], &end["counts"]["delivered"]), (&1.into(), &0.into()));
     let revision = end["revision"].as_u64().expect("a number");
-    let asked = format!("{path}/wait?timeout_seconds=60&since_revision={revision}&after_finish=true");
+    let requested = format!("{path}/wait?timeout_seconds=60&since_revision={revision}&after_finish=true");
     let waiting = tokio::spawn({
         let (address, key) = (service.address, key.clone());
-        async move { get(&asked).key(&key).send(address).await.json() }
+        async move { get(&requested).key(&key).send(address).await.json() }
     });
 
     let parcel_id = ParcelId { order_id: order.clone(), number: 0 };

@@ -22,7 +22,7 @@ fn events(service: &Process, event: &str) -> Vec<Value> {
 }
 
 /// Waits for an event in a phase.
-async fn told(service: &Process, event: &str, phase: &str) -> Value {
+async fn reported(service: &Process, event: &str, phase: &str) -> Value {
     eventually_async(&format!("{event} {phase}"), async || {
         let found = events(service, event).into_iter().find(|line| line["phase"] == phase);
         found.ok_or_else(|| service.child.tail(10))
@@ -48,8 +48,8 @@ fn admin_of(service: &Process) -> SocketAddr {
 }
 
 fn why(answer: &Answer) -> String {
-    let told = answer.json();
-    let checks = told["checks"].as_array().expect("checks");
+    let reported = answer.json();
+    let checks = reported["checks"].as_array().expect("checks");
     let check = checks.iter().find(|check| check["name"] == "store").expect("the store");
     check["why"].as_str().expect("why").to_owned()
 }
@@ -65,7 +65,7 @@ pub(super) fn it_waits_for_its_database() {
         redis.kill9().expect("killed");
         let service = Process::start(&redis, &[JSON]);
         let admin = admin_of(&service);
-        let began = told(&service, "redis.away", "began").await;
+        let began = reported(&service, "redis.away", "began").await;
         let node = redis.socket().display().to_string();
         assert_eq!(
             (began["node"].as_str(), began["level"].as_str()),
@@ -86,7 +86,7 @@ pub(super) fn it_waits_for_its_database() {
         let (_, same) = service.ready().await;
         assert_eq!(same, admin);
         becomes(admin, "/readyz", 200).await;
-        told(&service, "redis.away", "ended").await;
+        reported(&service, "redis.away", "ended").await;
         assert_eq!(events(&service, "redis.away").len(), 2);
     });
 }
@@ -96,7 +96,7 @@ pub(super) fn a_signal_ends_the_wait() {
         let mut redis = server();
         redis.kill9().expect("killed");
         let service = Process::start(&redis, &[JSON]);
-        told(&service, "redis.away", "began").await;
+        reported(&service, "redis.away", "began").await;
         service.child.signal(Sig::Term).expect("signalled");
         let status = service.child.wait_exit().expect("it ends");
         assert_eq!(status.code(), Some(0), "{}", service.child.tail(5));
@@ -139,7 +139,7 @@ pub(super) fn what_keeps_it_from_storing_is_told_everywhere() {
             // No request is made: the process checks by itself.
             let unready = becomes(admin, "/readyz", 503).await;
             assert!(why(&unready).contains(words), "{}", why(&unready));
-            let began = told(&service, event, "began").await;
+            let began = reported(&service, event, "began").await;
             assert!(began["message"].as_str().is_some_and(|text| text.contains(words)), "{began}");
             let told_by = gauges(&becomes(admin, "/metrics", 200).await.text());
             let this = format!("posthaste_redis_state{{state=\"{state}\"");
@@ -172,7 +172,7 @@ pub(super) fn what_keeps_it_from_storing_is_told_everywhere() {
 
             set(&redis, name, good);
             becomes(admin, "/readyz", 200).await;
-            told(&service, event, "ended").await;
+            reported(&service, event, "ended").await;
         }
         let made = ask("POST", "/v1/orders").key(&key).json(ORDER).send(address).await;
         assert_eq!(made.status, 200, "{made:?}");

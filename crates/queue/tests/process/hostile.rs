@@ -28,9 +28,9 @@ fn hostile() -> String {
     json!({"sender": {"id": "u1"}, "text": "Hello", "recipients": recipients}).to_string()
 }
 
-async fn timed(asked: Ask<'_>, address: SocketAddr) -> Duration {
+async fn timed(requested: Ask<'_>, address: SocketAddr) -> Duration {
     let begun = Instant::now();
-    let answer = asked.send(address).await;
+    let answer = requested.send(address).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     begun.elapsed()
 }
@@ -60,8 +60,8 @@ pub(crate) fn bodies_hold_nobody_up() {
         while beside.len() < MEASURED {
             bodies += 4;
             let judged = futures::future::join_all([&one, &mine, &one, &mine].map(|key| {
-                let asked = ask("POST", "/v1/orders?dry_run=true").key(key).json(&body);
-                async move { asked.send(address).await }
+                let requested = ask("POST", "/v1/orders?dry_run=true").key(key).json(&body);
+                async move { requested.send(address).await }
             }));
             tokio::pin!(judged);
             let answers = loop {

@@ -119,16 +119,16 @@ fn a_failed_start_exits_with_its_code() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let taken = taken.local_addr().map(|address| (taken, address.to_string())).expect("an address");
         for (settings, code, says) in [
-            (&[("POSTHASTE_HTTP__CONNECTIONS", "many")][..], 78, "http.connections"),
+            (&[("POSTHASTE_HTTP__MAX_CONNECTIONS", "many")][..], 78, "http.max_connections"),
             (&[("POSTHASTE_HTTP__BODY_TIME", "15")], 78, "http.body_time"),
             (&[("POSTHASTE_QUIET_HOURS__ZONE", "Mars/Olympus")], 78, "quiet_hours.zone"),
             (&[("POSTHASTE_HTTP__ADDRESS", taken.1.as_str())], 69, "cannot listen on"),
         ] {
             let service = Process::start(&redis, settings);
             let status = service.child.wait_exit().expect("it ends");
-            let told = service.child.tail(5);
-            assert_eq!(status.code(), Some(code), "{told}");
-            assert!(told.contains(says), "{told}");
+            let reported = service.child.tail(5);
+            assert_eq!(status.code(), Some(code), "{reported}");
+            assert!(reported.contains(says), "{reported}");
         }
         redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).expect("set");
         let service = Process::start(&redis, &[]);

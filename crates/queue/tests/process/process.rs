@@ -52,10 +52,10 @@ impl Process {
             std::fs::read_to_string(&self.ready).map_err(|error| format!("{error}\n{}", self.child.tail(5)))
         })
         .await;
-        let told: serde_json::Value =
+        let reported: serde_json::Value =
             serde_json::from_str(&text).expect("the file is complete once it exists");
         let address = |name: &str| {
-            let url = told[name].as_str().expect("an address");
+            let url = reported[name].as_str().expect("an address");
             url.strip_prefix("http://").expect("a URL").parse().expect("an address")
         };
         (address("http"), address("admin"))

@@ -28,8 +28,9 @@ pub(crate) fn costs_little() {
                 writeln!(body, "{{\"id\":\"r{n}\",\"contacts\":{{\"email\":[\"r{n}@example.org\"]}}}}")
                     .expect("room");
             }
-            let asked = ask("POST", "/v1/orders").key(&key).header("content-type", "application/x-ndjson");
-            let answer = soon("an answer", asked.body(body.as_bytes()).send(address)).await;
+            let requested =
+                ask("POST", "/v1/orders").key(&key).header("content-type", "application/x-ndjson");
+            let answer = soon("an answer", requested.body(body.as_bytes()).send(address)).await;
             assert_eq!(answer.status, 200, "{answer:?}");
             assert_eq!(answer.json()["recipients"]["delivery_counts"]["email"], recipients);
         };

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Traffic;
 use super::delivery::deliver;
 use super::rule::ProxiedCommand;
-use super::shared::{Mode, Pending, Shared, Verdict};
+use super::shared::{Decision, Mode, Pending, Shared};
 use super::socket::{Listener, Socket};
 use crate::resp::{Kind, Scanner};
 
@@ -155,8 +155,8 @@ impl<W: AsyncWrite + Unpin> Forth<'_, W> {
             }
             let mut raw = std::mem::take(held);
             match self.shared.judge(&raw, login) {
-                Verdict::Drop => return Ok(false),
-                Verdict::Forward(pending) => {
+                Decision::Drop => return Ok(false),
+                Decision::Forward(pending) => {
                     if pending.blank {
                         raw = BLANK.to_vec();
                     }

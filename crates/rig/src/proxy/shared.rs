@@ -59,7 +59,7 @@ pub(super) struct Pending {
 }
 
 /// What to do with a command.
-pub(super) enum Verdict {
+pub(super) enum Decision {
     Forward(Pending),
     Drop,
 }
@@ -99,7 +99,7 @@ impl Shared {
 
     /// Parses a client's command, decides what happens to it and records it. `login` collects the commands that
     /// prepare a connection.
-    pub(super) fn judge(&self, raw: &[u8], login: &mut Vec<ProxiedCommand>) -> Verdict {
+    pub(super) fn judge(&self, raw: &[u8], login: &mut Vec<ProxiedCommand>) -> Decision {
         let command = ProxiedCommand(decode_command(raw).unwrap_or_default());
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -115,7 +115,7 @@ impl Shared {
                 Action::DropRequest => {
                     state.report.dropped_requests += 1;
                     state.rules.retain(|rule| rule.left > 0);
-                    return Verdict::Drop;
+                    return Decision::Drop;
                 }
                 Action::DropReply => pending.drop_reply = true,
                 Action::Answer { answer, reaches } => {
@@ -136,7 +136,7 @@ impl Shared {
         if ["AUTH", "SELECT", "HELLO"].iter().any(|name| command.is(name)) && login.len() < 16 {
             login.push(command);
         }
-        Verdict::Forward(pending)
+        Decision::Forward(pending)
     }
 
     /// Records that a command was answered, or that its answer is no longer awaited. Returns the

@@ -95,7 +95,7 @@ pub(crate) struct Reply {
 /// An answer waits for another one, which is sent in its place if it comes in time.
 #[derive(Debug)]
 pub(crate) struct Poll {
-    pub(crate) told: oneshot::Receiver<Answer>,
+    pub(crate) reported: oneshot::Receiver<Answer>,
     pub(crate) most: Duration,
 }
 

@@ -155,8 +155,8 @@ async fn converse<P: Provider>(mut stream: TcpStream, peer: IpAddr, shared: &Sha
         if let Some(hold) = reply.hold {
             let _ = tokio::time::timeout(MOST_HOLD, hold).await;
         }
-        if let Some(Poll { told, most }) = reply.poll
-            && let Ok(Ok(instead)) = tokio::time::timeout(most, told).await
+        if let Some(Poll { reported, most }) = reply.poll
+            && let Ok(Ok(instead)) = tokio::time::timeout(most, reported).await
         {
             reply.answer = instead;
         }

@@ -12,7 +12,7 @@ use posthaste_model::UnixMs;
 use serde::Serialize;
 
 use super::Outbox;
-use super::message::{self, Taken};
+use super::message::{self, MessageContent};
 use super::problem::Problem;
 use super::query::Wanted;
 use crate::record::{Attempt, AttemptOutcome, LaterStatus, Protocol, RecordCounts, SmtpFacts};
@@ -70,7 +70,7 @@ struct Whole {
     http: Option<Http>,
     dialogue: String,
     #[serde(flatten)]
-    taken: Taken,
+    taken: MessageContent,
     raw_base64: String,
 }
 

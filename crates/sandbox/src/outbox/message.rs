@@ -8,7 +8,7 @@ use crate::record::{Attempt, Protocol};
 
 /// Headers and texts of a message.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Taken {
+pub(super) struct MessageContent {
     pub(super) headers: Vec<Header>,
     pub(super) text: Option<String>,
     pub(super) html: Option<String>,
@@ -57,16 +57,20 @@ pub(super) fn snippet(attempt: &Attempt) -> Option<String> {
 }
 
 /// The content of an attempt, for display.
-pub(super) fn taken(attempt: &Attempt) -> Taken {
+pub(super) fn taken(attempt: &Attempt) -> MessageContent {
     match &attempt.protocol {
         Protocol::Smtp(_) => take_apart(&attempt.message()),
-        Protocol::Http(facts) => Taken { text: Some(facts.text.expose().to_owned()), ..Taken::default() },
+        Protocol::Http(facts) => {
+            MessageContent { text: Some(facts.text.expose().to_owned()), ..MessageContent::default() }
+        }
     }
 }
 
 /// Parses a whole message. Anything that is not a message gives an empty result.
-pub(super) fn take_apart(message: &[u8]) -> Taken {
-    let Some(parsed) = MessageParser::default().parse_headers(message) else { return Taken::default() };
+pub(super) fn take_apart(message: &[u8]) -> MessageContent {
+    let Some(parsed) = MessageParser::default().parse_headers(message) else {
+        return MessageContent::default();
+    };
     let decoded = |name: &str| match name {
         _ if name.eq_ignore_ascii_case("subject") => parsed.subject().map(str::to_owned),
         _ => None,
@@ -76,7 +80,7 @@ pub(super) fn take_apart(message: &[u8]) -> Taken {
         name: name.to_owned(),
         value: decoded(name).unwrap_or_else(|| unfolded(value)),
     });
-    let mut taken = Taken { headers: headers.collect(), ..Taken::default() };
+    let mut taken = MessageContent { headers: headers.collect(), ..MessageContent::default() };
     for leaf in leaves(message) {
         let contents = leaf.contents();
         taken.parts.push(part(&leaf, contents.as_ref()));

@@ -247,7 +247,7 @@ pub(super) async fn does(
     if matches!(&does, Does::Write(text) if text.is_empty() || text.chars().count() > 4_096) {
         return Err(Problem::invalid("the message must have 1 to 4,096 characters"));
     }
-    let told = outbox.providers.telegram.does(bot, person, &does, SystemClock.now());
-    let told = told.map(|(bot, update_id)| Json(SentUpdate { bot, update_id }));
-    told.ok_or_else(|| Problem::invalid("bot is missing, and no bot has made a request yet"))
+    let reported = outbox.providers.telegram.does(bot, person, &does, SystemClock.now());
+    let reported = reported.map(|(bot, update_id)| Json(SentUpdate { bot, update_id }));
+    reported.ok_or_else(|| Problem::invalid("bot is missing, and no bot has made a request yet"))
 }

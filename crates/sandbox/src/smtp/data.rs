@@ -116,7 +116,7 @@ impl Session<'_> {
         }
         self.dialogue.add('C', &format!("({} bytes)", incoming.size));
         self.messages += 1;
-        self.verdict(incoming, recipients).await
+        self.answer_message(incoming, recipients).await
     }
 
     /// The client left in the middle of the message.
@@ -125,7 +125,7 @@ impl Session<'_> {
         Stop::Lost(lost)
     }
 
-    async fn verdict(&mut self, mut incoming: Incoming<'_>, recipients: &[&str]) -> Result<(), Stop> {
+    async fn answer_message(&mut self, mut incoming: Incoming<'_>, recipients: &[&str]) -> Result<(), Stop> {
         let eight_bit = self.transaction.as_ref().is_some_and(|t| t.eight_bit || t.utf8);
         if incoming.refusal.is_none() && self.server.settings.tolerance == Tolerance::Strict {
             incoming.refusal = body::complaint(&incoming.raw, eight_bit).map(|text| (554, text));

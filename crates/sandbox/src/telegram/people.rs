@@ -22,7 +22,7 @@ const BLOCKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
 /// Updates kept per bot; the oldest are dropped first. The real API keeps them for a day.
 const MOST_KEPT: usize = 10_000;
 /// Most updates per answer, and how long a request may stay open, as in the real API.
-const MOST_TOLD: usize = 100;
+const MAX_UPDATES: usize = 100;
 const LONGEST: u64 = 50;
 /// The number before a bot's first update.
 const BEFORE: i64 = 700_000_000;
@@ -80,7 +80,7 @@ struct Asking {
 }
 
 impl Inbox {
-    fn told(&self, limit: usize) -> Answer {
+    fn reported(&self, limit: usize) -> Answer {
         let updates: Vec<&Value> = self.kept.iter().take(limit).map(|(_, update)| update).collect();
         answer::result(&json!(updates))
     }
@@ -118,8 +118,8 @@ impl People {
     /// `getUpdates`. An open request of the same bot ends with a conflict, as in the real API.
     pub(super) fn ask(&mut self, bot: u64, parameters: &Value) -> Reply {
         let number = |name: &str| parameters[name].as_i64();
-        let limit = number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(MOST_TOLD);
-        let limit = limit.clamp(1, MOST_TOLD);
+        let limit = number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(MAX_UPDATES);
+        let limit = limit.clamp(1, MAX_UPDATES);
         let open = number("timeout").and_then(|open| u64::try_from(open).ok()).unwrap_or(0).min(LONGEST);
         let inbox = self.inbox(bot);
         if let Some(other) = inbox.asking.take() {
@@ -129,13 +129,13 @@ impl People {
         if let Some(offset) = number("offset") {
             inbox.confirm(offset);
         }
-        let reply = Reply::say(inbox.told(limit));
+        let reply = Reply::say(inbox.reported(limit));
         if open == 0 || !inbox.kept.is_empty() {
             return reply;
         }
-        let (tell, told) = oneshot::channel();
+        let (tell, reported) = oneshot::channel();
         inbox.asking = Some(Asking { tell, limit });
-        reply.poll(Poll { told, most: Duration::from_secs(open) })
+        reply.poll(Poll { reported, most: Duration::from_secs(open) })
     }
 
     /// A person blocks or unblocks a bot. Returns the number of the update.
@@ -178,7 +178,7 @@ impl People {
             inbox.kept.pop_front();
         }
         if let Some(Asking { tell, limit }) = inbox.asking.take() {
-            let _ = tell.send(inbox.told(limit));
+            let _ = tell.send(inbox.reported(limit));
         }
         number
     }

@@ -151,9 +151,9 @@ impl Provider for FakeTelegram {
         let is_message = method == "sendmessage";
         let parameters = methods::parameters(whole);
         // A message refused for its token is shown like any other.
-        let shown = |verdict: ProviderAnswer, code: u16| match &parameters {
-            Some(parameters) if is_message => verdict.with(message(parameters, &bot, code)),
-            _ => verdict,
+        let shown = |provider_answer: ProviderAnswer, code: u16| match &parameters {
+            Some(parameters) if is_message => provider_answer.with(message(parameters, &bot, code)),
+            _ => provider_answer,
         };
         let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner).contains(&place.bot);
         if revoked || !is_known(&self.tokens, &place.token) {
@@ -188,14 +188,14 @@ impl Provider for FakeTelegram {
                     RequestFate::InBan => 429,
                     RequestFate::Cut | RequestFate::Broken => 0,
                 };
-                let verdict = ProviderAnswer {
+                let provider_answer = ProviderAnswer {
                     account: bot.clone(),
                     method: place.method.clone(),
                     reply,
                     fate,
                     message: None,
                 };
-                shown(verdict, code)
+                shown(provider_answer, code)
             }
             _ => refuse(404, "Not Found"),
         }

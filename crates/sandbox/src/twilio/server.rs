@@ -138,9 +138,9 @@ impl Provider for FakeTwilio {
         let form = Form::of(whole);
         let verb = whole.verb.as_str();
         let creates = matches!(place, Place::Messages) && verb == "POST";
-        let shown = |verdict: ProviderAnswer, code: u16| match creates {
-            true => verdict.with(message(&form, code, None)),
-            false => verdict,
+        let shown = |provider_answer: ProviderAnswer, code: u16| match creates {
+            true => provider_answer.with(message(&form, code, None)),
+            false => provider_answer,
         };
         let method = match (&place, verb) {
             (Place::Account, _) => "account",
@@ -215,8 +215,8 @@ impl FakeTwilio {
             Some(action) => {
                 if let Some((reply, fate)) = action.instead() {
                     let code = if let RequestFate::Refused(status @ 300..) = fate { status } else { 0 };
-                    let verdict = ProviderAnswer { reply, fate, ..refuse(20_500, "") };
-                    return verdict.with(message(form, code, None));
+                    let provider_answer = ProviderAnswer { reply, fate, ..refuse(20_500, "") };
+                    return provider_answer.with(message(form, code, None));
                 }
             }
             None => {}

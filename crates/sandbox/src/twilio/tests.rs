@@ -17,12 +17,12 @@ const ACCOUNT: &str = "AC00000000000000000000000000000001";
 const WORD: &str = "sandboxauthtoken";
 const TO: &str = "+15005550100";
 
-type Heard = (String, Vec<(String, String)>, String);
+type ReceivedCallback = (String, Vec<(String, String)>, String);
 
 /// The receiver of callbacks.
 #[derive(Clone, Default)]
 struct Receiver {
-    heard: Arc<Mutex<Vec<Heard>>>,
+    received: Arc<Mutex<Vec<ReceivedCallback>>>,
     /// How many more 503 answers it gives.
     refusing: Arc<Mutex<usize>>,
 }
@@ -37,12 +37,12 @@ impl Receiver {
         url
     }
 
-    fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap().clone()
+    fn received(&self) -> Vec<ReceivedCallback> {
+        self.received.lock().unwrap().clone()
     }
 
     fn statuses(&self) -> Vec<String> {
-        self.heard().iter().map(|(_, form, _)| field(form, "MessageStatus")).collect()
+        self.received().iter().map(|(_, form, _)| field(form, "MessageStatus")).collect()
     }
 
     async fn until(&self, count: usize) -> Vec<String> {
@@ -58,7 +58,7 @@ async fn hear(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, bo
     let form = url::form_urlencoded::parse(&body).into_owned().collect();
     let signature = headers["x-twilio-signature"].to_str().unwrap().to_owned();
     let host = headers["host"].to_str().unwrap();
-    receiver.heard.lock().unwrap().push((format!("http://{host}{uri}"), form, signature));
+    receiver.received.lock().unwrap().push((format!("http://{host}{uri}"), form, signature));
     let mut refusing = receiver.refusing.lock().unwrap();
     match refusing.checked_sub(1) {
         Some(left) => {
@@ -73,7 +73,7 @@ fn field(form: &[(String, String)], name: &str) -> String {
     form.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-fn is_signed((url, form, signature): &Heard) -> bool {
+fn is_signed((url, form, signature): &ReceivedCallback) -> bool {
     let pairs: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     super::signature(WORD, url, &pairs) == *signature
 }
@@ -126,10 +126,10 @@ async fn a_message_is_created_advances_and_calls_back_with_signatures() {
     assert!(sid.starts_with("SM") && sid.len() == 34, "{sid}");
     assert!(message["date_created"].as_str().unwrap().ends_with(" +0000"), "{message}");
     assert_eq!(receiver.until(3).await, ["sending", "sent", "delivered"]);
-    for heard in receiver.heard() {
-        assert!(is_signed(&heard), "{heard:?}");
+    for received in receiver.received() {
+        assert!(is_signed(&received), "{received:?}");
         assert_eq!(
-            (heard.0.as_str(), field(&heard.1, "MessageSid"), field(&heard.1, "To")),
+            (received.0.as_str(), field(&received.1, "MessageSid"), field(&received.1, "To")),
             (url.as_str(), sid.clone(), TO.into())
         );
     }
@@ -268,11 +268,11 @@ async fn a_message_that_does_not_arrive_says_so() {
     let url = receiver.start().await;
     send(&server, "+15007730003", &[("StatusCallback", &url)]).await;
     assert_eq!(receiver.until(3).await, ["sending", "sent", "undelivered"]);
-    assert_eq!(field(&receiver.heard()[2].1, "ErrorCode"), "30003");
-    receiver.heard.lock().unwrap().clear();
+    assert_eq!(field(&receiver.received()[2].1, "ErrorCode"), "30003");
+    receiver.received.lock().unwrap().clear();
     send(&server, "+15007830008", &[("StatusCallback", &url)]).await;
     assert_eq!(receiver.until(1).await, ["failed"]);
-    receiver.heard.lock().unwrap().clear();
+    receiver.received.lock().unwrap().clear();
     server.add_fault(MessageFault::new(MessageAction::End { status: "sent".into(), code: None })).unwrap();
     send(&server, TO, &[("StatusCallback", &url)]).await;
     assert_eq!(receiver.until(2).await, ["sending", "sent"]);
@@ -286,21 +286,21 @@ async fn callbacks_go_wrong_on_request() {
     // Early: all of them have arrived when the request is answered.
     send(&server, "+15007902001", &callback).await;
     assert_eq!(receiver.statuses(), ["sending", "sent", "delivered"]);
-    receiver.heard.lock().unwrap().clear();
+    receiver.received.lock().unwrap().clear();
     send(&server, "+15007902002", &callback).await;
     assert_eq!(receiver.until(6).await, ["sending", "sending", "sent", "sent", "delivered", "delivered"]);
-    receiver.heard.lock().unwrap().clear();
+    receiver.received.lock().unwrap().clear();
     send(&server, "+15007902003", &callback).await;
     assert_eq!(receiver.until(3).await, ["delivered", "sent", "sending"]);
-    receiver.heard.lock().unwrap().clear();
+    receiver.received.lock().unwrap().clear();
     send(&server, "+15007902004", &callback).await;
     receiver.until(6).await;
-    let signed: Vec<bool> = receiver.heard().iter().map(is_signed).collect();
+    let signed: Vec<bool> = receiver.received().iter().map(is_signed).collect();
     assert_eq!(
         (signed, receiver.statuses()[0].as_str()),
         (vec![false, true, false, true, false, true], "failed")
     );
-    receiver.heard.lock().unwrap().clear();
+    receiver.received.lock().unwrap().clear();
     let (_, message) = send(&server, "+15007902005", &callback).await;
     let path = format!("/Messages/{}.json", message["sid"].as_str().unwrap());
     eventually_async("it is delivered", async || match get(&server, &path).await.1["status"].as_str() {
@@ -308,7 +308,7 @@ async fn callbacks_go_wrong_on_request() {
         status => Err(format!("{status:?}")),
     })
     .await;
-    assert_eq!(receiver.heard().len(), 0, "lost");
+    assert_eq!(receiver.received().len(), 0, "lost");
 }
 
 #[tokio::test]
@@ -328,9 +328,9 @@ async fn people_reply_stop_and_start() {
     assert_eq!(send(&server, TO, &[]).await.0, 201);
     let replied = server.reply(TO, " stop ").await.unwrap();
     assert_eq!((replied.opted_out, replied.webhook), (true, "told"));
-    let heard = receiver.heard().remove(0);
-    assert!(is_signed(&heard));
-    let form = &heard.1;
+    let received = receiver.received().remove(0);
+    assert!(is_signed(&received));
+    let form = &received.1;
     assert_eq!(
         (field(form, "From"), field(form, "To"), field(form, "Body")),
         (TO.into(), "+15005550006".into(), " stop ".into())

@@ -35,7 +35,7 @@ pub(super) struct Memory {
 
 #[derive(Debug, Default)]
 struct Token {
-    asked: Window,
+    requested: Window,
     banned_until: Option<Instant>,
 }
 
@@ -65,10 +65,10 @@ impl Memory {
         if token.banned_until.is_some_and(|until| until > now) {
             return Err(TooMany::InBan);
         }
-        if token.asked.full(per_second, Duration::from_secs(1), now).is_some() {
+        if token.requested.full(per_second, Duration::from_secs(1), now).is_some() {
             return Err(TooMany::InSecond);
         }
-        token.asked.count(per_second, now);
+        token.requested.count(per_second, now);
         Ok(())
     }
 

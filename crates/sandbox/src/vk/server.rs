@@ -114,14 +114,14 @@ impl Provider for FakeVk {
             Err(refused) => Some(refused),
         };
         let calls = wants.calls();
-        let with = |verdict: ProviderAnswer, message: SeenMessage| match &wants {
-            Wants::Send(_) => verdict.with(message),
-            Wants::Other(_) => verdict,
+        let with = |provider_answer: ProviderAnswer, message: SeenMessage| match &wants {
+            Wants::Send(_) => provider_answer.with(message),
+            Wants::Other(_) => provider_answer,
         };
         if let Some((failure, fate)) = failure {
             let answer = errors::refusal(&failure, method, &form);
-            let verdict = ProviderAnswer::plain(&mark, method, answer, fate);
-            return with(verdict, send::refused(&calls, &mark, failure.code));
+            let provider_answer = ProviderAnswer::plain(&mark, method, answer, fate);
+            return with(provider_answer, send::refused(&calls, &mark, failure.code));
         }
         let Wants::Send(Ok(program)) = &wants else {
             return ProviderAnswer::done(&mark, method, errors::response(&self.tell(method)));

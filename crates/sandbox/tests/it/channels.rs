@@ -84,7 +84,7 @@ async fn filled() -> Sandbox {
 async fn all_channels_are_listed_with_what_became_of_each() {
     let sandbox = filled().await;
     let items = get(&sandbox, "/outbox?all=true").await["items"].clone();
-    let told: Vec<(&str, &str, &str, u64)> = items
+    let reported: Vec<(&str, &str, &str, u64)> = items
         .as_array()
         .unwrap()
         .iter()
@@ -94,7 +94,7 @@ async fn all_channels_are_listed_with_what_became_of_each() {
         })
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             ("sms", "gateway", "Plain", 1),
             ("sms", "twilio", "Short", 1),

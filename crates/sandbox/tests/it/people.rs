@@ -24,23 +24,23 @@ async fn a_person_blocks_writes_and_unblocks_over_http() {
     let sandbox = start().await;
     assert_eq!(does(&sandbox, json!({"person": 7, "does": "block"})).await.0, 422, "no bot is known");
     assert_eq!(call(&sandbox, "getMe", json!({})).await.0, 200);
-    let (status, told) = does(&sandbox, json!({"person": 7, "does": "block"})).await;
-    assert_eq!((status, &told["bot"]), (200, &json!(42)));
+    let (status, reported) = does(&sandbox, json!({"person": 7, "does": "block"})).await;
+    assert_eq!((status, &reported["bot"]), (200, &json!(42)));
     let (status, refusal) = call(&sandbox, "sendMessage", json!({"chat_id": 7, "text": "x"})).await;
     assert_eq!((status, &refusal["description"]), (403, &json!("Forbidden: bot was blocked by the user")));
     assert_eq!(call(&sandbox, "sendMessage", json!({"chat_id": 8, "text": "x"})).await.0, 200);
     let (_, updates) = call(&sandbox, "getUpdates", json!({"timeout": 25})).await;
     let block = &updates["result"][0];
-    assert_eq!(block["update_id"], told["update_id"]);
+    assert_eq!(block["update_id"], reported["update_id"]);
     assert_eq!(block["my_chat_member"]["new_chat_member"]["status"], "kicked");
     // The next request is open when the person is back.
-    let next = told["update_id"].as_i64().unwrap() + 1;
-    let (back, heard) = tokio::join!(
+    let next = reported["update_id"].as_i64().unwrap() + 1;
+    let (back, received) = tokio::join!(
         does(&sandbox, json!({"bot": 42, "person": 7, "does": "unblock"})),
         call(&sandbox, "getUpdates", json!({"timeout": 25, "offset": next})),
     );
     assert_eq!(back.0, 200);
-    assert_eq!(heard.1["result"][0]["my_chat_member"]["new_chat_member"]["status"], "member");
+    assert_eq!(received.1["result"][0]["my_chat_member"]["new_chat_member"]["status"], "member");
     assert_eq!(does(&sandbox, json!({"person": 7, "does": {"write": "/start"}})).await.0, 200);
     assert_eq!(call(&sandbox, "sendMessage", json!({"chat_id": 7, "text": "x"})).await.0, 200);
     for wrong in [

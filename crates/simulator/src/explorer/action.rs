@@ -12,7 +12,7 @@ use super::state::{CourierDelivery, ExplorerState, HeldParcel, ModelCourier};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallFate {
     /// It arrives once and the reply is received.
-    Heard,
+    Received,
     /// The script runs; the reply is lost.
     Lost,
     /// It arrives, the reply is received, and a second copy stays in flight.
@@ -134,7 +134,7 @@ impl Explorer {
 
     /// A request with each fate the budgets allow; `orphan` if its sender may die while it is in flight.
     fn fates(&self, state: &ExplorerState, orphan: bool, mut push: impl FnMut(CallFate)) {
-        push(CallFate::Heard);
+        push(CallFate::Received);
         if state.left.lost > 0 {
             push(CallFate::Lost);
         }

@@ -35,7 +35,7 @@ pub(super) enum Deed {
 /// The result. The database after it belongs to the cache, which may not keep it.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    pub(super) heard: Result<ServerAnswer, CallFault>,
+    pub(super) received: Result<ServerAnswer, CallFault>,
     pub(super) events: Vec<Event>,
     after: Weak<CachedDatabase>,
 }
@@ -48,8 +48,8 @@ impl fmt::Debug for CachedDatabase {
 
 impl Outcome {
     /// The result on a database that is not cached.
-    pub(super) fn passing(heard: Result<ServerAnswer, CallFault>, events: Vec<Event>) -> Self {
-        Self { heard, events, after: Weak::new() }
+    pub(super) fn passing(received: Result<ServerAnswer, CallFault>, events: Vec<Event>) -> Self {
+        Self { received, events, after: Weak::new() }
     }
 }
 
@@ -82,11 +82,11 @@ impl CallCache {
         &self,
         place: &CachedDatabase,
         deed: Deed,
-        heard: Result<ServerAnswer, CallFault>,
+        received: Result<ServerAnswer, CallFault>,
         events: Vec<Event>,
         after: &Arc<CachedDatabase>,
     ) -> Arc<Outcome> {
-        let outcome = Arc::new(Outcome { heard, events, after: Arc::downgrade(after) });
+        let outcome = Arc::new(Outcome { received, events, after: Arc::downgrade(after) });
         let mut done = lock(&place.done);
         done.retain(|(known, _)| *known != deed);
         done.push((deed, Arc::clone(&outcome)));

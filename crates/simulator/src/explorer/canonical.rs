@@ -134,8 +134,8 @@ fn fences(explorer: &Explorer, state: &ExplorerState) -> Vec<u64> {
         | ScriptRequest::Renew { fence, .. } => Some(*fence),
         _ => None,
     });
-    let asked = (0..state.couriers.len()).filter_map(|at| Some(remembered(explorer, state, at)?.1));
-    let mut fences: Vec<u64> = leases.chain(held).chain(late).chain(asked).collect();
+    let requested = (0..state.couriers.len()).filter_map(|at| Some(remembered(explorer, state, at)?.1));
+    let mut fences: Vec<u64> = leases.chain(held).chain(late).chain(requested).collect();
     fences.sort_unstable();
     fences.dedup();
     fences
@@ -162,7 +162,7 @@ fn write_orders(view: &DatabaseView, hasher: &mut Ink) {
     for order in &view.orders {
         let over = order.head.as_ref().map(|head| view.now >= at(head.not_after));
         let due = order.due.map(|due| (due - view.now).max(-1 - view.lead));
-        (over, order.cancelled, order.ended, order.rung, due, order.bell).hash(hasher);
+        (over, order.cancelled, order.ended, order.promoted, due, order.bell).hash(hasher);
         // Far in the future all moments are equal.
         let span = order.head.as_ref().map(|head| left(view.now, at(head.not_after)));
         span.filter(|span| *span < NEAR_MS).hash(hasher);
@@ -204,21 +204,21 @@ impl Writer<'_> {
             for place in 0..it.deliveries.len() {
                 let delivery = self.naming.delivery(place);
                 write_delivery(view.now, &it.deliveries[delivery], hasher);
-                let Truth { taken, told_unknown, send_by, sleeps } = &self.state.truth[parcel][delivery];
-                (taken, told_unknown, left(view.now, *send_by), sleeps).hash(hasher);
+                let Truth { taken, reported_unknown, send_by, sleeps } = &self.state.truth[parcel][delivery];
+                (taken, reported_unknown, left(view.now, *send_by), sleeps).hash(hasher);
             }
         }
         for at in &self.naming.couriers {
             self.courier(*at, &self.state.couriers[*at], hasher);
         }
         for resolving in &self.state.resolvers {
-            let told = resolving.as_ref().map(|resolving| {
+            let reported = resolving.as_ref().map(|resolving| {
                 let decisions = resolving.decisions.iter();
                 let decisions =
                     decisions.map(|(delivery, attempt, it)| (*delivery, (*attempt, decision(it))));
                 (resolving.parcel, self.naming.place(decisions))
             });
-            told.hash(hasher);
+            reported.hash(hasher);
         }
         let mut late: Vec<u64> = self.state.late.iter().map(|command| self.late(command)).collect();
         late.sort_unstable();

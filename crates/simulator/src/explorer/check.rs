@@ -81,7 +81,7 @@ impl Explorer {
             return;
         }
         truth.taken.push(attempt);
-        let (times, told_unknown) = (truth.taken.len(), truth.told_unknown);
+        let (times, reported_unknown) = (truth.taken.len(), truth.reported_unknown);
         if times == 2 {
             state.entered.push(Window::SecondSend);
         }
@@ -91,7 +91,7 @@ impl Explorer {
             _ if policy == OnUnknown::Retry => 2,
             _ => 1,
         };
-        if times > most || (times > 1 && !told_unknown) {
+        if times > most || (times > 1 && !reported_unknown) {
             let truth = state.truth[parcel][delivery].clone();
             state.found(TWICE, || format!("delivery {delivery} of parcel {parcel}, {policy:?}: {truth:?}"));
         }
@@ -178,10 +178,10 @@ impl Explorer {
         &self,
         state: &mut ExplorerState,
         command: &ScriptRequest,
-        heard: Option<&ServerAnswer>,
+        received: Option<&ServerAnswer>,
     ) {
         let (ScriptRequest::Begin { parcel, deliveries, .. }, Some(ServerAnswer::Begun(_, letters))) =
-            (command, heard)
+            (command, received)
         else {
             return;
         };
@@ -264,7 +264,7 @@ fn note(
     command: Option<&ScriptRequest>,
 ) {
     if matches!(new, DeliveryState::Unresolved | DeliveryState::Unknown) {
-        state.truth[parcel][delivery].told_unknown = true;
+        state.truth[parcel][delivery].reported_unknown = true;
     }
     let resolved = matches!(command, Some(ScriptRequest::Resolve { .. }));
     let repeats = |at: usize| match command {

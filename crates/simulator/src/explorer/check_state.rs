@@ -90,15 +90,15 @@ impl Explorer {
             state.found(LEASES, || format!("parcel {parcel}: {it:?}"));
         }
         let number = u64::from(self.scenario.parcels[parcel].parcel_id.number);
-        let rung = order.due.is_none() || order.rung.is_some_and(|rung| number < rung);
+        let promoted = order.due.is_none() || order.promoted.is_some_and(|promoted| number < promoted);
         let anywhere = it.ready.is_some() || it.leased.is_some() || it.unresolved.is_some();
         let rules = [
             (!it.wrong_priority, "it is in the index of the other priority"),
             (!it.parked, "it is parked"),
             (it.leased.is_some() == it.lease.is_some(), "leased without a lease, or the other way round"),
             (!(it.ready.is_some() && it.leased.is_some()), "ready and leased"),
-            (rung || !anywhere, "in an index before it was promoted"),
-            (!rung || pending == 0 || it.ready.is_some() || it.leased.is_some(), "pending in no index"),
+            (promoted || !anywhere, "in an index before it was promoted"),
+            (!promoted || pending == 0 || it.ready.is_some() || it.leased.is_some(), "pending in no index"),
             (it.ready.is_none() || pending > 0, "ready with nothing pending"),
             (it.unresolved.is_some() == (unresolved > 0), "the index of unresolved parcels differs"),
             (
@@ -118,21 +118,21 @@ impl Explorer {
 
     /// What is reported must be true, unless it was reported as unknown before.
     fn check_truth(&self, state: &mut ExplorerState, parcel: usize, it: &ParcelView) {
-        for (delivery, told) in it.deliveries.iter().enumerate() {
+        for (delivery, reported) in it.deliveries.iter().enumerate() {
             let truth = &state.truth[parcel][delivery];
             let taken = !truth.taken.is_empty();
-            let holds = match told.state {
+            let holds = match reported.state {
                 DeliveryState::Sent | DeliveryState::Delivered => taken,
                 DeliveryState::Cancelled | DeliveryState::Expired => !taken || truth.sleeps > 0,
                 DeliveryState::Failed | DeliveryState::Suppressed => {
-                    !taken || truth.told_unknown || self.scenario.budgets.receipts > 0
+                    !taken || truth.reported_unknown || self.scenario.budgets.receipts > 0
                 }
                 _ => true,
             };
             if !holds {
                 let truth = truth.clone();
                 state.found(TRUE, || {
-                    format!("delivery {delivery} of parcel {parcel} is {:?}: {truth:?}", told.state)
+                    format!("delivery {delivery} of parcel {parcel} is {:?}: {truth:?}", reported.state)
                 });
             }
         }

@@ -57,8 +57,8 @@ pub enum ScriptRequest {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of the scripts, which say what they are")]
 pub enum ServerAnswer {
-    Taken { again: bool, fence: u64, parcels: Vec<(usize, Option<Outcomes>)> },
-    Old,
+    Claimed { already_done: bool, fence: u64, parcels: Vec<(usize, Option<Outcomes>)> },
+    Outdated,
     Begun(ParcelCode, Vec<DeliveryBegun>),
     Settled(ParcelCode, Vec<Reported>),
     Released(ParcelCode),
@@ -109,7 +109,7 @@ impl ScriptServer<'_> {
     pub fn refuses(&self, world: &mut FakeRedis, command: &ScriptRequest) -> bool {
         let stranger = ScriptServer { epoch: "other", ..*self };
         let answer = stranger.answer(world, &mut Vec::new(), command);
-        matches!(answer, Err(CallFault::Refused(Refusal::Epoch { .. })))
+        matches!(answer, Err(CallFault::Refused(Refusal::WrongEpoch { .. })))
     }
 
     /// Makes a call; the events for subscribers go to `events`.
@@ -150,14 +150,14 @@ impl ScriptServer<'_> {
                 };
                 let answer = self.call(world, events, &claim)?;
                 match answer.reply {
-                    ClaimReply::Old => ServerAnswer::Old,
-                    ClaimReply::Taken(taken) => {
+                    ClaimReply::Outdated => ServerAnswer::Outdated,
+                    ClaimReply::Claimed(taken) => {
                         let parcels = taken.parcels.into_iter();
                         let place = |parcel_id: &ParcelId| s.parcel(channel, parcel_id);
                         let parcels = parcels
                             .filter_map(|claimed| Some((place(&claimed.parcel_id)?, claimed.outcomes)));
-                        ServerAnswer::Taken {
-                            again: taken.again,
+                        ServerAnswer::Claimed {
+                            already_done: taken.already_done,
                             fence: answer.fence,
                             parcels: parcels.collect(),
                         }
@@ -212,7 +212,7 @@ impl ScriptServer<'_> {
                 };
                 match self.call(world, events, &resolve)?.reply {
                     Resolved::Ok { deliveries, .. } => ServerAnswer::Resolved(deliveries),
-                    Resolved::Gone => ServerAnswer::Done,
+                    Resolved::NotFound => ServerAnswer::Done,
                 }
             }
             ScriptRequest::ApplyReceipt { parcel, delivery, attempt, word } => {

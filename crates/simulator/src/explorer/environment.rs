@@ -44,8 +44,8 @@ impl Explorer {
                 let Some(Resolving { parcel, decisions }) = state.resolvers[channel].take() else {
                     return false;
                 };
-                let heard = self.request(state, None, ScriptRequest::Resolve { parcel, decisions }, fate);
-                if let Some(ServerAnswer::Resolved(decided)) = heard {
+                let received = self.request(state, None, ScriptRequest::Resolve { parcel, decisions }, fate);
+                if let Some(ServerAnswer::Resolved(decided)) = received {
                     windows_of_resolve(state, &decided);
                 }
             }
@@ -59,8 +59,8 @@ impl Explorer {
                 if matches!(command, ScriptRequest::Reschedule { .. }) {
                     state.entered.push(Window::CopyMove);
                 }
-                if let Some(heard) = self.run(state, &command) {
-                    windows_of_copy(state, begin && sending(state) > before, &heard);
+                if let Some(received) = self.run(state, &command) {
+                    windows_of_copy(state, begin && sending(state) > before, &received);
                 }
             }
             Step::Jump => {
@@ -94,8 +94,8 @@ impl Explorer {
                     state.view.parcels[parcel].deliveries.get(delivery).map(|delivery| delivery.state);
                 let number = u16::try_from(delivery).unwrap_or(u16::MAX);
                 let command = ScriptRequest::ApplyReceipt { parcel, delivery: number, attempt, word };
-                let heard = self.run(state, &command);
-                if heard == Some(ServerAnswer::Receipt(Some(Reported::Applied))) {
+                let received = self.run(state, &command);
+                if received == Some(ServerAnswer::Receipt(Some(Reported::Applied))) {
                     state.entered.push(match before {
                         Some(DeliveryState::Sending | DeliveryState::Pending) => Window::ReceiptEarly,
                         Some(DeliveryState::Unresolved) => Window::ReceiptUnresolved,
@@ -104,8 +104,8 @@ impl Explorer {
                 }
             }
             Step::RepairIndexes { order, channel } => {
-                let heard = self.run(state, &ScriptRequest::RepairIndexes { order, channel });
-                if matches!(heard, Some(ServerAnswer::Repaired(n)) if n > 0) {
+                let received = self.run(state, &ScriptRequest::RepairIndexes { order, channel });
+                if matches!(received, Some(ServerAnswer::Repaired(n)) if n > 0) {
                     state.found(check::INDEXES, || {
                         format!("repairing the indexes of order {order} changed something")
                     });
@@ -119,9 +119,9 @@ impl Explorer {
                 Budgets::spend(&mut state.left.moves);
                 let due = if now { 0 } else { state.view.orders[order].due.unwrap_or(0) + 2 * UNIT_MS };
                 let revision = self.names.revision(&state.world, order);
-                let heard =
+                let received =
                     self.request(state, None, ScriptRequest::Reschedule { order, due, revision }, fate);
-                if heard.is_some() && state.view.orders[order].due.is_some_and(|at| at == due) {
+                if received.is_some() && state.view.orders[order].due.is_some_and(|at| at == due) {
                     state.entered.push(Window::Moved);
                 }
             }
@@ -164,8 +164,8 @@ impl Explorer {
     }
 
     fn claim_unresolved(&self, state: &mut ExplorerState, channel: usize) {
-        let heard = self.run(state, &ScriptRequest::ClaimUnresolved { channel });
-        let Some(ServerAnswer::Members(parcel_ids)) = heard else { return };
+        let received = self.run(state, &ScriptRequest::ClaimUnresolved { channel });
+        let Some(ServerAnswer::Members(parcel_ids)) = received else { return };
         let s = &self.scenario;
         let Some(parcel) = parcel_ids.first().and_then(|parcel_id| s.parcel(channel, parcel_id)) else {
             return;
@@ -198,13 +198,13 @@ impl Explorer {
             match letter {
                 Reported::Evidence => windows.push(Window::SettleEvidence),
                 Reported::Stale => windows.push(Window::SettleStale),
-                Reported::Known => windows.push(Window::SettleKnown),
-                Reported::Applied if code == ParcelCode::Stale => windows.push(Window::SettleUnresolved),
+                Reported::NothingNew => windows.push(Window::SettleKnown),
+                Reported::Applied if code == ParcelCode::LeaseLost => windows.push(Window::SettleUnresolved),
                 Reported::Applied if over => windows.push(Window::SettleOver),
                 Reported::Applied => {}
             }
         }
-        if partial && code == ParcelCode::Held {
+        if partial && code == ParcelCode::Leased {
             windows.push(Window::SettlePartial);
         }
         if code == ParcelCode::Sending {
@@ -218,19 +218,19 @@ fn windows_of_resolve(state: &mut ExplorerState, decided: &[Decided]) {
     // What was applied shows in the deliveries themselves.
     state.entered.extend(decided.iter().filter_map(|decided| match decided {
         Decided::Applied => None,
-        Decided::Known => Some(Window::ResolvedKnown),
+        Decided::NothingNew => Some(Window::ResolvedKnown),
         Decided::Stale => Some(Window::ResolvedStale),
         Decided::RetryUnconfirmed => Some(Window::ResolvedSpent),
     }));
 }
 
 /// Records the windows that a late request entered.
-fn windows_of_copy(state: &mut ExplorerState, began: bool, heard: &ServerAnswer) {
+fn windows_of_copy(state: &mut ExplorerState, began: bool, received: &ServerAnswer) {
     let mut windows = Vec::new();
-    match heard {
-        ServerAnswer::Taken { again: true, .. } => windows.push(Window::CopyClaimAgain),
-        ServerAnswer::Taken { parcels, .. } if !parcels.is_empty() => windows.push(Window::CopyClaimTook),
-        ServerAnswer::Old => windows.push(Window::CopyClaimOld),
+    match received {
+        ServerAnswer::Claimed { already_done: true, .. } => windows.push(Window::CopyClaimAgain),
+        ServerAnswer::Claimed { parcels, .. } if !parcels.is_empty() => windows.push(Window::CopyClaimTook),
+        ServerAnswer::Outdated => windows.push(Window::CopyClaimOld),
         ServerAnswer::Begun(code, letters) => match code {
             ParcelCode::Ok => windows.extend(letters.iter().filter_map(|letter| match letter {
                 DeliveryBegun::Begun { .. } => Some(Window::CopyBeginAgain),
@@ -238,24 +238,24 @@ fn windows_of_copy(state: &mut ExplorerState, began: bool, heard: &ServerAnswer)
                 DeliveryBegun::Final => Some(Window::CopyBeginFinal),
                 DeliveryBegun::NoDelivery => None,
             })),
-            ParcelCode::Over => windows.push(Window::CopyBeginOver),
+            ParcelCode::LeaseExpired => windows.push(Window::CopyBeginOver),
             ParcelCode::Cancelled | ParcelCode::Expired => windows.push(Window::CopyBeginEnded),
             _ => windows.push(Window::CopyBeginStale),
         },
         ServerAnswer::Settled(_, letters) => windows.extend(letters.iter().map(|letter| match letter {
             Reported::Applied => Window::CopySettleApplied,
             Reported::Evidence => Window::CopySettleEvidence,
-            Reported::Known => Window::CopySettleKnown,
+            Reported::NothingNew => Window::CopySettleKnown,
             Reported::Stale => Window::CopySettleStale,
         })),
         ServerAnswer::Released(ParcelCode::Ready) => windows.push(Window::CopyReleaseReady),
         ServerAnswer::Released(_) => windows.push(Window::CopyReleaseStale),
-        ServerAnswer::Renewed(Renewed::Renewed | Renewed::Over | Renewed::Stale) => {
+        ServerAnswer::Renewed(Renewed::Renewed | Renewed::LeaseExpired | Renewed::LeaseLost) => {
             windows.push(Window::CopyRenew)
         }
         ServerAnswer::Resolved(decided) => {
             windows.extend(decided.iter().filter_map(|decided| match decided {
-                Decided::Known => Some(Window::CopyResolveKnown),
+                Decided::NothingNew => Some(Window::CopyResolveKnown),
                 Decided::Stale => Some(Window::CopyResolveStale),
                 Decided::RetryUnconfirmed => Some(Window::ResolvedSpent),
                 Decided::Applied => None,

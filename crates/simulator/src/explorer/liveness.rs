@@ -106,8 +106,8 @@ impl Explorer {
 
     fn resolve(&self, world: &mut FakeRedis, view: &DatabaseView, channel: usize) -> Result<(), CallFault> {
         let server = self.server();
-        let heard = server.answer(world, &mut Vec::new(), &ScriptRequest::ClaimUnresolved { channel })?;
-        let ServerAnswer::Members(parcel_ids) = heard else { return Ok(()) };
+        let received = server.answer(world, &mut Vec::new(), &ScriptRequest::ClaimUnresolved { channel })?;
+        let ServerAnswer::Members(parcel_ids) = received else { return Ok(()) };
         let parcels = parcel_ids.iter().filter_map(|parcel_id| self.scenario.parcel(channel, parcel_id));
         for parcel in parcels {
             let deliveries = view.parcels[parcel].deliveries.iter().enumerate();
@@ -127,7 +127,7 @@ impl Explorer {
         let server = self.server();
         let mut events = Vec::new();
         let claim = ScriptRequest::Claim { courier, life: u16::MAX, number, begin: 0 };
-        let ServerAnswer::Taken { fence, parcels, .. } = server.answer(world, &mut events, &claim)? else {
+        let ServerAnswer::Claimed { fence, parcels, .. } = server.answer(world, &mut events, &claim)? else {
             return Ok(());
         };
         for (parcel, _) in parcels {

@@ -221,14 +221,14 @@ impl Explorer {
         let done = self.perform(state, Deed::Call(command.clone()));
         self.check_change(state, &before, Some(command));
         self.check_bells(state, &before, command, &done.events);
-        self.check_answer(state, command, done.heard.as_ref().ok());
+        self.check_answer(state, command, done.received.as_ref().ok());
         if due_before.is_some_and(|(order, due)| state.view.orders[order].due != due) {
             state.found(check::OLD, || format!("{command:?}"));
         }
         if old && state.view.parcels.iter().zip(&before.parcels).any(|(new, old)| new.lease != old.lease) {
             state.found(check::OLD, || format!("{command:?}"));
         }
-        done.heard
+        done.received
             .clone()
             .map_err(|fault| state.found(check::ANSWERS, || format!("{command:?}: {fault}")))
             .ok()
@@ -266,9 +266,9 @@ impl Explorer {
         let (outcome, view) = match &place {
             Some(place) => {
                 let (outcome, after) = self.memo.recall(place, &deed).unwrap_or_else(|| {
-                    let (heard, events) = self.perform_on(&mut state.world, &deed);
+                    let (received, events) = self.perform_on(&mut state.world, &deed);
                     let after = self.memo.place(&state.world, look);
-                    (self.memo.remember(place, deed, heard, events, &after), after)
+                    (self.memo.remember(place, deed, received, events, &after), after)
                 });
                 state.world = after.world.clone();
                 let view = Arc::clone(&after.view);
@@ -276,8 +276,8 @@ impl Explorer {
                 (outcome, view)
             }
             None => {
-                let (heard, events) = self.perform_on(&mut state.world, &deed);
-                (Arc::new(Outcome::passing(heard, events)), Arc::new(look(&state.world)))
+                let (received, events) = self.perform_on(&mut state.world, &deed);
+                (Arc::new(Outcome::passing(received, events)), Arc::new(look(&state.world)))
             }
         };
         if !Arc::ptr_eq(&view, &state.view) && view != state.view {
@@ -292,7 +292,7 @@ impl Explorer {
         deed: &Deed,
     ) -> (Result<ServerAnswer, CallFault>, Vec<Event>) {
         let mut events = Vec::new();
-        let heard = match deed {
+        let received = match deed {
             Deed::Call(command) => self.server().answer(world, &mut events, command),
             Deed::Time(at) => {
                 let lead = self.scenario.lead_ms;
@@ -300,7 +300,7 @@ impl Explorer {
                 Ok(ServerAnswer::Done)
             }
         };
-        (heard, events)
+        (received, events)
     }
 
     /// An order may leave the index of due orders only after its bell has expired.

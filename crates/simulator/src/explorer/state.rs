@@ -140,7 +140,7 @@ pub struct Truth {
     /// The attempts the provider took, in order.
     pub taken: Vec<u8>,
     /// It was once reported as unknown.
-    pub told_unknown: bool,
+    pub reported_unknown: bool,
     /// When the last send begun must have ended.
     pub send_by: i64,
     /// How often bytes left after the sender had slept past its last look at the clock: a window of its own.

@@ -74,10 +74,10 @@ impl Explorer {
             CallFate::Lost => {
                 Budgets::spend(&mut state.left.lost);
             }
-            CallFate::Heard => {}
+            CallFate::Received => {}
         }
-        let heard = self.run(state, &command)?;
-        (fate != CallFate::Lost).then_some(heard)
+        let received = self.run(state, &command)?;
+        (fate != CallFate::Lost).then_some(received)
     }
 
     fn crash(&self, state: &mut ExplorerState, courier: usize) {
@@ -119,17 +119,17 @@ impl Explorer {
         if state.view.orders.iter().any(|order| order.due == Some(state.view.now)) {
             state.entered.push(Window::RungAtDue);
         }
-        let heard = self.request(state, Some(at), command, fate);
+        let received = self.request(state, Some(at), command, fate);
         if fate == CallFate::Lost {
             state.entered.push(Window::ClaimReplyLost);
         }
-        let Some(heard) = heard else { return };
+        let Some(received) = received else { return };
         let now = state.view.now;
         let courier = &mut state.couriers[at];
         courier.asking = None;
         courier.number += 1;
-        let ServerAnswer::Taken { again, fence, parcels } = heard else { return };
-        if again {
+        let ServerAnswer::Claimed { already_done, fence, parcels } = received else { return };
+        if already_done {
             state.entered.push(Window::ClaimAsked);
         }
         for (parcel, outcomes) in parcels {
@@ -190,11 +190,11 @@ impl Explorer {
                 delivery.state == DeliveryState::Sending && delivery.attempt == *attempt
             })
         });
-        let heard = self.request(state, Some(courier), command, fate);
+        let received = self.request(state, Some(courier), command, fate);
         if fate == CallFate::Lost {
             state.entered.push(Window::BeginReplyLost);
         }
-        let Some(ServerAnswer::Begun(code, begun)) = heard else { return };
+        let Some(ServerAnswer::Begun(code, begun)) = received else { return };
         let now = state.view.now;
         let held = &mut state.couriers[courier].held[place];
         let window = match code {
@@ -214,7 +214,7 @@ impl Explorer {
             }
             ParcelCode::Cancelled => Window::BeginCancelled,
             ParcelCode::Expired => Window::BeginExpired,
-            ParcelCode::Over => Window::BeginOver,
+            ParcelCode::LeaseExpired => Window::BeginOver,
             _ => Window::BeginStale,
         };
         state.entered.push(window);
@@ -294,16 +294,16 @@ impl Explorer {
         let SentSettle { leave, reports } = said;
         let some = !reports.is_empty();
         let command = ScriptRequest::Settle { parcel, fence, leave, reports };
-        let heard = self.request(state, Some(courier), command, fate);
+        let received = self.request(state, Some(courier), command, fate);
         if fate == CallFate::Lost {
             state.entered.push(Window::SettleReplyLost);
         }
-        let Some(ServerAnswer::Settled(code, letters)) = heard else { return };
+        let Some(ServerAnswer::Settled(code, letters)) = received else { return };
         self.windows_of_settle(state, code, &letters, over, out && some);
         let held = &mut state.couriers[courier].held[place];
         held.settling = None;
         match code {
-            ParcelCode::Held | ParcelCode::Sending => {
+            ParcelCode::Leased | ParcelCode::Sending => {
                 for memory in &mut held.deliveries {
                     if let CourierDelivery::Again(last) = *memory {
                         *memory = if held.closed {
@@ -323,12 +323,12 @@ impl Explorer {
 
     fn release(&self, state: &mut ExplorerState, courier: usize, place: usize, fate: CallFate) {
         let HeldParcel { parcel, fence, .. } = state.couriers[courier].held[place];
-        let heard = self.request(state, Some(courier), ScriptRequest::Release { parcel, fence }, fate);
+        let received = self.request(state, Some(courier), ScriptRequest::Release { parcel, fence }, fate);
         if fate != CallFate::Orphaned {
             // Forgotten whatever the answer: what was not handed back is reclaimed.
             state.couriers[courier].held.remove(place);
         }
-        match heard {
+        match received {
             Some(ServerAnswer::Released(ParcelCode::Sending)) => state.entered.push(Window::ReleasedSending),
             Some(ServerAnswer::Released(ParcelCode::Ready)) => state.entered.push(Window::Released),
             _ => {}
@@ -338,10 +338,10 @@ impl Explorer {
     fn renew(&self, state: &mut ExplorerState, courier: usize, place: usize, fate: CallFate) {
         Budgets::spend(&mut state.left.renewals);
         let HeldParcel { parcel, fence, .. } = state.couriers[courier].held[place];
-        let heard = self.request(state, Some(courier), ScriptRequest::Renew { parcel, fence }, fate);
+        let received = self.request(state, Some(courier), ScriptRequest::Renew { parcel, fence }, fate);
         let now = state.view.now;
         let held = &mut state.couriers[courier].held[place];
-        match heard {
+        match received {
             Some(ServerAnswer::Renewed(Renewed::Renewed)) => {
                 held.lease_until = now + RENEWED_MS;
                 state.entered.push(Window::Renewed);

@@ -93,9 +93,9 @@ fn alone(group: &'static str) -> Vec<Case> {
             shaped(cases(group, FOUR, d, &[SettlePartial, CrashBegun]), single)
         }
         "lost_replies" => {
-            let asked = [ClaimReplyLost, ClaimAsked, CrashAsking, BeginReplyLost, BeginRepeated];
-            let told = [SettleReplyLost, SettleKnown];
-            cases(group, FOUR, Budgets { lost: 1, ..d }, &[&asked[..], &told].concat())
+            let requested = [ClaimReplyLost, ClaimAsked, CrashAsking, BeginReplyLost, BeginRepeated];
+            let reported = [SettleReplyLost, SettleKnown];
+            cases(group, FOUR, Budgets { lost: 1, ..d }, &[&requested[..], &reported].concat())
         }
         "late_copies" => {
             let mut all = cases(group, FOUR, Budgets { copies: 1, ..d }, COPIES);

@@ -33,7 +33,7 @@ pub struct ModelOrder {
     /// Open deliveries, for an order in parcels.
     pub open: Option<u64>,
     /// Parcels promoted so far, while it is being promoted.
-    pub rung: Option<u64>,
+    pub promoted: Option<u64>,
     /// Its score in the index of due orders.
     pub due: Option<i64>,
     /// How often it is queued for purging.
@@ -232,7 +232,7 @@ fn read_order(s: &Scenario, names: &Names, world: &FakeRedis, order: usize, reti
         cancelled: field(b"x").is_some(),
         ended: field(b"f").is_some(),
         open: digits(field(b"l")),
-        rung: digits(field(b"g")),
+        promoted: digits(field(b"g")),
         due: score(world, &names.due[order], order_id),
         retirements: retired.iter().filter(|entry| **entry == order_id).count(),
         bell: world.entry(&names.bells[order]).is_some(),

@@ -206,7 +206,7 @@ fn kind(action: &Step) -> (u32, u32) {
 
 /// The weight of a step among those of its kind.
 fn ease(action: &Step) -> u32 {
-    let of_fate = |fate: &CallFate| if *fate == CallFate::Heard { 10 } else { 1 };
+    let of_fate = |fate: &CallFate| if *fate == CallFate::Received { 10 } else { 1 };
     match action {
         Step::Claim { fate, .. }
         | Step::Settle { fate, .. }

@@ -136,7 +136,7 @@ impl Pair {
         words.extend(keys.iter().map(AsRef::as_ref));
         words.extend(args.iter().map(AsRef::as_ref));
         let reply = value(self.connection.command(&words).expect("an answer"));
-        let heard = self.heard();
+        let received = self.received();
 
         let (mut modelled, mut real) = (run.reply, reply);
         if let Some(step) = step {
@@ -147,9 +147,9 @@ impl Pair {
         if !self.exactness(step.is_some_and(Step::asks_for_lifetime)).same(&modelled, &real) {
             return Err(format!("the model answers\n  {modelled:?}\nthe server\n  {real:?}"));
         }
-        let told: Vec<(String, Vec<u8>)> = run.events.iter().map(spoken).collect();
-        if told != heard {
-            return Err(format!("the model publishes\n  {told:?}\nthe server\n  {heard:?}"));
+        let reported: Vec<(String, Vec<u8>)> = run.events.iter().map(spoken).collect();
+        if reported != received {
+            return Err(format!("the model publishes\n  {reported:?}\nthe server\n  {received:?}"));
         }
         self.compare_keys()?;
         Ok(modelled)
@@ -160,20 +160,20 @@ impl Pair {
     }
 
     /// The events the server has published up to now.
-    fn heard(&mut self) -> Vec<(String, Vec<u8>)> {
+    fn received(&mut self) -> Vec<(String, Vec<u8>)> {
         self.published += 1;
         let mark = self.published.to_string();
         self.connection.command(&["PUBLISH", "mark", &mark]).expect("an answer");
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         loop {
             let message = self.listener.receive().expect("a message");
             let [_, _, channel, payload] = message.items() else { panic!("no message: {message:?}") };
             let channel = channel.text().expect("a channel").to_owned();
             let payload = payload.bytes().expect("a payload").to_vec();
             if channel == "mark" && payload == mark.as_bytes() {
-                return heard;
+                return received;
             }
-            heard.push((channel, payload));
+            received.push((channel, payload));
         }
     }
 

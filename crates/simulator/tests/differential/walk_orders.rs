@@ -234,7 +234,7 @@ impl Walk<'_> {
                 let sms: Channel = "sms".parse().expect("a channel");
                 let order_id: OrderId =
                     format!("u1:{}", self.rng.random_range(1..5)).parse().expect("an order id");
-                let shares = [QuotaStep::Take, QuotaStep::Take, QuotaStep::Look, QuotaStep::Return];
+                let shares = [QuotaStep::Take, QuotaStep::Take, QuotaStep::Check, QuotaStep::Return];
                 let prefix = NoticeId::random([self.rng.random_range(0..3); 8]);
                 let messages = self.rng.random_range(1..4);
                 let share = *shares.choose(&mut self.rng).expect("a share");

@@ -52,7 +52,7 @@ struct Walk<'s> {
     world: FakeRedis,
     /// The worlds up to now that were not lost, each after one step.
     line: Vec<FakeRedis>,
-    told: Vec<Acknowledged>,
+    acknowledged: Vec<Acknowledged>,
     fences: BTreeSet<u64>,
     orders: Vec<(OrderId, bool)>,
     held: Vec<ParcelRef>,
@@ -71,7 +71,7 @@ impl<'s> Walk<'s> {
             keys,
             world,
             line: Vec::new(),
-            told: Vec::new(),
+            acknowledged: Vec::new(),
             fences: BTreeSet::new(),
             orders: Vec::new(),
             held: Vec::new(),
@@ -108,7 +108,7 @@ impl<'s> Walk<'s> {
     /// The process that receives `mark` keeps it. `changed`: the answer says that something happened.
     fn tell(&mut self, what: &'static str, mark: u64, changed: bool) {
         if changed {
-            self.told.push(Acknowledged { what, mark, at: self.line.len(), lost: false });
+            self.acknowledged.push(Acknowledged { what, mark, at: self.line.len(), lost: false });
         }
         self.line.push(self.world.clone());
     }
@@ -277,8 +277,8 @@ impl<'s> Walk<'s> {
         // Sometimes its clock is a little behind.
         let behind = if self.rng.random_bool(0.2) { self.rng.random_range(0..3) } else { 0 };
         self.world.set_clock(clock.later_by_ms(-behind));
-        for told in &mut self.told {
-            told.lost |= told.at > to;
+        for acknowledged in &mut self.acknowledged {
+            acknowledged.lost |= acknowledged.at > to;
         }
         let keys = self.keys.clone();
         let (runs, ..) = self.call(&OpenServerRun { keys: &keys, lost: None }).expect("an answer");
@@ -290,16 +290,20 @@ impl<'s> Walk<'s> {
     }
 
     fn compare(&self, runs: &[ServerRun]) {
-        for told in &self.told {
-            let shown = runs.iter().any(|run| run.lost(told.mark));
-            assert_eq!(shown, told.lost, "{} at mark {}: {runs:?}", told.what, told.mark);
+        for acknowledged in &self.acknowledged {
+            let shown = runs.iter().any(|run| run.lost(acknowledged.mark));
+            assert_eq!(
+                shown, acknowledged.lost,
+                "{} at mark {}: {runs:?}",
+                acknowledged.what, acknowledged.mark
+            );
         }
     }
 
     /// An operator halts it and recovers it.
     fn is_halted(&mut self) {
         let keys = self.keys.clone();
-        let known = self.told.iter().map(|told| told.mark).max().unwrap_or(0);
+        let known = self.acknowledged.iter().map(|acknowledged| acknowledged.mark).max().unwrap_or(0);
         let halt = HaltDatabase {
             keys: &keys,
             cause: HaltCause::WentBack,
@@ -330,7 +334,7 @@ impl<'s> Walk<'s> {
         assert!(again.is_none() && !changed, "recovered twice");
         self.call(&OpenServerRun { keys: &keys, lost: None }).expect("an answer");
         // All processes start over.
-        self.told.clear();
+        self.acknowledged.clear();
         self.line = vec![self.world.clone()];
     }
 }

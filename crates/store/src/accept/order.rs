@@ -42,9 +42,9 @@ pub struct AcceptedOrder {
     /// Its order id.
     pub order_id: OrderId,
     /// Whether an earlier call had stored it.
-    pub again: bool,
+    pub already_done: bool,
     /// Whether it is due now, by the server's clock.
-    pub now: bool,
+    pub due_now: bool,
     /// When it was accepted.
     pub accepted: UnixMs,
     /// When it is due.

@@ -97,7 +97,7 @@ impl Store {
         view: &OrderRecord,
     ) -> Result<(Vec<Delivery>, Outcomes), CallError> {
         let parcel_id = ParcelId { order_id: old.clone(), number };
-        let ended = view.ended_unrung();
+        let ended = view.ended_before_due();
         futures::future::try_join(
             self.load_deliveries(p, channel, &parcel_id),
             self.load_outcomes(p, channel, &parcel_id, &view.head, ended),

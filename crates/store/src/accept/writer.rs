@@ -171,11 +171,11 @@ impl OrderWriter {
         // Staged data is not an order yet.
         match staged.map_err(AcceptError::Refused)? {
             Staged::Ok => Ok(()),
-            Staged::Exists => {
+            Staged::OrderExists => {
                 self.exists = true;
                 Ok(())
             }
-            Staged::Gone => Err(AcceptError::Gone),
+            Staged::UploadLost => Err(AcceptError::Gone),
             Staged::Gap => Err(AcceptError::Refused(malformed("a gap in the parcels of an order"))),
         }
     }
@@ -251,13 +251,13 @@ impl OrderWriter {
         };
         let answer = inner.call_repeated(self.p, &script).await.map_err(AcceptError::of_enqueue)?;
         match answer.reply {
-            Enqueued::Accepted { again, now, accepted, due, couriers_seen } => {
+            Enqueued::Accepted { already_done, due_now, accepted, due, couriers_seen } => {
                 inner.confirmed(self.p, answer.before).await.map_err(AcceptError::Unknown)?;
                 // What an earlier try of this call stored is new, too.
-                if !again || answer.lost {
+                if !already_done || answer.lost {
                     inner.guard.accepts.keep(self.p, answer.fence, &self.head.order_id, accepted);
                 }
-                Ok(self.accepted((again && !answer.lost, now, accepted, due), couriers_seen))
+                Ok(self.accepted((already_done && !answer.lost, due_now, accepted, due), couriers_seen))
             }
             // The script first looks for the order, so an order it refuses was not stored by an earlier try either.
             Enqueued::Conflict => Err(AcceptError::Conflict),
@@ -265,20 +265,27 @@ impl OrderWriter {
                 self.remove_staged().await;
                 Err(AcceptError::ExpiresBeforeDue)
             }
-            Enqueued::Unstaged => Err(AcceptError::Gone),
+            Enqueued::UploadLost => Err(AcceptError::Gone),
             Enqueued::Incomplete => {
                 // Another body was streamed under this id before.
                 self.remove_staged().await;
                 Err(AcceptError::Gone)
             }
             // Something is already stored under this id.
-            Enqueued::Bad => Err(AcceptError::Unknown(malformed("history of this id"))),
+            Enqueued::Invalid | Enqueued::Unreadable => {
+                Err(AcceptError::Unknown(malformed("history of this id")))
+            }
         }
     }
 
     fn accepted(
         &self,
-        (again, now, accepted, due): (bool, bool, posthaste_model::UnixMs, posthaste_model::UnixMs),
+        (already_done, due_now, accepted, due): (
+            bool,
+            bool,
+            posthaste_model::UnixMs,
+            posthaste_model::UnixMs,
+        ),
         seen: Vec<Option<posthaste_model::UnixMs>>,
     ) -> AcceptedOrder {
         let channels = self.channels.iter().zip(seen.into_iter().chain(std::iter::repeat(None)));
@@ -291,8 +298,8 @@ impl OrderWriter {
         });
         AcceptedOrder {
             order_id: self.head.order_id.clone(),
-            again,
-            now,
+            already_done,
+            due_now,
             accepted,
             due,
             durability: self.store.durability(),

@@ -39,9 +39,9 @@ impl FromStr for NodeAddress {
 
 impl NodeAddress {
     /// This address; an empty host is replaced by the host of the server that was asked.
-    pub(crate) fn seen_from(mut self, asked: &Self) -> Self {
+    pub(crate) fn seen_from(mut self, requested: &Self) -> Self {
         if self.host.is_empty() {
-            self.host.clone_from(&asked.host);
+            self.host.clone_from(&requested.host);
         }
         self
     }
@@ -71,12 +71,12 @@ pub(crate) struct Listed {
     pub(crate) moving: Vec<u16>,
 }
 
-/// Parses an answer of the server at `asked`.
-pub(crate) fn read(text: &str, asked: &NodeAddress) -> Result<Vec<Listed>, Malformed> {
-    text.lines().filter(|line| !line.trim().is_empty()).map(|line| read_line(line, asked)).collect()
+/// Parses an answer of the server at `requested`.
+pub(crate) fn read(text: &str, requested: &NodeAddress) -> Result<Vec<Listed>, Malformed> {
+    text.lines().filter(|line| !line.trim().is_empty()).map(|line| read_line(line, requested)).collect()
 }
 
-fn read_line(line: &str, asked: &NodeAddress) -> Result<Listed, Malformed> {
+fn read_line(line: &str, requested: &NodeAddress) -> Result<Listed, Malformed> {
     let mut words = line.split_ascii_whitespace();
     let mut word = |what| words.next().ok_or(Malformed::new(what));
     let (id, place, flags) =
@@ -95,7 +95,7 @@ fn read_line(line: &str, asked: &NodeAddress) -> Result<Listed, Malformed> {
     }
     Ok(Listed {
         id: id.to_owned(),
-        address: address.seen_from(asked),
+        address: address.seen_from(requested),
         hostname,
         myself: has("myself"),
         primary: has("master"),
@@ -137,7 +137,7 @@ fn read_mark(mark: &str) -> Result<u16, Malformed> {
 mod tests {
     use super::*;
 
-    fn asked() -> NodeAddress {
+    fn requested() -> NodeAddress {
         "10.0.0.9:7000".parse().unwrap()
     }
 
@@ -149,7 +149,7 @@ mod tests {
             6ec2392 ::1:30005@31005 master,fail? - 0 14 5 connected\n\
             824fe11 :0@0 master,noaddr - 0 14 6 disconnected\n\
             e7d1eec :30001@31001,h myself,master - 0 0 1 connected 0-5460 [93->-292f8b3] [77-<-67ed2db]\n";
-        let listed = read(text, &asked()).unwrap();
+        let listed = read(text, &requested()).unwrap();
         assert_eq!(listed.len(), 6);
         let [replica, plain, failed, ipv6, nowhere, myself] = &listed[..] else { panic!("{listed:?}") };
         assert_eq!((replica.primary, replica.replica_of.as_deref()), (false, Some("e7d1eec")));
@@ -178,16 +178,16 @@ mod tests {
     #[test]
     fn invalid_lines_are_refused_and_nothing_panics() {
         let good = "a 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-5460 [93->-b]";
-        assert!(read(good, &asked()).is_ok());
+        assert!(read(good, &requested()).is_ok());
         for end in 0..good.len() {
             // Cut anywhere: either an error or a shorter list of slots.
-            let _ = read(&good[..end], &asked());
+            let _ = read(&good[..end], &requested());
         }
         for bad in ["0-16384", "9-8", "x", "[93]", "[x->-b]", "-5", "1-2-3"] {
             let line = format!("a 127.0.0.1:1@2 master - 0 0 1 connected {bad}");
-            assert!(read(&line, &asked()).is_err(), "{bad}");
+            assert!(read(&line, &requested()).is_err(), "{bad}");
         }
-        assert!(read("a nowhere master - 0 0 1 connected", &asked()).is_err());
-        assert!(read("a h:1@2 master - 0 0 x connected", &asked()).is_err());
+        assert!(read("a nowhere master - 0 0 1 connected", &requested()).is_err());
+        assert!(read("a h:1@2 master - 0 0 x connected", &requested()).is_err());
     }
 }

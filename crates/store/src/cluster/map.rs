@@ -122,8 +122,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn view(asked: &str, lines: &[&str]) -> View {
-        View(read(&lines.join("\n"), &address(asked)).unwrap())
+    fn view(requested: &str, lines: &[&str]) -> View {
+        View(read(&lines.join("\n"), &address(requested)).unwrap())
     }
 
     const A: &str = "a 10.0.0.1:7000@17000 master - 0 0 1 connected 0-5460";

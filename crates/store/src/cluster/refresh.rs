@@ -30,9 +30,9 @@ const ENOUGH: usize = 2;
 /// How long slots must have been moving before it is logged, and logged again.
 const LONG: Duration = Duration::from_secs(30);
 
-async fn ask(client: &Client, asked: &NodeAddress) -> Result<View, CallError> {
+async fn ask(client: &Client, requested: &NodeAddress) -> Result<View, CallError> {
     let text = command::ask(client, "CLUSTER", vec![Arg::from_static_str("NODES")]).await?;
-    let listed = text.text("nodes of the cluster").and_then(|text| read(&text, asked));
+    let listed = text.text("nodes of the cluster").and_then(|text| read(&text, requested));
     listed.map(View).map_err(InvalidReply::Malformed).map_err(CallError::InvalidReply)
 }
 
@@ -51,7 +51,7 @@ async fn ask_apart(config: &Config, address: &NodeAddress) -> Result<View, Conne
 
 /// The first map, from the servers named in the settings.
 pub(crate) async fn first_look(config: &Config) -> Result<(Map, Instant), ConnectError> {
-    let asked = Instant::now();
+    let requested = Instant::now();
     let hosts = config.server.hosts();
     let seeds: Vec<NodeAddress> = hosts
         .iter()
@@ -78,7 +78,7 @@ pub(crate) async fn first_look(config: &Config) -> Result<(Map, Instant), Connec
     match (views.is_empty(), why) {
         (true, Some(why)) => Err(why),
         (true, None) => Err(ConnectError::Settings { key: "url", why: "the URL names no server".to_owned() }),
-        (false, _) => Ok((Map::of(&views), asked)),
+        (false, _) => Ok((Map::of(&views), requested)),
     }
 }
 
@@ -97,11 +97,11 @@ pub(crate) async fn keep_fresh(inner: Weak<Inner>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = round => {}
         }
-        let asked = Instant::now();
+        let requested = Instant::now();
         tokio::select! {
             () = stop.cancelled() => return,
             map = known.look(&now) => if let Some(map) = map {
-                now.take_map(&map, asked);
+                now.take_map(&map, requested);
                 known.tell_moving(&map);
             },
         }
@@ -167,9 +167,9 @@ impl Known {
             self.moving = None;
             return;
         }
-        let (since, told) = self.moving.get_or_insert((now, now));
-        if now.saturating_duration_since(*told) >= LONG {
-            *told = now;
+        let (since, reported) = self.moving.get_or_insert((now, now));
+        if now.saturating_duration_since(*reported) >= LONG {
+            *reported = now;
             let (seconds, slots) = (now.saturating_duration_since(*since).as_secs(), map.moving.len());
             tracing::warn!(
                 event = "cluster.slots_moving",

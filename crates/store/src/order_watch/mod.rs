@@ -82,7 +82,7 @@ pub(crate) async fn listen(watcher: Arc<Watcher>, home: Arc<str>, client: Client
         let errors = client.error_rx();
         match client.init().await {
             Ok(task) => {
-                let told = ClientEvents { events, connected, errors, database, home: Arc::clone(&home) };
+                let reported = ClientEvents { events, connected, errors, database, home: Arc::clone(&home) };
                 tokio::select! {
                     () = stop.cancelled() => {}
                     end = task => {
@@ -95,7 +95,7 @@ pub(crate) async fn listen(watcher: Arc<Watcher>, home: Arc<str>, client: Client
                             "the client for watching orders ended; restarting it"
                         );
                     }
-                    () = told.pass_on(&watcher, &client) => {}
+                    () = reported.pass_on(&watcher, &client) => {}
                 }
             }
             Err(error) => {
@@ -215,11 +215,11 @@ async fn tell(client: &Client, channels: Vec<String>, subscribe: bool) -> bool {
     if channels.is_empty() {
         return true;
     }
-    let told = match subscribe {
+    let reported = match subscribe {
         true => client.subscribe(channels).await,
         false => client.unsubscribe(channels).await,
     };
-    if let Err(error) = told {
+    if let Err(error) = reported {
         tracing::debug!(%error, "cannot change subscriptions");
         return false;
     }

@@ -11,7 +11,7 @@ use crate::cause::Cause;
 use crate::redis_state::RedisState;
 
 /// How often a lasting state is logged again.
-pub const TOLD_EVERY: Duration = Duration::from_secs(30);
+pub const LOG_EVERY: Duration = Duration::from_secs(30);
 /// How long a state must have been over before its end is logged.
 const SETTLED: Duration = Duration::from_secs(3);
 /// Slowness is a state when answers were slow in this many of the last [`SLOW_SPAN`] seconds: a single stall does not
@@ -34,7 +34,7 @@ pub(super) struct Kept {
 #[derive(Debug)]
 struct Spell {
     trouble: ServerTrouble,
-    told: Instant,
+    reported: Instant,
     ended: Option<Instant>,
 }
 
@@ -73,7 +73,7 @@ impl Kept {
             detail,
             refused: 0,
         };
-        self.spells.push(Spell { trouble: trouble.clone(), told: now, ended: None });
+        self.spells.push(Spell { trouble: trouble.clone(), reported: now, ended: None });
         vec![(Phase::Began, trouble, Duration::ZERO)]
     }
 
@@ -129,8 +129,8 @@ impl Kept {
                     lines.push((Phase::Ended, spell.trouble.clone(), lasted(ended, &spell.trouble)));
                     return false;
                 }
-                None if now.saturating_duration_since(spell.told) >= TOLD_EVERY => {
-                    spell.told = now;
+                None if now.saturating_duration_since(spell.reported) >= LOG_EVERY => {
+                    spell.reported = now;
                     lines.push((Phase::Continues, spell.trouble.clone(), lasted(now, &spell.trouble)));
                 }
                 _ => {}
@@ -236,15 +236,15 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let state = RedisState::MemoryFull;
         assert_eq!(phases(&kept.begin(&node(), state, None, start)), [(Phase::Began, state, 0)]);
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for second in 1..=70 {
             assert!(
                 kept.begin(&node(), state, None, at(second)).is_empty(),
                 "a lasting state is not logged at every call"
             );
-            told.extend(phases(&kept.tick(at(second))));
+            reported.extend(phases(&kept.tick(at(second))));
         }
-        assert_eq!(told, [(Phase::Continues, state, 30), (Phase::Continues, state, 60)]);
+        assert_eq!(reported, [(Phase::Continues, state, 30), (Phase::Continues, state, 60)]);
         kept.end(&node(), |one| one == state, at(71));
         assert!(kept.shown().is_empty(), "the end is visible at once");
         assert!(kept.tick(at(73)).is_empty());
@@ -256,13 +256,13 @@ mod tests {
     fn a_flickering_state_is_logged_once() {
         let (mut kept, start) = (Kept::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for second in 0..20 {
-            told.extend(phases(&kept.begin(&node(), RedisState::Away, None, at(second))));
+            reported.extend(phases(&kept.begin(&node(), RedisState::Away, None, at(second))));
             kept.end(&node(), |_| true, at(second));
-            told.extend(phases(&kept.tick(at(second))));
+            reported.extend(phases(&kept.tick(at(second))));
         }
-        assert_eq!(told, [(Phase::Began, RedisState::Away, 0)]);
+        assert_eq!(reported, [(Phase::Began, RedisState::Away, 0)]);
     }
 
     #[test]
@@ -273,8 +273,8 @@ mod tests {
             assert!(kept.slow(&node(), None, at(millis)).is_empty(), "a single stall does not count");
         }
         assert!(kept.slow(&node(), None, at(1_500)).is_empty());
-        let told = phases(&kept.slow(&node(), None, at(2_500)));
-        assert_eq!(told, [(Phase::Began, RedisState::Slow, 0)]);
+        let reported = phases(&kept.slow(&node(), None, at(2_500)));
+        assert_eq!(reported, [(Phase::Began, RedisState::Slow, 0)]);
         kept.tick(at(11_000));
         assert_eq!(kept.shown().len(), 1);
         kept.tick(at(12_500));

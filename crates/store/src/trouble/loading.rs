@@ -29,7 +29,7 @@ async fn persistence(config: &Config) -> Option<Info> {
     if config.tls.is_some() || config.password.is_some() {
         return None;
     }
-    let asked = async {
+    let requested = async {
         match &config.server {
             ServerConfig::Centralized { server } => {
                 ask(TcpStream::connect((&*server.host, server.port)).await.ok()?).await
@@ -38,7 +38,7 @@ async fn persistence(config: &Config) -> Option<Info> {
             ServerConfig::Clustered { .. } | ServerConfig::Sentinel { .. } => None,
         }
     };
-    timeout(WITHIN, asked).await.ok()?.map(Info::from)
+    timeout(WITHIN, requested).await.ok()?.map(Info::from)
 }
 
 /// Sends the query and QUIT, and reads to the end.

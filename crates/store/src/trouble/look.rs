@@ -25,13 +25,13 @@ pub(crate) type Found = Vec<(RedisState, Option<String>)>;
 /// What is wrong with a server now; writes nothing.
 pub(crate) async fn look(client: &Client, clustered: bool) -> Found {
     let ask = |question| command::ask(client, "EVAL", vec![Arg::from_static_str(question), Arg::Integer(0)]);
-    let mut asked = ask(QUESTION).await;
+    let mut requested = ask(QUESTION).await;
     let mut found = Vec::new();
-    if matches!(asked, Err(CallError::Retryable { why: Retryable::Memory })) {
+    if matches!(requested, Err(CallError::Retryable { why: Retryable::Memory })) {
         found.push((RedisState::MemoryFull, detail(client, RedisState::MemoryFull).await));
-        asked = ask(DRAINING).await;
+        requested = ask(DRAINING).await;
     }
-    match &asked {
+    match &requested {
         Ok(_) => {}
         Err(CallError::Retryable { why }) => {
             if let Some(state) = RedisState::of(*why) {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-pub use kept::TOLD_EVERY;
+pub use kept::LOG_EVERY;
 use kept::{Kept, Line, tell};
 pub use server_trouble::ServerTrouble;
 
@@ -209,7 +209,7 @@ impl ServerTroubles {
     }
 
     /// Waits until a check is requested.
-    pub(crate) async fn asked(&self) {
+    pub(crate) async fn requested(&self) {
         self.0.kick.notified().await;
     }
 

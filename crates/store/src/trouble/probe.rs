@@ -46,11 +46,11 @@ pub(crate) async fn watch(inner: Weak<Inner>, troubles: ServerTroubles, stop: Ca
             return;
         }
         troubles.tick();
-        let (pause, asked) = (tokio::time::sleep(PAUSE), troubles.asked());
+        let (pause, requested) = (tokio::time::sleep(PAUSE), troubles.requested());
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => quiet = (quiet + 1) % COURIERS_EVERY,
-            () = async { pause.await; asked.await } => quiet = 0,
+            () = async { pause.await; requested.await } => quiet = 0,
         }
     }
 }

@@ -16,7 +16,7 @@ pub enum NoticeMoment {
     /// The provider's own time.
     Provider(UnixMs),
     /// This program received it then, and for the first time.
-    Heard(Instant),
+    Received(Instant),
     /// It is a repeat, and it is not known when it was first received.
     Unknown,
 }
@@ -38,8 +38,8 @@ impl ConsentNotice {
 
     /// A notice without a name: every call that reports it reports a new one.
     #[must_use]
-    pub fn heard(at: Instant) -> Self {
-        Self { name: None, said: NoticeMoment::Heard(at), remembered: false }
+    pub fn received(at: Instant) -> Self {
+        Self { name: None, said: NoticeMoment::Received(at), remembered: false }
     }
 
     /// As an opt-in, it is remembered even if its address is on no list: an earlier opt-out may arrive later.
@@ -71,7 +71,7 @@ impl ConsentNotice {
     pub(super) fn of_opt_out(&self, key: &AddressKey) -> StoredNotice {
         let said = match self.said {
             NoticeMoment::Provider(at) => Proved::Provider(at),
-            NoticeMoment::Heard(at) => Proved::Ago(at.elapsed()),
+            NoticeMoment::Received(at) => Proved::Ago(at.elapsed()),
             NoticeMoment::Unknown => Proved::Unknown,
         };
         StoredNotice { id: self.id(key), said }
@@ -104,31 +104,31 @@ impl Store {
         let said = match notice.said {
             NoticeMoment::Provider(at) => Proved::Provider(at),
             // The server's clock is read after the notice was received, and the time since then is subtracted.
-            NoticeMoment::Heard(heard) => {
+            NoticeMoment::Received(received) => {
                 let now = self.server_time().await?;
-                let since = u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let since = u64::try_from(received.elapsed().as_millis()).unwrap_or(u64::MAX);
                 Proved::NotBefore(UnixMs(now.0.saturating_sub(since)))
             }
             NoticeMoment::Unknown => Proved::Unknown,
         };
-        let told = StoredNotice { id: notice.id(&key), said };
+        let reported = StoredNotice { id: notice.id(&key), said };
         let before = self.0.before_confirm(PARTITION);
         let script = OptIn {
             keys: &at.keys,
             key: &key,
             channel,
             id,
-            notice: told,
+            notice: reported,
             reasons,
             remember: notice.remembered,
         };
         let lifted = match self.0.call(PARTITION, &script).await?.reply {
             OptedIn::Lifted => true,
             // Remembered, or reported again: it may not be confirmed yet.
-            OptedIn::Gone | OptedIn::OtherReason(_) | OptedIn::Repeated => false,
-            OptedIn::Older => return Ok(false),
-            OptedIn::Bad => return Err(malformed("suppression")),
-            OptedIn::OtherKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
+            OptedIn::NotFound | OptedIn::OtherReason(_) | OptedIn::Repeated => false,
+            OptedIn::Outdated => return Ok(false),
+            OptedIn::Unreadable => return Err(malformed("suppression")),
+            OptedIn::WrongKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
         };
         self.0.confirmed(PARTITION, before).await?;
         Ok(lifted)

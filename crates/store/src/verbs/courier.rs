@@ -70,12 +70,13 @@ impl Store {
         until_sends_are_free(self.0.partition(p)?).await;
         let before = self.0.before_confirm(p);
         // A repeated answer shows the fence of the first one.
-        let current =
-            |reply: &ClaimReply| !matches!(reply, ClaimReply::Taken(ClaimedParcels { again: true, .. }));
+        let current = |reply: &ClaimReply| {
+            !matches!(reply, ClaimReply::Claimed(ClaimedParcels { already_done: true, .. }))
+        };
         let answer = self.0.call_minding(p, &script, current).await?;
-        let ClaimReply::Taken(taken) = &answer.reply else { return Ok(answer) };
+        let ClaimReply::Claimed(taken) = &answer.reply else { return Ok(answer) };
         // A repeated answer may belong to a call that was to begin more than this one.
-        let may_have_begun = ask.begin > 0 || taken.again;
+        let may_have_begun = ask.begin > 0 || taken.already_done;
         let inline = || taken.parcels.iter().filter(|parcel| parcel.inline.is_some());
         if !may_have_begun || inline().next().is_none() {
             return Ok(answer);

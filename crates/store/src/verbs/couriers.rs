@@ -37,8 +37,8 @@ impl Store {
     /// A [`CallError`].
     pub async fn couriers(&self) -> Result<Vec<CourierPresence>, CallError> {
         let there: Vec<u16> = (0..self.partitions()).filter(|p| self.can_ask(*p)).collect();
-        let asked = if there.is_empty() { vec![0] } else { there };
-        let of_all = try_join_all(asked.into_iter().map(|p| self.channels(p)));
+        let requested = if there.is_empty() { vec![0] } else { there };
+        let of_all = try_join_all(requested.into_iter().map(|p| self.channels(p)));
         let (now, of_all) = try_join(self.server_time(), of_all).await?;
         let mut last: BTreeMap<Channel, UnixMs> = BTreeMap::new();
         for (channel, seen) in of_all.into_iter().flatten() {

@@ -55,14 +55,14 @@ impl Store {
         // was not begun.
         let mut ends = match cursor {
             None => vec![ListPosition::default(); partitions.len()],
-            Some(cursor) => match cursor.told(filter, self.partitions()) {
+            Some(cursor) => match cursor.reported(filter, self.partitions()) {
                 None => return Ok(None),
-                Some(told) => told.to_vec(),
+                Some(reported) => reported.to_vec(),
             },
         };
         let start = |(i, at): (usize, _)| {
-            let told = cursor.and_then(|_| ends.get(i).copied());
-            async move { Walk::start(reader, at, filter, told).await }
+            let reported = cursor.and_then(|_| ends.get(i).copied());
+            async move { Walk::start(reader, at, filter, reported).await }
         };
         let started = join_all(partitions.iter().enumerate().map(start)).await;
         let (mut walks, mut away, mut why) = (Vec::new(), Vec::new(), None);
@@ -86,7 +86,7 @@ impl Store {
             walks.retain(|walk| {
                 let stays = !away.contains(&walk.at.number);
                 if !stays && let Some(end) = ends.get_mut(usize::from(walk.at.number)) {
-                    *end = walk.told();
+                    *end = walk.reported();
                 }
                 stays
             });
@@ -114,7 +114,7 @@ impl Store {
         }
         for walk in &walks {
             if let Some(end) = ends.get_mut(usize::from(walk.at.number)) {
-                *end = walk.told();
+                *end = walk.reported();
             }
         }
         away.sort_unstable();

@@ -155,8 +155,9 @@ impl Store {
         // The day and the retention after it must be over, as `purge_orders` counts.
         let end = (now.0 / DAY_MS).saturating_sub(u64::from(retention_days)).min(first + DAYS_AT_ONCE);
         let days: Vec<u64> = (first..end).collect();
-        let asked = days.iter().map(|day| reader.ask("EXISTS", vec![text(at.keys.retire(*day))], at.slot));
-        let there = try_join_all(asked).await?;
+        let requested =
+            days.iter().map(|day| reader.ask("EXISTS", vec![text(at.keys.retire(*day))], at.slot));
+        let there = try_join_all(requested).await?;
         Ok(days
             .into_iter()
             .zip(there)

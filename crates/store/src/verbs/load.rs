@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// The outcomes of one parcel of a big order. `ended`: the order was cancelled and is finished, see
-    /// [`OrderRecord::ended_unrung`](crate::OrderRecord::ended_unrung).
+    /// [`OrderRecord::ended_before_due`](crate::OrderRecord::ended_before_due).
     ///
     /// # Errors
     /// A [`CallError`]; `InvalidReply` when the record can't be read.

@@ -37,7 +37,7 @@ impl OrderRecord {
     /// Whether it was cancelled before it was promoted: then the parcels of a big order have no outcome records, and
     /// all their deliveries are cancelled.
     #[must_use]
-    pub fn ended_unrung(&self) -> bool {
+    pub fn ended_before_due(&self) -> bool {
         self.cancelled.is_some() && self.finished.is_some()
     }
 }

@@ -60,20 +60,20 @@ pub(super) struct ListPosition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderCursor {
     filter: u32,
-    told: Vec<ListPosition>,
+    reported: Vec<ListPosition>,
 }
 
 impl OrderCursor {
     /// The cursor after what has been returned of each partition; `None` when that is everything.
-    pub(super) fn behind(filter: &OrderFilter, told: Vec<ListPosition>) -> Option<Self> {
-        let more = told.iter().any(|told| told.down_to > 0);
-        more.then(|| Self { filter: filter.digest(), told })
+    pub(super) fn behind(filter: &OrderFilter, reported: Vec<ListPosition>) -> Option<Self> {
+        let more = reported.iter().any(|reported| reported.down_to > 0);
+        more.then(|| Self { filter: filter.digest(), reported })
     }
 
     /// How far each of this many partitions has been returned; `None` when the cursor belongs to another list.
-    pub(super) fn told(&self, filter: &OrderFilter, partitions: u16) -> Option<&[ListPosition]> {
-        let fits = self.filter == filter.digest() && self.told.len() == usize::from(partitions);
-        fits.then_some(&self.told[..])
+    pub(super) fn reported(&self, filter: &OrderFilter, partitions: u16) -> Option<&[ListPosition]> {
+        let fits = self.filter == filter.digest() && self.reported.len() == usize::from(partitions);
+        fits.then_some(&self.reported[..])
     }
 }
 
@@ -81,10 +81,10 @@ impl fmt::Display for OrderCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.filter.to_be_bytes());
-        for told in &self.told {
-            let number = told.down_to.saturating_mul(2) + u64::from(told.mark.is_some());
+        for reported in &self.reported {
+            let number = reported.down_to.saturating_mul(2) + u64::from(reported.mark.is_some());
             bytes.extend(number.encode_var_vec());
-            bytes.extend(told.mark.iter().flat_map(|mark| mark.to_be_bytes()));
+            bytes.extend(reported.mark.iter().flat_map(|mark| mark.to_be_bytes()));
         }
         f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -100,7 +100,7 @@ impl FromStr for OrderCursor {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
         let rest = bytes.strip_prefix(&[VERSION]).ok_or(InvalidCursor)?;
         let (filter, mut rest) = rest.split_first_chunk::<4>().ok_or(InvalidCursor)?;
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         while !rest.is_empty() {
             let number = take_number(&mut rest).ok_or(InvalidCursor)?;
             let mut mark = None;
@@ -108,9 +108,9 @@ impl FromStr for OrderCursor {
                 let (bytes, after) = rest.split_first_chunk::<4>().ok_or(InvalidCursor)?;
                 (mark, rest) = (Some(u32::from_be_bytes(*bytes)), after);
             }
-            told.push(ListPosition { down_to: number / 2, mark });
+            reported.push(ListPosition { down_to: number / 2, mark });
         }
-        Ok(Self { filter: u32::from_be_bytes(*filter), told })
+        Ok(Self { filter: u32::from_be_bytes(*filter), reported })
     }
 }
 
@@ -125,17 +125,18 @@ fn take_number(bytes: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn cursor(told: &[(u64, Option<u32>)]) -> Option<OrderCursor> {
-        let told =
-            told.iter().map(|(down_to, mark)| ListPosition { down_to: *down_to, mark: *mark }).collect();
-        OrderCursor::behind(&OrderFilter::default(), told)
+    fn cursor(reported: &[(u64, Option<u32>)]) -> Option<OrderCursor> {
+        let reported =
+            reported.iter().map(|(down_to, mark)| ListPosition { down_to: *down_to, mark: *mark }).collect();
+        OrderCursor::behind(&OrderFilter::default(), reported)
     }
 
     #[test]
     fn a_cursor_is_read_back() {
-        for told in [&[(1, None)][..], &[(0, None), (5_000_000, Some(7)), (127, Some(u32::MAX)), (64, None)]]
+        for reported in
+            [&[(1, None)][..], &[(0, None), (5_000_000, Some(7)), (127, Some(u32::MAX)), (64, None)]]
         {
-            let cursor = cursor(told).unwrap();
+            let cursor = cursor(reported).unwrap();
             let text = cursor.to_string();
             assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{text}");
             assert_eq!(text.parse(), Ok(cursor));
@@ -155,13 +156,13 @@ mod tests {
     fn a_cursor_belongs_to_one_list() {
         let filter = OrderFilter { sender: Some("u1".parse().unwrap()), ..OrderFilter::default() };
         let cursor = OrderCursor::behind(&filter, vec![ListPosition { down_to: 3, mark: None }]).unwrap();
-        assert!(cursor.told(&filter, 1).is_some() && cursor.told(&filter, 2).is_none());
+        assert!(cursor.reported(&filter, 1).is_some() && cursor.reported(&filter, 2).is_none());
         for other in [
             OrderFilter::default(),
             OrderFilter { from: Some(UnixMs(1)), ..filter.clone() },
             OrderFilter { to: Some(UnixMs(1)), ..filter.clone() },
         ] {
-            assert!(cursor.told(&other, 1).is_none());
+            assert!(cursor.reported(&other, 1).is_none());
         }
     }
 }

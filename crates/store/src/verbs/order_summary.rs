@@ -51,7 +51,7 @@ impl OrderSummary {
 
     /// Whether it was cancelled before it was promoted: then the parcels of a big order have no outcome records.
     #[must_use]
-    pub fn ended_unrung(&self) -> bool {
+    pub fn ended_before_due(&self) -> bool {
         self.cancelled.is_some() && self.finished.is_some()
     }
 }

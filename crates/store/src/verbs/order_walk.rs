@@ -50,7 +50,7 @@ pub(super) struct Walk<'a> {
     filter: &'a OrderFilter,
     list: String,
     /// How far down everything was taken.
-    told: ListPosition,
+    reported: ListPosition,
     /// How far down everything was read.
     read: ListPosition,
     found: VecDeque<Entry>,
@@ -64,7 +64,7 @@ impl<'a> Walk<'a> {
         reader: &'a Reader,
         at: &'a Partition,
         filter: &'a OrderFilter,
-        told: Option<ListPosition>,
+        reported: Option<ListPosition>,
     ) -> Result<Self, CallError> {
         let list = filter.sender.as_ref().map_or_else(|| at.keys.orders(), |s| at.keys.sender(s.as_str()));
         let mut walk = Self {
@@ -72,13 +72,13 @@ impl<'a> Walk<'a> {
             at,
             filter,
             list,
-            told: ListPosition::default(),
+            reported: ListPosition::default(),
             read: ListPosition::default(),
             found: VecDeque::new(),
             above: UnixMs(filter.to.map_or(u64::MAX, |to| to.0.saturating_sub(1))),
         };
-        let told = match told {
-            Some(told) => told,
+        let reported = match reported {
+            Some(reported) => reported,
             None => {
                 let length = reader.ask("LLEN", vec![text(walk.list.clone())], at.slot).await?;
                 let length =
@@ -90,7 +90,7 @@ impl<'a> Walk<'a> {
                 ListPosition { down_to, mark: None }
             }
         };
-        (walk.told, walk.read) = (told, told);
+        (walk.reported, walk.read) = (reported, reported);
         Ok(walk)
     }
 
@@ -107,13 +107,13 @@ impl<'a> Walk<'a> {
     /// Takes the next order.
     pub(super) fn take(&mut self) -> Option<Entry> {
         let entry = self.found.pop_front()?;
-        self.told = ListPosition { down_to: entry.at, mark: Some(mark_of(entry.order_id.as_str())) };
+        self.reported = ListPosition { down_to: entry.at, mark: Some(mark_of(entry.order_id.as_str())) };
         Some(entry)
     }
 
     /// How far the list has been returned.
-    pub(super) fn told(&self) -> ListPosition {
-        if self.found.is_empty() { self.read } else { self.told }
+    pub(super) fn reported(&self) -> ListPosition {
+        if self.found.is_empty() { self.read } else { self.reported }
     }
 
     /// Reads this many more entries, and returns how many were looked at.

@@ -113,11 +113,11 @@ async fn reasons(reader: &Reader, at: &Partition, entries: &mut [ParkedEntry]) -
     for entries in entries.chunks_mut(AT_ONCE) {
         let mut args = vec![text(at.keys.parked_why())];
         args.extend(entries.iter().map(|entry| text(entry.name.text())));
-        let told = match reader.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) {
+        let reported = match reader.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) {
             Err(error) if error.unreadable().is_some() => return Ok(()),
-            told => told?.array("reasons").map_err(fault)?,
+            reported => reported?.array("reasons").map_err(fault)?,
         };
-        for (entry, why) in entries.iter_mut().zip(told) {
+        for (entry, why) in entries.iter_mut().zip(reported) {
             entry.why = why.text("reason").unwrap_or_default();
         }
     }
@@ -349,10 +349,10 @@ impl Store {
             let ParkedName::Parcel { channel, parcel_id } = &entry.name else { continue };
             match self.0.call(p, &FailParcel { keys, channel, parcel_id }).await?.reply {
                 FailedParcel::Ended(ended) => deliveries += ended,
-                FailedParcel::Absent => {}
+                FailedParcel::NotParked => {}
                 FailedParcel::Leased => busy = true,
-                FailedParcel::Newer => newer = true,
-                FailedParcel::Broken => forced = true,
+                FailedParcel::NewerVersion => newer = true,
+                FailedParcel::WholeOrderOnly => forced = true,
             }
         }
         // An order with a parcel of a later version is not ended as a whole: a newer program can read that parcel.
@@ -370,12 +370,12 @@ impl Store {
                 let at = from.as_ref().map(|(channel, parcel)| (channel.as_str(), *parcel));
                 match self.0.call(p, &FailOrder { keys, order_id, from: at, forced }).await?.reply {
                     FailedOrder::More(channel, parcel) => from = Some((channel, parcel)),
-                    FailedOrder::Ended | FailedOrder::Again | FailedOrder::Gone => {
+                    FailedOrder::Ended | FailedOrder::AlreadyDone | FailedOrder::NotFound => {
                         // Its parked parcels no longer have a record.
                         self.unlist_parked(p, entries).await?;
                         return Ok(ParkedFailed::Order);
                     }
-                    FailedOrder::Newer => return Ok(ParkedFailed::Newer),
+                    FailedOrder::NewerVersion => return Ok(ParkedFailed::Newer),
                     FailedOrder::Readable => {
                         // Its head can be read again, so it need not be ended.
                         self.release_parked(order_id).await?;

@@ -250,7 +250,7 @@ impl Store {
         from: DeliveryCursor,
     ) -> Result<Option<DeliveryCursor>, CallError> {
         let summary = page.summary;
-        let (head, ended) = (&summary.head, summary.ended_unrung());
+        let (head, ended) = (&summary.head, summary.ended_before_due());
         let mut looks = 0;
         for (at, (channel, counters)) in summary.counters.iter().enumerate().skip(from.channel) {
             if !page.filter.wants_some(channel, counters) {

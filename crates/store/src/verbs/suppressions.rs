@@ -138,15 +138,15 @@ impl Store {
     pub async fn suppressed(
         &self,
         channel: &Channel,
-        asked: &[(&str, &Address)],
+        requested: &[(&str, &Address)],
     ) -> Result<Vec<Option<Reason>>, CallError> {
-        if asked.is_empty() {
+        if requested.is_empty() {
             return Ok(Vec::new());
         }
         let key = self.0.address_key()?;
-        let mut ids = Vec::with_capacity(asked.len() * 2);
+        let mut ids = Vec::with_capacity(requested.len() * 2);
         let mut last: Option<SenderId> = None;
-        for (sender, address) in asked {
+        for (sender, address) in requested {
             // Deliveries of an order come one after another and have the same sender.
             let sender = match last.take().filter(|last| last.as_str() == *sender) {
                 Some(same) => last.insert(same),
@@ -158,7 +158,7 @@ impl Store {
         let parts =
             try_join_all(ids.chunks(MOST_FIELDS).map(|ids| self.records(reader, channel, ids))).await?;
         let mut reasons = parts.into_iter().flatten().map(reason);
-        let mut answers = Vec::with_capacity(asked.len());
+        let mut answers = Vec::with_capacity(requested.len());
         while let (Some(of_channel), Some(of_sender)) = (reasons.next(), reasons.next()) {
             answers.push(of_channel?.or(of_sender?));
         }
@@ -231,10 +231,10 @@ impl Store {
                 Lifted::Changed(_) => continue,
                 Lifted::Lifted => true,
                 // Confirmed again: an earlier lift that was not confirmed may be by now.
-                Lifted::Before(_) => false,
-                Lifted::Gone => return Ok(false),
-                Lifted::Bad => return Err(malformed("suppression")),
-                Lifted::OtherKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
+                Lifted::AlreadyDone(_) => false,
+                Lifted::NotFound => return Ok(false),
+                Lifted::Unreadable => return Err(malformed("suppression")),
+                Lifted::WrongKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
             };
             self.0.confirmed(PARTITION, before).await?;
             return Ok(lifted);

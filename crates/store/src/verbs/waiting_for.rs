@@ -106,7 +106,7 @@ mod tests {
             cancelled: None,
             finished: None,
             waits_until: waits_until.map(UnixMs),
-            rung: None,
+            promoted: None,
         }
     }
 
@@ -126,33 +126,33 @@ mod tests {
     #[test]
     fn every_open_delivery_waits_for_something() {
         let now = UnixMs(100);
-        let told = |outcome: DeliveryOutcome, order: &OrderSummary, courier| {
+        let reported = |outcome: DeliveryOutcome, order: &OrderSummary, courier| {
             waits_for(&outcome, order, courier, now).map(|w| (w.word(), w.at().map(|at| at.0)))
         };
-        let (rung, waiting, late) = (order(None), order(Some(200)), order(Some(99)));
+        let (promoted, waiting, late) = (order(None), order(Some(200)), order(Some(99)));
         let pending = |reason, not_before| delivery(State::Pending, reason, not_before);
         let cases = [
             (pending(Reason::None, None), &waiting, true, ("schedule", Some(200))),
             (pending(Reason::None, None), &late, true, ("courier", None)),
             (pending(Reason::None, None), &late, false, ("no_courier", None)),
-            (pending(Reason::None, None), &rung, true, ("courier", None)),
-            (pending(Reason::ProviderUnavailable, Some(150)), &rung, true, ("retry", Some(150))),
-            (pending(Reason::ProviderUnavailable, Some(99)), &rung, true, ("courier", None)),
-            (pending(Reason::Throttled, Some(150)), &rung, false, ("rate_limit", Some(150))),
-            (pending(Reason::Throttled, Some(99)), &rung, false, ("no_courier", None)),
-            (pending(Reason::ChannelStopped, Some(150)), &rung, true, ("channel_stopped", None)),
-            (pending(Reason::ChannelStopped, None), &rung, false, ("channel_stopped", None)),
-            (pending(Reason::ChannelStopped, None), &rung, true, ("courier", None)),
-            (delivery(State::Sending, Reason::None, None), &rung, true, ("provider", None)),
-            (delivery(State::Unresolved, Reason::TimedOut, None), &rung, true, ("outcome_check", None)),
+            (pending(Reason::None, None), &promoted, true, ("courier", None)),
+            (pending(Reason::ProviderUnavailable, Some(150)), &promoted, true, ("retry", Some(150))),
+            (pending(Reason::ProviderUnavailable, Some(99)), &promoted, true, ("courier", None)),
+            (pending(Reason::Throttled, Some(150)), &promoted, false, ("rate_limit", Some(150))),
+            (pending(Reason::Throttled, Some(99)), &promoted, false, ("no_courier", None)),
+            (pending(Reason::ChannelStopped, Some(150)), &promoted, true, ("channel_stopped", None)),
+            (pending(Reason::ChannelStopped, None), &promoted, false, ("channel_stopped", None)),
+            (pending(Reason::ChannelStopped, None), &promoted, true, ("courier", None)),
+            (delivery(State::Sending, Reason::None, None), &promoted, true, ("provider", None)),
+            (delivery(State::Unresolved, Reason::TimedOut, None), &promoted, true, ("outcome_check", None)),
         ];
         for (outcome, order, courier, expected) in cases {
-            assert_eq!(told(outcome, order, courier), Some(expected), "{outcome:?}");
+            assert_eq!(reported(outcome, order, courier), Some(expected), "{outcome:?}");
         }
         let cancelled = OrderSummary { cancelled: Some(UnixMs(50)), ..order(None) };
-        assert_eq!(told(pending(Reason::None, None), &cancelled, true), None);
+        assert_eq!(reported(pending(Reason::None, None), &cancelled, true), None);
         for state in State::ALL.into_iter().filter(|state| !state.is_open()) {
-            assert_eq!(told(delivery(state, Reason::None, None), &rung, true), None);
+            assert_eq!(reported(delivery(state, Reason::None, None), &promoted, true), None);
         }
     }
 }

@@ -82,7 +82,7 @@ async fn a_repeated_big_order_is_recognised_and_not_stored_twice() {
     store.accept(&order(order_id(1), 5_000)).await.unwrap();
     let before = keys(&server);
     let again = store.accept(&order(order_id(1), 5_000)).await.unwrap();
-    assert!(again.again);
+    assert!(again.already_done);
     let mut other = order(order_id(1), 5_001);
     other.digest = [9; 12];
     assert!(matches!(store.accept(&other).await, Err(AcceptError::Conflict)));
@@ -124,7 +124,7 @@ async fn leftovers_of_another_body_are_removed_and_reported() {
     // A shorter body under the same order id.
     assert!(matches!(store.accept(&order(order_id(1), 1_000)).await, Err(AcceptError::Gone)));
     let accepted = store.accept(&order(order_id(1), 1_000)).await.unwrap();
-    assert!(!accepted.again);
+    assert!(!accepted.already_done);
     let parcels = keys(&server).iter().filter(|key| key.starts_with("parcel:")).count();
     assert_eq!(parcels, 2);
 }

@@ -12,14 +12,14 @@ async fn a_small_order_is_ready_at_once_as_a_whole() {
     let mut order = order(order_id(1), 2);
     order.no_contact = vec![(sms(), 3), (email(), 1)];
     let accepted = store.accept(&order).await.unwrap();
-    assert!(accepted.now && !accepted.again);
+    assert!(accepted.due_now && !accepted.already_done);
     assert_eq!(accepted.accepted, accepted.due);
-    let told: Vec<_> = accepted
+    let reported: Vec<_> = accepted
         .channels
         .iter()
         .map(|c| (c.channel.as_str(), c.deliveries, c.merged, c.no_contact))
         .collect();
-    assert_eq!(told, [("email", 2, 0, 1), ("sms", 0, 0, 3)]);
+    assert_eq!(reported, [("email", 2, 0, 1), ("sms", 0, 0, 3)]);
 
     let view = store.load_order(0, &order_id(1)).await.unwrap().unwrap();
     assert!(view.head.inline && view.waits_until.is_none() && view.cancelled.is_none());
@@ -42,7 +42,7 @@ async fn a_repeated_order_is_recognised_and_another_body_refused() {
     let first = store.accept(&order(order_id(1), 1)).await.unwrap();
     let keys_before = keys(&server);
     let again = store.accept(&order(order_id(1), 1)).await.unwrap();
-    assert!(again.again && again.now);
+    assert!(again.already_done && again.due_now);
     assert_eq!((again.accepted, again.due), (first.accepted, first.due));
     let mut other = order(order_id(1), 1);
     other.digest = [8; 12];
@@ -60,9 +60,9 @@ async fn equal_addresses_are_merged_per_channel() {
     order.deliveries.push((email(), twin.clone()));
     order.deliveries.push((sms(), twin));
     let accepted = store.accept(&order).await.unwrap();
-    let told: Vec<_> =
+    let reported: Vec<_> =
         accepted.channels.iter().map(|c| (c.channel.as_str(), c.deliveries, c.merged)).collect();
-    assert_eq!(told, [("email", 3, 1), ("sms", 1, 0)]);
+    assert_eq!(reported, [("email", 3, 1), ("sms", 1, 0)]);
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn an_order_for_later_waits_and_one_that_ends_before_is_refused() {
     let mut order = order(order_id(1), 1);
     order.head.due = Some(in_an_hour(now));
     let accepted = store.accept(&order).await.unwrap();
-    assert!(!accepted.now);
+    assert!(!accepted.due_now);
     assert_eq!(accepted.due, in_an_hour(now));
     let view = store.load_order(0, &order_id(1)).await.unwrap().unwrap();
     assert_eq!(view.waits_until, Some(in_an_hour(now)));

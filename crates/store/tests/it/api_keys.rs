@@ -33,11 +33,11 @@ async fn a_key_is_created_used_and_revoked() {
     let store = tool(&server).await;
     assert_eq!(store.find_key(&id(1)).await.unwrap(), None);
     assert_eq!(store.list_keys().await.unwrap(), []);
-    assert_eq!(store.revoke_key(&id(1)).await.unwrap(), KeyRevoked::Gone);
+    assert_eq!(store.revoke_key(&id(1)).await.unwrap(), KeyRevoked::NotFound);
     assert!(!store.touch_key(&id(1)).await.unwrap());
 
     let KeyCreated::Created(created) = store.create_key(&key(1)).await.unwrap() else { panic!("not kept") };
-    assert_eq!(store.create_key(&key(1)).await.unwrap(), KeyCreated::Same(created));
+    assert_eq!(store.create_key(&key(1)).await.unwrap(), KeyCreated::AlreadyDone(created));
     assert!(store.touch_key(&id(1)).await.unwrap());
     let record = store.find_key(&id(1)).await.unwrap().unwrap();
     assert!(record.hash.same(&key(1).hash) && record.scopes.contains(KeyScope::Read));
@@ -47,7 +47,7 @@ async fn a_key_is_created_used_and_revoked() {
     // Another process sees the same.
     let other = tool(&server).await;
     let KeyRevoked::Revoked(at) = other.revoke_key(&id(1)).await.unwrap() else { panic!("not ended") };
-    assert_eq!(other.revoke_key(&id(1)).await.unwrap(), KeyRevoked::Before(at));
+    assert_eq!(other.revoke_key(&id(1)).await.unwrap(), KeyRevoked::AlreadyDone(at));
     assert!(!store.find_key(&id(1)).await.unwrap().unwrap().live_at(at));
 }
 
@@ -81,10 +81,10 @@ async fn all_processes_share_one_rate() {
     assert!(matches!(thousand(&second).await, RateDecision::Allowed { left: 0..999, .. }));
     for store in [&first, &second] {
         assert!(
-            matches!(thousand(store).await, RateDecision::Wait(wait) if wait <= Duration::from_secs(1_000))
+            matches!(thousand(store).await, RateDecision::RetryAfter(wait) if wait <= Duration::from_secs(1_000))
         );
     }
-    assert_eq!(first.limit_rate(&id(1), 2_001, 1, 2_000).await.unwrap(), RateDecision::Never);
+    assert_eq!(first.limit_rate(&id(1), 2_001, 1, 2_000).await.unwrap(), RateDecision::ExceedsBurst);
 }
 
 #[tokio::test]
@@ -108,12 +108,12 @@ async fn taken_places_are_counted_and_returned() {
     let bound = async || store.bound(&sender, "abc").await.unwrap();
     assert!(!unbind(1).await);
     assert_eq!(bound().await, None);
-    assert_eq!(bind(1, 1).await, BoundIdempotencyKey::Fresh);
+    assert_eq!(bind(1, 1).await, BoundIdempotencyKey::Bound);
     assert!(!unbind(2).await);
     assert!(unbind(1).await);
-    assert_eq!(bind(2, 2).await, BoundIdempotencyKey::Fresh);
+    assert_eq!(bind(2, 2).await, BoundIdempotencyKey::Bound);
     // It stays when it is shared with a repeat.
-    assert_eq!(bind(3, 2).await, BoundIdempotencyKey::Same(order_id(2)));
+    assert_eq!(bind(3, 2).await, BoundIdempotencyKey::AlreadyDone(order_id(2)));
     assert!(!unbind(2).await);
     assert_eq!(bound().await, Some((order_id(2), [2; 12])));
 }
@@ -130,7 +130,7 @@ async fn couriers_of_all_partitions_are_found() {
         server.command(&["HSET", &format!("channels:{{{p}}}"), channel, &at.to_string()]).unwrap();
     }
     let seen = store.couriers().await.unwrap();
-    let told: Vec<_> = seen.iter().map(|seen| (seen.channel.as_str(), seen.present)).collect();
-    assert_eq!(told, [("email", true), ("sms", false), ("vk", false)]);
+    let reported: Vec<_> = seen.iter().map(|seen| (seen.channel.as_str(), seen.present)).collect();
+    assert_eq!(reported, [("email", true), ("sms", false), ("vk", false)]);
     assert_eq!((seen[1].last_seen, seen[2].last_seen), (None, Some(UnixMs(old))));
 }

@@ -132,7 +132,7 @@ async fn a_moved_slot_is_followed_and_registered_with_again() {
 }
 
 /// How often a server received a command, by its own count.
-fn asked(cluster: &Cluster, at: usize, command: &str) -> u64 {
+fn requested(cluster: &Cluster, at: usize, command: &str) -> u64 {
     let stats = cluster.node(at).info("commandstats").unwrap();
     let calls = stats.get(&format!("cmdstat_{command}")).and_then(|text| text.split(['=', ',']).nth(1));
     calls.map_or(0, |calls| calls.parse().unwrap())
@@ -171,14 +171,14 @@ async fn a_slot_being_moved_is_held_and_ask_is_never_followed() {
     // Nothing was written by the refused calls, and no server was ever asked to answer for a slot it does not hold
     // yet.
     assert_eq!(keys(0).unwrap().int().unwrap() + keys(1).unwrap().int().unwrap(), all);
-    assert_eq!((asked(&cluster, 0, "asking"), asked(&cluster, 1, "asking")), (0, 0));
+    assert_eq!((requested(&cluster, 0, "asking"), requested(&cluster, 1, "asking")), (0, 0));
     while cluster.move_keys(slot(p), 0, 1).unwrap() > 0 {}
     cluster.end_move(slot(p), 0, 1).unwrap();
     accepted("it goes on where it is now", &store, p, 191).await;
     for n in 1..=150 {
         assert!(store.load_order(p, &order_id_in(&store, p, n)).await.unwrap().is_some(), "{n}");
     }
-    assert_eq!(asked(&cluster, 1, "asking"), 0);
+    assert_eq!(requested(&cluster, 1, "asking"), 0);
 }
 
 #[tokio::test]
@@ -327,8 +327,8 @@ async fn deliveries_begun_by_a_claim_are_never_returned_unconfirmed_and_never_lo
     posthaste_rig::eventually_async("its delivery is begun, and not confirmed", async || {
         match store.claim(p, &ask(4)).await {
             Ok(answer) => match answer.reply {
-                ClaimReply::Taken(taken) => panic!("handed out: {taken:?}"),
-                ClaimReply::Old => panic!("an old number"),
+                ClaimReply::Claimed(taken) => panic!("handed out: {taken:?}"),
+                ClaimReply::Outdated => panic!("an old number"),
             },
             answer => undurable(answer),
         }
@@ -351,7 +351,7 @@ async fn deliveries_begun_by_a_claim_are_never_returned_unconfirmed_and_never_lo
         })
         .await;
     match taken {
-        ClaimReply::Taken(taken) => assert!(taken.again && taken.parcels.len() == 1, "{taken:?}"),
-        ClaimReply::Old => panic!("an old number"),
+        ClaimReply::Claimed(taken) => assert!(taken.already_done && taken.parcels.len() == 1, "{taken:?}"),
+        ClaimReply::Outdated => panic!("an old number"),
     }
 }

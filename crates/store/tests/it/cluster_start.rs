@@ -76,13 +76,13 @@ async fn start_without(mut cluster: Cluster, noticed: bool) {
         Err(AcceptError::Refused(CallError::NoReply(NoReplyCause::NotConnected))) => {}
         other => panic!("{other:?}"),
     }
-    let told = eventually_async("the trouble names the partitions", async || {
+    let reported = eventually_async("the trouble names the partitions", async || {
         let troubles = store.troubles().watch().borrow().clone();
         let of_it = troubles.iter().find(|trouble| *trouble.node == *address);
         of_it.map(|trouble| trouble.text()).filter(|text| text.contains("it holds partition")).ok_or("none")
     })
     .await;
-    assert!(told.contains(&dead[0].to_string()), "{told}");
+    assert!(reported.contains(&dead[0].to_string()), "{reported}");
     cluster.node_mut(victim).restart().unwrap();
     eventually_async("all is there", async || match store.missing_words() {
         None => Ok(()),
@@ -177,8 +177,8 @@ async fn a_store_starts_with_the_replica_of_the_first_partition() {
     let (store, _) = Store::connect(settings_of(&cluster), Role::Courier(email())).await.unwrap();
     // Suppressed addresses are known.
     let free = Address::new("free@example.org".to_owned());
-    let asked = [("u1", &address), ("u1", &free)];
-    assert_eq!(store.suppressed(&email(), &asked).await.unwrap(), [Some(Reason::Manual), None]);
+    let requested = [("u1", &address), ("u1", &free)];
+    assert_eq!(store.suppressed(&email(), &requested).await.unwrap(), [Some(Reason::Manual), None]);
     assert_eq!(store.epoch(), epoch);
     for p in &well {
         accept(&store, *p, 1).await.unwrap();

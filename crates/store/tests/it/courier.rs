@@ -41,9 +41,9 @@ async fn a_delivery_goes_from_pending_to_delivered() {
         reports: vec![report(0, OutcomeKind::Sent), report(1, OutcomeKind::Unknown)],
     };
     let settled = store.settle(0, &email(), std::slice::from_ref(&settlement)).await.unwrap().reply;
-    assert_eq!(settled.parcels, [(ParcelCode::Left, vec![Reported::Applied, Reported::Applied])]);
+    assert_eq!(settled.parcels, [(ParcelCode::Settled, vec![Reported::Applied, Reported::Applied])]);
     let repeated = store.settle(0, &email(), &[settlement]).await.unwrap().reply;
-    assert!(repeated.parcels[0].1.iter().all(|reported| *reported == Reported::Known), "{repeated:?}");
+    assert!(repeated.parcels[0].1.iter().all(|reported| *reported == Reported::NothingNew), "{repeated:?}");
 
     let resolved = store
         .resolve(0, &email(), &parcel.parcel_id, &[(1, 1, Decision::Hold(Reason::NotRetried))])

@@ -54,8 +54,8 @@ async fn a_reply_of_another_request_is_a_fault_and_costs_the_connection() {
     store.promote_due(0).await.unwrap();
     let mut link = store.connection();
     left.store(1, Ordering::SeqCst);
-    let told = store.promote_due(0).await;
-    assert!(matches!(told, Err(CallError::InvalidReply(InvalidReply::Crossed))), "{told:?}");
+    let reported = store.promote_due(0).await;
+    assert!(matches!(reported, Err(CallError::InvalidReply(InvalidReply::Crossed))), "{reported:?}");
     store.promote_due(0).await.unwrap();
     tokio::time::timeout(patience(), link.wait_for(|link| link.up && link.losses == 1))
         .await

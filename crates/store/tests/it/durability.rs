@@ -62,13 +62,13 @@ async fn replicated_without_a_replica_is_unknown_until_there_is_one() {
     let (store, report) = Store::connect(wanting(Durability::Replicated, &server), Role::Tool).await.unwrap();
     assert_eq!(report.level_of("durability"), Some(Severity::Warn));
     for _ in 0..2 {
-        let told = store.accept(&order(order_id(1), 1)).await;
-        assert!(matches!(told, Err(AcceptError::Unknown(CallError::NotDurable))), "{told:?}");
+        let reported = store.accept(&order(order_id(1), 1)).await;
+        assert!(matches!(reported, Err(AcceptError::Unknown(CallError::NotDurable))), "{reported:?}");
     }
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();
     let parcel = ParcelRef { parcel_id: taken.parcels[0].parcel_id.clone(), fence };
-    let asked = [(parcel, vec![(0, 1)])];
-    let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &asked).await;
+    let requested = [(parcel, vec![(0, 1)])];
+    let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &requested).await;
     assert!(matches!(begun, Err(CallError::NotDurable)), "{begun:?}");
 
     let replica = PrivateServer::start().unwrap();
@@ -81,13 +81,13 @@ async fn replicated_without_a_replica_is_unknown_until_there_is_one() {
         store.accept(&order(order_id(1), 1)).await.map_err(|error| error.to_string())
     })
     .await;
-    assert!(accepted.again);
+    assert!(accepted.already_done);
     assert_eq!(accepted.durability, Durability::Replicated);
-    let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &asked).await.unwrap();
+    let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &requested).await.unwrap();
     assert_eq!(begun.reply[0].0, ParcelCode::Ok);
     // Calls that drain the queue are confirmed also when memory is full.
     server.command(&["CONFIG", "SET", "maxmemory", "100kb"]).unwrap();
-    let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &asked).await.unwrap();
+    let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &requested).await.unwrap();
     assert_eq!(begun.reply[0].0, ParcelCode::Ok);
     // What was confirmed is stored.
     assert_eq!(int(replica.command(&["EXISTS", "history:{0}:u1:1"]).unwrap()), 1);
@@ -136,8 +136,8 @@ async fn a_wiped_database_confirms_nothing_and_stays_empty() {
         false
     };
     proxy.drop_requests_of(1, at_confirmation);
-    let told = store.accept(&order(order_id(2), 1)).await;
-    assert!(told.is_err(), "{told:?}");
+    let reported = store.accept(&order(order_id(2), 1)).await;
+    assert!(reported.is_err(), "{reported:?}");
     let at = keys_at_confirmation.lock().unwrap().clone();
     assert!(at.iter().flatten().any(|key| key == "history:{0}:u1:2"), "it was stored before: {at:?}");
     eventually("only the halt is written", || match keys(&server) {

@@ -14,14 +14,14 @@ async fn a_big_order_cancelled_before_it_was_due_has_only_cancelled_deliveries()
     order.head.due = Some(in_an_hour(now));
     store.accept(&order).await.unwrap();
     let cancelled = store.cancel(0, &order_id(1)).await.unwrap().reply;
-    assert_eq!(cancelled, Cancelled::Ok { again: false, stopped: 700, too_late: 0 });
+    assert_eq!(cancelled, Cancelled::Ok { already_done: false, stopped: 700, too_late: 0 });
     let view = store.load_order(0, &order_id(1)).await.unwrap().unwrap();
-    assert!(view.ended_unrung());
+    assert!(view.ended_before_due());
     assert_eq!(view.counters[0].1[State::Cancelled], 700);
     for (number, deliveries) in [(0, 500), (1, 200)] {
         let parcel_id = ParcelId { order_id: order_id(1), number };
         let outcomes =
-            store.load_outcomes(0, &email(), &parcel_id, &view.head, view.ended_unrung()).await.unwrap();
+            store.load_outcomes(0, &email(), &parcel_id, &view.head, view.ended_before_due()).await.unwrap();
         assert_eq!(outcomes.counters()[State::Cancelled], deliveries);
         assert_eq!(outcomes.counts(), (0, 0, 0));
     }
@@ -58,7 +58,7 @@ async fn missing_orders_are_reported() {
     let server = server();
     let store = tool(&server).await;
     assert!(store.load_order(0, &order_id(5)).await.unwrap().is_none());
-    assert_eq!(store.cancel(0, &order_id(5)).await.unwrap().reply, Cancelled::Gone);
+    assert_eq!(store.cancel(0, &order_id(5)).await.unwrap().reply, Cancelled::NotFound);
     server.command(&["HSET", "history:{0}:u1:5", "h", "nonsense"]).unwrap();
     assert!(matches!(
         store.load_order(0, &order_id(5)).await,

@@ -96,8 +96,8 @@ pub(crate) async fn claim(
     };
     let answer = store.claim(0, &ask).await?;
     match answer.reply {
-        ClaimReply::Taken(taken) => Ok((taken, answer.fence)),
-        ClaimReply::Old => panic!("an old number"),
+        ClaimReply::Claimed(taken) => Ok((taken, answer.fence)),
+        ClaimReply::Outdated => panic!("an old number"),
     }
 }
 

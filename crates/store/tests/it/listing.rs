@@ -111,24 +111,28 @@ fn between(from: u64, to: u64) -> OrderFilter {
 /// Orders 1 to `count` of two senders, each accepted at ten times its number; newest first.
 fn fill(book: &Book, count: u64) -> Vec<String> {
     let names = (1..=count).map(|n| (format!("u{}:{n}", n % 2), n));
-    let mut told: Vec<String> = names
+    let mut reported: Vec<String> = names
         .map(|(name, n)| {
             book.accept(&name, n * 10);
             name
         })
         .collect();
-    told.reverse();
-    told
+    reported.reverse();
+    reported
 }
 
 #[tokio::test]
 async fn pages_of_any_size_return_every_order_once_newest_first() {
     for partitions in [1, 3, 40] {
         let book = Book::new(partitions).await;
-        let told = fill(&book, 60);
-        let odd: Vec<String> = told.iter().filter(|name| name.starts_with("u1")).cloned().collect();
+        let reported = fill(&book, 60);
+        let odd: Vec<String> = reported.iter().filter(|name| name.starts_with("u1")).cloned().collect();
         for limit in [1, 7, 60, 500, 0] {
-            assert_eq!(book.all(&OrderFilter::default(), limit.max(1)).await, told, "{partitions} {limit}");
+            assert_eq!(
+                book.all(&OrderFilter::default(), limit.max(1)).await,
+                reported,
+                "{partitions} {limit}"
+            );
             assert_eq!(book.all(&of("u1"), limit.max(1)).await, odd, "{partitions} {limit}");
         }
         assert_eq!(book.all(&of("u3"), 10).await, [""; 0]);
@@ -140,17 +144,17 @@ async fn orders_of_one_moment_are_returned_once() {
     let book = Book::new(3).await;
     let mut names: Vec<String> = (0..40).map(|n| format!("u1:{n}")).collect();
     names.iter().for_each(|name| book.accept(name, 77));
-    let mut told = book.all(&OrderFilter::default(), 7).await;
-    told.sort();
+    let mut reported = book.all(&OrderFilter::default(), 7).await;
+    reported.sort();
     names.sort();
-    assert_eq!(told, names);
+    assert_eq!(reported, names);
 }
 
 #[tokio::test]
 async fn a_span_of_time_can_be_listed() {
     for partitions in [1, 3] {
         let book = Book::new(partitions).await;
-        let told = fill(&book, 80);
+        let reported = fill(&book, 80);
         // From the 80th, accepted at 800, down.
         for (filter, from, to) in [
             (between(200, 500), 31, 61),
@@ -161,7 +165,7 @@ async fn a_span_of_time_can_be_listed() {
             (OrderFilter { to: Some(UnixMs(200)), ..OrderFilter::default() }, 61, 80),
             (OrderFilter { from: Some(UnixMs(200)), ..OrderFilter::default() }, 0, 61),
         ] {
-            assert_eq!(book.all(&filter, 9).await, told[from..to], "{filter:?}");
+            assert_eq!(book.all(&filter, 9).await, reported[from..to], "{filter:?}");
         }
     }
 }
@@ -170,9 +174,9 @@ async fn a_span_of_time_can_be_listed() {
 async fn orders_accepted_and_removed_meanwhile_do_not_disturb_pages() {
     for partitions in [1, 3] {
         let book = Book::new(partitions).await;
-        let told = fill(&book, 100);
+        let reported = fill(&book, 100);
         let mut new = 1_000;
-        let mut oldest = told.clone();
+        let mut oldest = reported.clone();
         let everything = OrderFilter::default();
         let pages = book.pages(&everything, 10, |so_far| {
             new += 1;
@@ -185,7 +189,7 @@ async fn orders_accepted_and_removed_meanwhile_do_not_disturb_pages() {
             }
         });
         let pages = pages.await;
-        assert_eq!(pages, told[..pages.len()]);
+        assert_eq!(pages, reported[..pages.len()]);
         assert!((80..100).contains(&pages.len()), "{}", pages.len());
     }
 }
@@ -193,15 +197,15 @@ async fn orders_accepted_and_removed_meanwhile_do_not_disturb_pages() {
 #[tokio::test]
 async fn more_orders_may_be_removed_than_a_page_reads() {
     let book = Book::new(1).await;
-    let told = fill(&book, 100);
+    let reported = fill(&book, 100);
     let (first, cursor) = book.page(&OrderFilter::default(), None, 3).await;
-    assert_eq!(first, told[..3]);
+    assert_eq!(first, reported[..3]);
     // All but ten are removed; the last one returned stays.
-    told[10..].iter().rev().for_each(|name| book.retire(name));
+    reported[10..].iter().rev().for_each(|name| book.retire(name));
     let (second, cursor) = book.page(&OrderFilter::default(), cursor.as_ref(), 3).await;
-    assert_eq!(second, told[3..6]);
+    assert_eq!(second, reported[3..6]);
     // Now the last one returned is removed too, with all that are older.
-    told[..10].iter().rev().for_each(|name| book.retire(name));
+    reported[..10].iter().rev().for_each(|name| book.retire(name));
     let (third, cursor) = book.page(&OrderFilter::default(), cursor.as_ref(), 3).await;
     assert_eq!((third, cursor), (vec![], None));
 }
@@ -216,8 +220,8 @@ async fn a_long_stretch_of_removed_orders_takes_more_than_one_page() {
     }
     book.accept("u1:12000", 120_000);
     let pages = std::cell::Cell::new(0);
-    let told = book.pages(&OrderFilter::default(), 50, |_| pages.set(pages.get() + 1)).await;
-    assert_eq!(told, ["u1:12000", "u1:1"]);
+    let reported = book.pages(&OrderFilter::default(), 50, |_| pages.set(pages.get() + 1)).await;
+    assert_eq!(reported, ["u1:12000", "u1:1"]);
     assert!((2..8).contains(&pages.get()), "{}", pages.get());
     assert_eq!(book.all(&between(5, 50), 50).await, ["u1:1"]);
 }
@@ -225,11 +229,11 @@ async fn a_long_stretch_of_removed_orders_takes_more_than_one_page() {
 #[tokio::test]
 async fn only_selected_orders_count() {
     let book = Book::new(2).await;
-    let told = fill(&book, 30);
+    let reported = fill(&book, 30);
     let third = |order_id: &OrderId, _: &OrderSummary| order_id.as_str().ends_with('3');
     let page = book.store.list_orders(&OrderFilter::default(), None, 2, third).await.unwrap().unwrap();
     let names: Vec<_> = page.orders.iter().map(|(order_id, _)| order_id.to_string()).collect();
-    assert_eq!(names, [told[7].clone(), told[17].clone()]);
+    assert_eq!(names, [reported[7].clone(), reported[17].clone()]);
     let rest = book.store.list_orders(&OrderFilter::default(), page.next.as_ref(), 2, third).await.unwrap();
     assert_eq!(rest.unwrap().orders.len(), 1);
 }
@@ -247,10 +251,10 @@ async fn a_cursor_of_another_list_is_refused() {
 #[tokio::test]
 async fn an_unreadable_record_does_not_hide_others() {
     let book = Book::new(1).await;
-    let told = fill(&book, 5);
-    book.command(&["HSET", &format!("history:{{0}}:{}", told[1]), "h", "nonsense"]);
-    book.command(&["HSET", &format!("history:{{0}}:{}", told[2]), "o", "nonsense"]);
-    book.command(&["DEL", &format!("history:{{0}}:{}", told[3])]);
-    book.command(&["SET", &format!("history:{{0}}:{}", told[3]), "x"]);
-    assert_eq!(book.all(&OrderFilter::default(), 2).await, [told[0].clone(), told[4].clone()]);
+    let reported = fill(&book, 5);
+    book.command(&["HSET", &format!("history:{{0}}:{}", reported[1]), "h", "nonsense"]);
+    book.command(&["HSET", &format!("history:{{0}}:{}", reported[2]), "o", "nonsense"]);
+    book.command(&["DEL", &format!("history:{{0}}:{}", reported[3])]);
+    book.command(&["SET", &format!("history:{{0}}:{}", reported[3]), "x"]);
+    assert_eq!(book.all(&OrderFilter::default(), 2).await, [reported[0].clone(), reported[4].clone()]);
 }

@@ -36,18 +36,20 @@ async fn keys_are_bound_once_and_places_taken_once() {
     let bind = async |n, digest| {
         store.bind_idempotency_key(&sender, "abc", &order_id(n), [digest; 12], ttl).await.unwrap()
     };
-    assert_eq!(bind(1, 1).await, BoundIdempotencyKey::Fresh);
-    assert_eq!(bind(2, 1).await, BoundIdempotencyKey::Same(order_id(1)));
-    assert_eq!(bind(2, 2).await, BoundIdempotencyKey::Other);
+    assert_eq!(bind(1, 1).await, BoundIdempotencyKey::Bound);
+    assert_eq!(bind(2, 1).await, BoundIdempotencyKey::AlreadyDone(order_id(1)));
+    assert_eq!(bind(2, 2).await, BoundIdempotencyKey::Conflict);
 
     let reserve = async |n| store.take_daily_places(&sender, &order_id(n), 1, UnixMs(0)).await.unwrap();
-    let DailyPlaces::Ok { used: 1, again: false, taken } = reserve(1).await else { panic!("no place") };
-    assert_eq!(reserve(1).await, DailyPlaces::Ok { used: 1, again: true, taken });
-    assert!(matches!(reserve(2).await, DailyPlaces::Full { used: 1, .. }));
+    let DailyPlaces::Ok { used: 1, already_done: false, taken } = reserve(1).await else {
+        panic!("no place")
+    };
+    assert_eq!(reserve(1).await, DailyPlaces::Ok { used: 1, already_done: true, taken });
+    assert!(matches!(reserve(2).await, DailyPlaces::LimitReached { used: 1, .. }));
     let (place, proof) = (DailyPlace { order_id: order_id(1), taken }, NothingStored::never_tried());
     assert!(store.return_daily_places(&sender, &place, &proof).await.unwrap());
     assert!(!store.return_daily_places(&sender, &place, &proof).await.unwrap());
-    assert!(matches!(reserve(2).await, DailyPlaces::Ok { used: 1, again: false, .. }));
+    assert!(matches!(reserve(2).await, DailyPlaces::Ok { used: 1, already_done: false, .. }));
 }
 
 #[tokio::test]
@@ -70,6 +72,6 @@ async fn days_to_purge_are_found_from_the_oldest_order_on() {
     assert_eq!(store.days_to_retire(0, 10).await.unwrap(), [today - 35, today - 30]);
     assert_eq!(store.days_to_retire(0, 0).await.unwrap(), [today - 35, today - 30, today - 1]);
     assert_eq!(store.purge_orders(0, today - 35, 10).await.unwrap().reply, PurgedOrders::Done(1));
-    assert_eq!(store.purge_orders(0, today, 10).await.unwrap().reply, PurgedOrders::Early);
+    assert_eq!(store.purge_orders(0, today, 10).await.unwrap().reply, PurgedOrders::TooEarly);
     assert!(store.load_order(0, &order_id(1)).await.unwrap().is_none());
 }

@@ -25,24 +25,24 @@ async fn new_orders_wait_and_old_ones_drain() {
     assert!(matches!(bound, Err(CallError::Retryable { why: Retryable::Memory })), "{bound:?}");
     // The memory guard learns it within half a second; until then the script refuses.
     for big in [1, 6_000] {
-        let told = store.accept(&order(order_id(3), big)).await;
+        let reported = store.accept(&order(order_id(3), big)).await;
         let full = matches!(
-            told,
+            reported,
             Err(AcceptError::Refused(CallError::Retryable {
                 why: Retryable::Memory | Retryable::NearlyFull
             }))
         );
-        assert!(full, "{told:?}");
+        assert!(full, "{reported:?}");
     }
     assert_eq!(keys(&server), before);
 
     // A courier that starts now can drain the queue as well, but no other database can be set up.
     let (store, _) = Store::connect(settings(&server.url()), Role::Courier(email())).await.unwrap();
     let other = format!("{}?db=1", server.url());
-    let told = Store::connect(settings(&other), Role::Queue).await;
+    let reported = Store::connect(settings(&other), Role::Queue).await;
     assert!(
-        matches!(told, Err(ConnectError::Call(CallError::Retryable { why: Retryable::Memory }))),
-        "{told:?}"
+        matches!(reported, Err(ConnectError::Call(CallError::Retryable { why: Retryable::Memory }))),
+        "{reported:?}"
     );
     let (taken, fence) = claim(&store, 1, 10).await.unwrap();
     let parcel = ParcelRef { parcel_id: taken.parcels[0].parcel_id.clone(), fence };
@@ -60,10 +60,10 @@ async fn above_90_percent_nothing_new_is_accepted() {
     let used: u64 = server.info("memory").unwrap()["used_memory"].parse().unwrap();
     // Full, or nearly full if something is freed meanwhile.
     server.command(&["CONFIG", "SET", "maxmemory", &used.to_string()]).unwrap();
-    let told = store.accept(&order(order_id(1), 1)).await;
+    let reported = store.accept(&order(order_id(1), 1)).await;
     assert!(
-        matches!(told, Err(AcceptError::Refused(CallError::Retryable { why: Retryable::NearlyFull }))),
-        "{told:?}"
+        matches!(reported, Err(AcceptError::Refused(CallError::Retryable { why: Retryable::NearlyFull }))),
+        "{reported:?}"
     );
     server.command(&["CONFIG", "SET", "maxmemory", "4gb"]).unwrap();
     posthaste_rig::eventually_async("there is memory again", async || {

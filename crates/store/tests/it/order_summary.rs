@@ -34,7 +34,7 @@ async fn summaries_of_both_layouts_match_the_record_at_every_stage() {
         store.cancel(0, &order_id(n)).await.unwrap();
         let ended = checked(&store, &order_id(n), Some(&moved)).await;
         assert_eq!(ended.totals()[State::Cancelled], deliveries);
-        assert!(ended.ended_unrung() && ended.finished.is_some());
+        assert!(ended.ended_before_due() && ended.finished.is_some());
     }
 }
 

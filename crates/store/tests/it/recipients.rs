@@ -69,13 +69,14 @@ async fn deliveries_of_both_layouts_are_returned_in_order() {
             .await
             .unwrap();
         for limit in limits {
-            let told = all(&store, &DeliveryFilter::default(), limit).await;
+            let reported = all(&store, &DeliveryFilter::default(), limit).await;
             let expected: Vec<_> = new
                 .deliveries
                 .iter()
                 .map(|(channel, delivery)| (channel.clone(), delivery.clone()))
                 .collect();
-            let found: Vec<_> = told.into_iter().map(|listed| (listed.channel, listed.delivery)).collect();
+            let found: Vec<_> =
+                reported.into_iter().map(|listed| (listed.channel, listed.delivery)).collect();
             assert_eq!(found, expected);
         }
         let of = |channel| DeliveryFilter { channel: Some(channel), states: vec![] };
@@ -110,16 +111,16 @@ async fn outcomes_and_what_deliveries_wait_for_are_returned() {
             (3, OutcomeKind::NotSent, Reason::Throttled, 60_000),
         ];
         settle(&store, fence, &reports).await;
-        let told = page(&store, &DeliveryFilter::default(), None, 6).await.deliveries;
-        let states: Vec<_> = told.iter().map(|listed| listed.outcome.state).collect();
-        let (pending, waits) = (State::Pending, |at: usize| told[at].waits_for.unwrap());
+        let reported = page(&store, &DeliveryFilter::default(), None, 6).await.deliveries;
+        let states: Vec<_> = reported.iter().map(|listed| listed.outcome.state).collect();
+        let (pending, waits) = (State::Pending, |at: usize| reported[at].waits_for.unwrap());
         assert_eq!(states, [State::Delivered, State::Failed, pending, pending, State::Sending, pending]);
-        assert_eq!(told[1].outcome.reason, Reason::InvalidAddress);
-        assert_eq!((told[0].waits_for, told[1].waits_for), (None, None));
-        assert_eq!((waits(2).word(), waits(2).at()), ("retry", told[2].outcome.not_before));
-        assert_eq!((waits(3).word(), waits(3).at()), ("rate_limit", told[3].outcome.not_before));
+        assert_eq!(reported[1].outcome.reason, Reason::InvalidAddress);
+        assert_eq!((reported[0].waits_for, reported[1].waits_for), (None, None));
+        assert_eq!((waits(2).word(), waits(2).at()), ("retry", reported[2].outcome.not_before));
+        assert_eq!((waits(3).word(), waits(3).at()), ("rate_limit", reported[3].outcome.not_before));
         assert_eq!((waits(4), waits(5)), (WaitingFor::Answer, WaitingFor::Courier));
-        assert_eq!((told[2].outcome.tries, told[3].outcome.tries), (1, 0));
+        assert_eq!((reported[2].outcome.tries, reported[3].outcome.tries), (1, 0));
 
         settle(&store, fence, &[(4, OutcomeKind::Unknown, Reason::TimedOut, 0)]).await;
         for (states, expected) in [

@@ -14,7 +14,7 @@ async fn scripts_are_loaded_again_after_a_flush() {
     for n in 1..=3 {
         server.command(&["SCRIPT", "FLUSH"]).unwrap();
         let accepted = store.accept(&order(order_id(n), 1)).await.unwrap();
-        assert!(!accepted.again);
+        assert!(!accepted.already_done);
     }
     server.command(&["SCRIPT", "FLUSH"]).unwrap();
     assert_eq!(claim(&store, 1, 0).await.unwrap().0.parcels.len(), 3);
@@ -108,8 +108,8 @@ async fn a_frozen_server_is_away_until_it_resumes() {
 async fn without_a_server_connecting_fails() {
     let mut server = PrivateServer::start().unwrap();
     server.kill9().unwrap();
-    let told = Store::connect(settings(&server.url()), Role::Tool).await;
-    assert!(matches!(told, Err(ConnectError::Unreachable(_))), "{told:?}");
+    let reported = Store::connect(settings(&server.url()), Role::Tool).await;
+    assert!(matches!(reported, Err(ConnectError::Unreachable(_))), "{reported:?}");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn an_order_whose_reply_was_lost_is_accepted_once() {
     proxy.drop_replies_of(1, call_on("history:{0}:u1:2"));
     let accepted = store.accept(&order(order_id(2), 1)).await.unwrap();
     assert_eq!(proxy.report().dropped_replies, 1);
-    assert!(!accepted.again, "our own first try is not an earlier order");
+    assert!(!accepted.already_done, "our own first try is not an earlier order");
     assert_eq!(claim(&store, 1, 0).await.unwrap().0.parcels.len(), 2);
 }
 
@@ -55,7 +55,7 @@ async fn a_refusal_counts_only_when_no_reply_was_lost_before() {
     assert!(unknown.nothing_stored().is_none());
     assert!(store.order_summary(&order_id(2), None).await.unwrap().is_none());
     assert!(store.order_summary(&order_id(3), None).await.unwrap().is_some());
-    assert!(store.accept(&order(order_id(3), 1)).await.unwrap().again);
+    assert!(store.accept(&order(order_id(3), 1)).await.unwrap().already_done);
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn a_claim_whose_reply_was_lost_is_answered_again_under_its_number() {
     proxy.drop_replies_of(1, call_on("request:{0}:email"));
     assert!(matches!(claim(&store, 2, 1).await, Err(CallError::NoReply(_))));
     let (taken, fence) = claim(&store, 2, 1).await.unwrap();
-    assert!(taken.again);
+    assert!(taken.already_done);
     assert_eq!((taken.parcels.len(), fence), (1, 4));
     assert_eq!(taken.parcels[0].parcel_id.order_id, order_id(2));
 }

@@ -59,7 +59,7 @@ async fn deliveries_of_a_small_order_can_be_retried() {
         .retry_order(&order_id(1), &ask(2), |_, _, outcome| outcome.state == State::Failed)
         .await
         .unwrap();
-    assert!(again.again);
+    assert!(again.already_done);
 }
 
 #[tokio::test]
@@ -83,9 +83,9 @@ async fn deliveries_of_a_big_order_can_be_retried_parcel_by_parcel() {
 async fn an_empty_choice_and_a_missing_order_are_reported() {
     let server = server();
     let store = tool(&server).await;
-    let told = store.retry_order(&order_id(1), &ask(2), |_, _, _| true).await;
-    assert!(matches!(told, Err(AcceptError::NoSource)), "{told:?}");
+    let reported = store.retry_order(&order_id(1), &ask(2), |_, _, _| true).await;
+    assert!(matches!(reported, Err(AcceptError::NoSource)), "{reported:?}");
     store.accept(&order(order_id(1), 1)).await.unwrap();
-    let told = store.retry_order(&order_id(1), &ask(2), |_, _, _| false).await;
-    assert!(matches!(told, Err(AcceptError::Empty)), "{told:?}");
+    let reported = store.retry_order(&order_id(1), &ask(2), |_, _, _| false).await;
+    assert!(matches!(reported, Err(AcceptError::Empty)), "{reported:?}");
 }

@@ -117,8 +117,11 @@ async fn an_order_whose_answer_shows_the_roll_back_may_be_stored() {
     store.accept(&order(order_id(1), 1)).await.unwrap();
     claim(&store, 1, 1).await.unwrap();
     server.command(&["SET", "fence:{0}", "0"]).unwrap();
-    let told = store.accept(&order(order_id(2), 1)).await.unwrap_err();
-    assert!(matches!(told, AcceptError::Unknown(CallError::Fatal(FatalReason::Halted(_)))), "{told:?}");
+    let reported = store.accept(&order(order_id(2), 1)).await.unwrap_err();
+    assert!(
+        matches!(reported, AcceptError::Unknown(CallError::Fatal(FatalReason::Halted(_)))),
+        "{reported:?}"
+    );
     let never = store.accept(&order(order_id(3), 1)).await.unwrap_err();
     assert!(matches!(never, AcceptError::Refused(CallError::Fatal(_))), "{never:?}");
     let histories = keys(&server).into_iter().filter(|key| key.starts_with("history:")).count();
@@ -146,7 +149,7 @@ async fn a_repeated_claim_answer_is_not_a_roll_back() {
     };
     assert!(store.claim(0, &ask).await.unwrap().fence > first);
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();
-    assert!(taken.again);
+    assert!(taken.already_done);
     assert_eq!(fence, first);
     store.promote_due(0).await.unwrap();
     assert_eq!(store.stopped(), None);
@@ -189,14 +192,14 @@ async fn lost_orders_are_listed_by_an_idle_process_and_after_a_restart() {
 
     // A process that starts now halts too, and knows the same.
     let late = tool(&server).await;
-    let told = eventually("it knows as well", || {
+    let reported = eventually("it knows as well", || {
         halted(&late).and_then(|halt| match halt.lost {
             3 => Ok(halt),
             _ => Err(halt.to_string()),
         })
     })
     .await;
-    assert_eq!((told.ends, told.since), (halt.ends, halt.since));
+    assert_eq!((reported.ends, reported.since), (halt.ends, halt.since));
     assert!(matches!(late.promote_due(0).await, Err(CallError::Fatal(FatalReason::Halted(_)))));
 
     let recovery = inspector(&server).await.recover(Assume::Sent, None, |_| {}).await.unwrap();
@@ -303,8 +306,8 @@ async fn work_goes_on_by_itself_if_nothing_confirmed_was_lost() {
     .await;
     let older = Copy::of(&server);
     replica.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
-    let told = brief.accept(&order(order_id(2), 1)).await;
-    assert!(matches!(told, Err(AcceptError::Unknown(CallError::NotDurable))), "{told:?}");
+    let reported = brief.accept(&order(order_id(2), 1)).await;
+    assert!(matches!(reported, Err(AcceptError::Unknown(CallError::NotDurable))), "{reported:?}");
     older.put_back(&mut server);
     replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
     // Everything it had acknowledged is there.
@@ -317,13 +320,13 @@ async fn work_goes_on_by_itself_if_nothing_confirmed_was_lost() {
     assert!(brief.load_order(0, &order_id(2)).await.unwrap().is_none());
     // It is recorded for later queries.
     let inspector = inspector(&server).await;
-    let told =
+    let reported =
         posthaste_rig::eventually_async("it is recorded", async || match inspector.rollbacks().await {
-            Ok(told) if told.len() == 1 => Ok(told),
+            Ok(reported) if reported.len() == 1 => Ok(reported),
             other => Err(format!("{other:?}")),
         })
         .await;
-    let words = told[0].to_string();
+    let words = reported[0].to_string();
     assert!(
         words.starts_with("went back by about 1 s at 20") && words.contains("work went on by itself"),
         "{words}"

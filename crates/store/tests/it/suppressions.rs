@@ -31,7 +31,7 @@ fn of_channel(text: &str) -> Suppress {
         reason: Reason::InvalidAddress,
         source: SuppressionSource::Provider,
         after: 1,
-        notice: ConsentNotice::heard(Instant::now()),
+        notice: ConsentNotice::received(Instant::now()),
     }
 }
 
@@ -52,7 +52,7 @@ async fn an_address_is_suppressed_until_it_is_lifted() {
     assert_eq!(store.suppress(&email(), &[]).await.unwrap(), []);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
     let all = [of_channel("Ann@Example.org"), of_channel("ann@example.org ")];
-    assert_eq!(store.suppress(&email(), &all).await.unwrap(), [Suppressed::Added, Suppressed::Again]);
+    assert_eq!(store.suppress(&email(), &all).await.unwrap(), [Suppressed::Added, Suppressed::AlreadyListed]);
     // Another process sees it, only on this channel.
     let other = tool(&server).await;
     assert_eq!(reason_of(&other, "u2", "ANN@example.org").await, Some(Reason::InvalidAddress));
@@ -70,7 +70,7 @@ async fn an_address_is_suppressed_until_it_is_lifted() {
     assert_eq!(store.find_suppression(&email(), &ann, None).await.unwrap(), None);
     // A copy of a named notice changes nothing; a new one counts at once.
     let bounce = Suppress {
-        notice: ConsentNotice::named("a1", NoticeMoment::Heard(Instant::now())),
+        notice: ConsentNotice::named("a1", NoticeMoment::Received(Instant::now())),
         ..of_channel("bob@example.org")
     };
     let tell = async || store.suppress(&email(), std::slice::from_ref(&bounce)).await.unwrap()[0];
@@ -100,8 +100,11 @@ async fn a_senders_list_applies_only_to_that_sender() {
     };
     store.suppress(&email(), std::slice::from_ref(&left)).await.unwrap();
     let bob = address("bob@example.org");
-    let asked = [("u2", &ann), ("u1", &ann), ("u1", &bob)];
-    assert_eq!(store.suppressed(&email(), &asked).await.unwrap(), [None, Some(Reason::Unsubscribed), None]);
+    let requested = [("u2", &ann), ("u1", &ann), ("u1", &bob)];
+    assert_eq!(
+        store.suppressed(&email(), &requested).await.unwrap(),
+        [None, Some(Reason::Unsubscribed), None]
+    );
     assert_eq!(store.find_suppression(&email(), &ann, None).await.unwrap(), None);
     assert!(store.find_suppression(&email(), &ann, Some(&u1)).await.unwrap().unwrap().of_sender);
     // The channel's list takes precedence, and each list is lifted separately.
@@ -127,17 +130,17 @@ async fn an_opt_in_lifts_only_the_persons_own_opt_out() {
         async |notice: ConsentNotice| store.opt_in(&email(), &ann, None, &reasons, &notice).await.unwrap();
     let first = Instant::now();
     // The address is on no list, and only a remembered notice is kept.
-    assert!(!back(ConsentNotice::named("i0", NoticeMoment::Heard(first))).await);
+    assert!(!back(ConsentNotice::named("i0", NoticeMoment::Received(first))).await);
     assert_eq!(server.command(&["EXISTS", "consent:{0}:email"]).unwrap().int(), Some(0));
-    assert!(!back(ConsentNotice::named("i1", NoticeMoment::Heard(Instant::now())).remembered()).await);
+    assert!(!back(ConsentNotice::named("i1", NoticeMoment::Received(Instant::now())).remembered()).await);
     assert_eq!(server.command(&["EXISTS", "consent:{0}:email"]).unwrap().int(), Some(1));
     // Received before the opt-in, stored after it.
     assert_eq!(
-        out(stop("o1", NoticeMoment::Heard(first - Duration::from_secs(1)))).await,
+        out(stop("o1", NoticeMoment::Received(first - Duration::from_secs(1)))).await,
         Suppressed::Outdated
     );
     assert_eq!(out(stop("o2", NoticeMoment::Unknown)).await, Suppressed::Added);
-    assert!(!back(ConsentNotice::named("i2", NoticeMoment::Heard(first))).await);
+    assert!(!back(ConsentNotice::named("i2", NoticeMoment::Received(first))).await);
     assert!(!back(ConsentNotice::named("i3", NoticeMoment::Unknown)).await);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::OptedOut));
     let before = store.server_time().await.unwrap();
@@ -146,11 +149,11 @@ async fn an_opt_in_lifts_only_the_persons_own_opt_out() {
         if now > before { Ok(()) } else { Err(format!("{now:?}")) }
     })
     .await;
-    assert!(back(ConsentNotice::named("i4", NoticeMoment::Heard(Instant::now()))).await);
+    assert!(back(ConsentNotice::named("i4", NoticeMoment::Received(Instant::now()))).await);
     assert_eq!(out(stop("o2", NoticeMoment::Unknown)).await, Suppressed::Repeated);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
     assert_eq!(out(manual("ann@example.org")).await, Suppressed::Added);
-    assert!(!back(ConsentNotice::named("i5", NoticeMoment::Heard(Instant::now()))).await);
+    assert!(!back(ConsentNotice::named("i5", NoticeMoment::Received(Instant::now()))).await);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::Manual));
 }
 
@@ -176,11 +179,11 @@ async fn thousands_are_looked_up_and_added_in_one_call() {
     let put = store.suppress(&email(), &all).await.unwrap();
     assert!(put.len() == 1_200 && put.iter().all(|put| *put == Suppressed::Added));
     let addresses: Vec<_> = (0..2_500).map(|n| address(&format!("r{n}@example.org"))).collect();
-    let asked: Vec<_> = addresses.iter().map(|address| ("u1", address)).collect();
+    let requested: Vec<_> = addresses.iter().map(|address| ("u1", address)).collect();
     server.command(&["CONFIG", "RESETSTAT"]).unwrap();
-    let told = store.suppressed(&email(), &asked).await.unwrap();
-    assert_eq!(told.len(), 2_500);
-    assert!(told[..1_200].iter().all(Option::is_some) && told[1_200..].iter().all(Option::is_none));
+    let reported = store.suppressed(&email(), &requested).await.unwrap();
+    assert_eq!(reported.len(), 2_500);
+    assert!(reported[..1_200].iter().all(Option::is_some) && reported[1_200..].iter().all(Option::is_none));
     let stats = server.command(&["INFO", "commandstats"]).unwrap();
     let stats = String::from_utf8_lossy(stats.bytes().unwrap()).into_owned();
     assert!(stats.contains("cmdstat_hmget:calls=3,"), "{stats}");
@@ -273,8 +276,8 @@ async fn a_key_of_the_settings_is_accepted_only_with_empty_lists() {
     let own = with_key(&server, Some(KEY)).await.unwrap();
     own.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
     // A process that still has the old key notices before it writes.
-    let told = first.suppress(&email(), &[of_channel("bob@example.org")]).await;
-    assert!(matches!(told, Err(CallError::Fatal(FatalReason::AddressKey))), "{told:?}");
+    let reported = first.suppress(&email(), &[of_channel("bob@example.org")]).await;
+    assert!(matches!(reported, Err(CallError::Fatal(FatalReason::AddressKey))), "{reported:?}");
     assert_eq!(first.stopped(), Some(FatalReason::AddressKey));
     assert_eq!(own.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
 }

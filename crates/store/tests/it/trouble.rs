@@ -39,7 +39,7 @@ fn lines(log: &CapturedLogs, state: RedisState, phase: &str) -> Vec<String> {
 }
 
 /// Waits for the log line about the end of a state, and checks that each of both was written once.
-async fn told_once(log: &CapturedLogs, state: RedisState, server: &str) {
+async fn reported_once(log: &CapturedLogs, state: RedisState, server: &str) {
     let ended =
         eventually("the end is logged", || lines(log, state, "ended").pop().ok_or_else(|| log_of(log))).await;
     assert!(ended.contains(" INFO ") && ended.contains(state.over()) && ended.contains(server), "{ended}");
@@ -82,7 +82,7 @@ async fn a_server_that_is_away_is_logged_once_and_calls_log_nothing() {
     assert_eq!(store.troubles().preventing(Work::Deliver).map(|one| one.state), Some(RedisState::Away));
     server.restart().unwrap();
     is_well(&store).await;
-    told_once(&log, RedisState::Away, &address(&server)).await;
+    reported_once(&log, RedisState::Away, &address(&server)).await;
     let ended = lines(&log, RedisState::Away, "ended").pop().unwrap();
     assert!(ended.contains("refused_calls=10"), "{ended}");
 }
@@ -103,8 +103,8 @@ async fn full_memory_is_known_without_calls_and_stops_only_new_orders() {
     assert!(store.troubles().preventing(Work::Accept).is_some());
     set(&server, "maxmemory", "4gb");
     is_well(&store).await;
-    told_once(&log, RedisState::MemoryFull, &address(&server)).await;
-    told_once(&log, RedisState::MemoryNearlyFull, &address(&server)).await;
+    reported_once(&log, RedisState::MemoryFull, &address(&server)).await;
+    reported_once(&log, RedisState::MemoryNearlyFull, &address(&server)).await;
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_replica_is_reported_with_its_primary() {
     assert!(store.troubles().preventing(Work::Deliver).is_some());
     server.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
     is_well(&store).await;
-    told_once(&log, RedisState::ReadOnly, &address(&server)).await;
+    reported_once(&log, RedisState::ReadOnly, &address(&server)).await;
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_full_disk_is_reported_as_such() {
     std::fs::remove_dir_all(dump).unwrap();
     server.command(&["BGSAVE"]).unwrap();
     is_well(&store).await;
-    told_once(&log, RedisState::Disk, &address(&server)).await;
+    reported_once(&log, RedisState::Disk, &address(&server)).await;
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn too_few_replicas_are_reported() {
     assert_eq!(few.detail.as_deref(), Some("0 good replicas"));
     set(&server, "min-replicas-to-write", "0");
     is_well(&store).await;
-    told_once(&log, RedisState::NoReplicas, &address(&server)).await;
+    reported_once(&log, RedisState::NoReplicas, &address(&server)).await;
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_script_that_blocks_the_server_is_reported() {
     server.command(&["SCRIPT", "KILL"]).unwrap();
     blocking.join().unwrap().unwrap();
     is_well(&store).await;
-    told_once(&log, RedisState::Busy, &address(&server)).await;
+    reported_once(&log, RedisState::Busy, &address(&server)).await;
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_loading_server_is_reported_with_its_progress() {
     assert!(loading.detail.as_ref().unwrap().contains("% loaded"), "{loading:?}");
     let _server = restarting.await.unwrap().unwrap();
     is_well(&store).await;
-    told_once(&log, RedisState::Loading, &node).await;
+    reported_once(&log, RedisState::Loading, &node).await;
 }
 
 /// A server that takes some seconds to load, and answers meanwhile that it is loading.
@@ -209,7 +209,7 @@ async fn answers_that_stay_slow_are_reported() {
     assert_eq!(store.troubles().preventing(Work::Accept), None, "slowness prevents nothing");
     proxy.set_latency(Duration::ZERO);
     is_well(&store).await;
-    told_once(&log, RedisState::Slow, &slow.node).await;
+    reported_once(&log, RedisState::Slow, &slow.node).await;
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn a_missing_replica_is_reported_before_a_call_needs_it() {
     let port = server.tcp_addr().unwrap().port();
     let _replica = builder().line(&format!("replicaof 127.0.0.1 {port}")).start().unwrap();
     is_well(&store).await;
-    told_once(&log, RedisState::Unconfirmed, &address(&server)).await;
+    reported_once(&log, RedisState::Unconfirmed, &address(&server)).await;
     store.accept(&order(order_id(1), 1)).await.unwrap();
 }
 
@@ -239,7 +239,7 @@ async fn a_changed_password_is_reported_as_such() {
     assert!(denied.happened().contains("NOAUTH"), "{denied:?}");
     operator.command(&["CONFIG", "SET", "requirepass", ""]).unwrap();
     is_well(&store).await;
-    told_once(&log, RedisState::AccessDenied, &address(&server)).await;
+    reported_once(&log, RedisState::AccessDenied, &address(&server)).await;
 }
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn a_lasting_state_is_logged_again() {
     let store = tool(&server).await;
     set(&server, "min-replicas-to-write", "1");
     begins(&store, RedisState::NoReplicas).await;
-    let waiting = tokio::time::timeout(posthaste_store::TOLD_EVERY + patience(), async {
+    let waiting = tokio::time::timeout(posthaste_store::LOG_EVERY + patience(), async {
         loop {
             if let Some(line) = lines(&log, RedisState::NoReplicas, "continues").pop() {
                 return line;

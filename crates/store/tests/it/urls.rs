@@ -17,9 +17,9 @@ async fn a_password_can_be_in_the_url_or_separate() {
     let beside = Settings { password: Some("sesame".to_owned().into()), ..settings(&bare) };
     Store::connect(beside, Role::Tool).await.unwrap();
     for password in [Some("canary".to_owned().into()), None] {
-        let told = Store::connect(Settings { password, ..settings(&bare) }, Role::Tool).await;
-        let shown = format!("{told:?}");
-        assert!(matches!(told, Err(ConnectError::Settings { key: "password", .. })), "{shown}");
+        let reported = Store::connect(Settings { password, ..settings(&bare) }, Role::Tool).await;
+        let shown = format!("{reported:?}");
+        assert!(matches!(reported, Err(ConnectError::Settings { key: "password", .. })), "{shown}");
         assert!(!shown.contains("canary"));
     }
 }

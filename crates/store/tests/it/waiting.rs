@@ -34,12 +34,12 @@ async fn a_server_that_starts_later_is_waited_for() {
     let connecting = Store::connect_when_ready(waiting(&server.url()), Role::Queue, troubles.clone());
     let connecting = tokio::spawn(connecting);
     shows(&troubles, RedisState::Away).await;
-    let told = eventually("the wait is reported", || {
+    let reported = eventually("the wait is reported", || {
         let text = log.text();
         text.lines().find(|line| line.contains("redis.waiting_at_start")).map(str::to_owned).ok_or(text)
     })
     .await;
-    assert!(told.contains(&server.socket().display().to_string()), "{told}");
+    assert!(reported.contains(&server.socket().display().to_string()), "{reported}");
     server.restart().unwrap();
     let (store, _) = connecting.await.unwrap().unwrap();
     store.accept(&order(order_id(1), 1)).await.unwrap();
@@ -91,8 +91,8 @@ async fn the_wait_has_an_end() {
     for wait in [Duration::ZERO, Duration::from_millis(700)] {
         let begun = Instant::now();
         let settings = Settings { wait_at_start: wait, ..settings(&server.url()) };
-        let told = Store::connect_when_ready(settings, Role::Queue, ServerTroubles::new()).await;
-        assert!(matches!(told, Err(ConnectError::Unreachable(_))), "{told:?}");
+        let reported = Store::connect_when_ready(settings, Role::Queue, ServerTroubles::new()).await;
+        assert!(matches!(reported, Err(ConnectError::Unreachable(_))), "{reported:?}");
         assert!(begun.elapsed() >= wait);
     }
 }
@@ -113,16 +113,18 @@ async fn problems_that_waiting_cannot_solve_end_it_at_once() {
     ] {
         let settings = Settings { ca_file: ca_file.clone(), ..waiting(&url) };
         let connecting = Store::connect_when_ready(settings, Role::Queue, ServerTroubles::new());
-        let told = tokio::time::timeout(patience() / 2, connecting).await.expect("no wait");
-        let Err(ConnectError::Settings { key: told, why }) = told else { panic!("{url}: {told:?}") };
-        assert_eq!(told, key, "{url}: {why}");
+        let reported = tokio::time::timeout(patience() / 2, connecting).await.expect("no wait");
+        let Err(ConnectError::Settings { key: reported, why }) = reported else {
+            panic!("{url}: {reported:?}")
+        };
+        assert_eq!(reported, key, "{url}: {why}");
         assert!(why.contains(words), "{url}: {why}");
         assert!(!why.contains("canary7361"), "{why}");
     }
     let unfit = crate::house::server();
     unfit.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
-    let told = Store::connect_when_ready(waiting(&unfit.url()), Role::Queue, ServerTroubles::new()).await;
-    assert!(matches!(told, Err(ConnectError::Refused(_))), "{told:?}");
+    let reported = Store::connect_when_ready(waiting(&unfit.url()), Role::Queue, ServerTroubles::new()).await;
+    assert!(matches!(reported, Err(ConnectError::Refused(_))), "{reported:?}");
 }
 
 #[tokio::test]
@@ -135,10 +137,10 @@ async fn connection_errors_name_the_cause_and_the_remedy() {
         ("redis+unix:///nowhere/redis.sock".to_owned(), "no such socket", "unixsocket"),
         ("redis://no-such-host.invalid:6379".to_owned(), "unknown host name", "Correct the host"),
     ] {
-        let told = Store::connect(settings(&url), Role::Tool).await.unwrap_err();
-        let source = std::error::Error::source(&told).unwrap().to_string();
+        let reported = Store::connect(settings(&url), Role::Tool).await.unwrap_err();
+        let source = std::error::Error::source(&reported).unwrap().to_string();
         assert!(source.contains(words), "{url}: {source}");
-        assert!(told.remedy().unwrap().contains(remedy), "{url}: {:?}", told.remedy());
+        assert!(reported.remedy().unwrap().contains(remedy), "{url}: {:?}", reported.remedy());
     }
 }
 
@@ -149,8 +151,8 @@ fn speaking(words: &'static [u8]) -> std::net::SocketAddr {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
-            let mut asked = [0; 512];
-            let _ = stream.read(&mut asked);
+            let mut requested = [0; 512];
+            let _ = stream.read(&mut requested);
             let _ = stream.write_all(words);
         }
     });

@@ -8,7 +8,7 @@ use posthaste_store::{OrderWatch, Role, Settings, Store};
 
 use crate::house::*;
 
-async fn told(watch: &mut OrderWatch) {
+async fn reported(watch: &mut OrderWatch) {
     tokio::time::timeout(patience(), watch.changed()).await.expect("a change");
 }
 
@@ -20,7 +20,7 @@ async fn quiet(watch: &mut OrderWatch) -> bool {
 /// A watch whose subscription is active.
 async fn watching(store: &Store, order_id: &OrderId) -> OrderWatch {
     let mut watch = store.watch_history(order_id);
-    told(&mut watch).await;
+    reported(&mut watch).await;
     assert!(watch.listening());
     watch
 }
@@ -49,10 +49,10 @@ async fn changes_of_an_order_in_progress_are_seen() {
     let mut watch = watching(&store, &order_id(1)).await;
     assert!(quiet(&mut watch).await);
     store.accept(&order(order_id(1), 2)).await.unwrap();
-    told(&mut watch).await;
+    reported(&mut watch).await;
     let before = store.order_summary(&order_id(1), None).await.unwrap().unwrap();
     claim(&store, 1, 1).await.unwrap();
-    told(&mut watch).await;
+    reported(&mut watch).await;
     let after = store.order_summary(&order_id(1), Some(&before)).await.unwrap().unwrap();
     assert!(after.revision > before.revision);
 }
@@ -69,8 +69,8 @@ async fn only_watched_changes_are_reported_and_many_are_merged() {
     }
     change(&server, 2);
     // Events arrive in the order of the changes: when the last one has arrived, so have all before it.
-    told(&mut second).await;
-    told(&mut first).await;
+    reported(&mut second).await;
+    reported(&mut first).await;
     assert!(quiet(&mut first).await && quiet(&mut second).await);
 }
 
@@ -85,20 +85,20 @@ async fn all_watchers_of_one_history_share_a_subscription() {
     let other = watching(&store, &order_id(2)).await;
     assert_eq!((store.watched(), subscriptions(&server)), (2, 2));
     change(&server, 1);
-    told(&mut first).await;
-    told(&mut second).await;
+    reported(&mut first).await;
+    reported(&mut second).await;
     drop(first);
     drop(other);
     left(&server, 1).await;
     change(&server, 1);
-    told(&mut second).await;
+    reported(&mut second).await;
     drop(second);
     left(&server, 0).await;
     assert_eq!(store.watched(), 0);
     // After the last watcher has gone, another may come.
     let mut again = watching(&store, &order_id(1)).await;
     change(&server, 1);
-    told(&mut again).await;
+    reported(&mut again).await;
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn five_thousand_histories_are_watched() {
     let store = tool(&server).await;
     let mut watches: Vec<_> = (0..5_000).map(|n| store.watch_history(&order_id(n))).collect();
     for watch in &mut watches {
-        told(watch).await;
+        reported(watch).await;
     }
     assert_eq!((store.watched(), subscriptions(&server)), (5_000, 5_000));
     let clients = server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]).unwrap();
@@ -115,14 +115,14 @@ async fn five_thousand_histories_are_watched() {
     let script = "for n = 0, 4999 do redis.call('HINCRBY', 'history:{0}:u1:' .. n, 'v', 1) end";
     server.command(&["EVAL", script, "0"]).unwrap();
     for watch in &mut watches {
-        told(watch).await;
+        reported(watch).await;
     }
     // Half of them leave, and the rest still receive changes.
     let mut stay: Vec<_> = watches.into_iter().step_by(2).collect();
     left(&server, 2_500).await;
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap();
     for watch in &mut stay {
-        told(watch).await;
+        reported(watch).await;
     }
     left(&server, 2_500).await;
     drop(stay);
@@ -137,7 +137,7 @@ async fn changes_are_reported_while_other_watchers_come_and_go() {
     for round in 1..=50 {
         let others: Vec<_> = (1..20).map(|n| store.watch_history(&order_id(round * 100 + n))).collect();
         change(&server, 0);
-        told(&mut watch).await;
+        reported(&mut watch).await;
         drop(others);
     }
     left(&server, 1).await;
@@ -150,10 +150,10 @@ async fn a_cut_connection_triggers_a_look() {
     let mut watch = watching(&store, &order_id(1)).await;
     for _ in 0..2 {
         assert_eq!(int(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap()), 1);
-        told(&mut watch).await;
+        reported(&mut watch).await;
         assert!(watch.listening());
         change(&server, 1);
-        told(&mut watch).await;
+        reported(&mut watch).await;
     }
 }
 
@@ -168,10 +168,10 @@ async fn a_restart_of_the_server_triggers_a_look() {
     // A watcher that comes meanwhile is served later.
     let mut other = store.watch_history(&order_id(2));
     server.restart().unwrap();
-    told(&mut watch).await;
-    told(&mut other).await;
+    reported(&mut watch).await;
+    reported(&mut other).await;
     change(&server, 2);
-    told(&mut other).await;
+    reported(&mut other).await;
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn the_own_database_number_is_watched() {
     let mut watch = watching(&store, &order_id(1)).await;
     change(&server, 1);
     store.accept(&order(order_id(1), 1)).await.unwrap();
-    told(&mut watch).await;
+    reported(&mut watch).await;
     assert!(quiet(&mut watch).await);
 }
 

@@ -88,13 +88,13 @@ async fn the_first_refusal_after_a_foreign_halt_is_correct_and_both_list_what_is
         for command in transaction {
             connection.command(command).unwrap();
         }
-        let Err(CallError::Fatal(told)) = store.promote_due(0).await else { panic!("it is stopped") };
-        let told = told.to_string();
+        let Err(CallError::Fatal(reported)) = store.promote_due(0).await else { panic!("it is stopped") };
+        let reported = reported.to_string();
         let (both, plain) = (
             "the database went back or was wiped; sending is stopped; to go on, run `posthaste recover",
             word,
         );
-        assert!(told.starts_with(both) || told.starts_with(plain), "{told}");
+        assert!(reported.starts_with(both) || reported.starts_with(plain), "{reported}");
         eventually("the cause and the loss are reported", || {
             let words = store.stopped().map_or_else(String::new, |why| why.to_string());
             if words.starts_with(word) && words.contains("1 accepted orders are lost") {
@@ -118,8 +118,8 @@ async fn an_inspector_changes_nothing() {
     let events = || server.command(&["CONFIG", "GET", "notify-keyspace-events"]).unwrap();
     let (before, flags) = (written(), events());
     for durability in [Durability::Fast, Durability::Replicated] {
-        let asked = Settings { durability, ..settings(&server.url()) };
-        let (inspector, report) = Store::connect(asked, Role::Inspector).await.unwrap();
+        let requested = Settings { durability, ..settings(&server.url()) };
+        let (inspector, report) = Store::connect(requested, Role::Inspector).await.unwrap();
         assert_eq!(report.level_of("notify-keyspace-events"), Some(Severity::Warn), "{report}");
         assert!(inspector.load_order(0, &order_id(1)).await.unwrap().is_none());
         // A script finds nothing, and sets nothing up.
@@ -148,7 +148,7 @@ async fn a_newly_set_up_database_is_another_one() {
     let store = tool(&server).await;
     server.command(&["SET", "epoch:{0}", "somebody-elses"]).unwrap();
     let why = FatalReason::Epoch { partition: 0, found: "somebody-elses".to_owned() };
-    assert!(matches!(store.promote_due(0).await, Err(CallError::Fatal(told)) if told == why));
+    assert!(matches!(store.promote_due(0).await, Err(CallError::Fatal(reported)) if reported == why));
     assert_eq!(store.stopped(), Some(why));
     assert_eq!(server.command(&["GET", "epoch:{0}"]).unwrap().text(), Some("somebody-elses"));
 }
@@ -172,8 +172,11 @@ async fn a_database_that_lost_its_epoch_is_foreign() {
     let server = server();
     tool(&server).await.accept(&order(order_id(1), 1)).await.unwrap();
     server.command(&["DEL", "epoch:{0}"]).unwrap();
-    let told = Store::connect(settings(&server.url()), Role::Queue).await;
-    assert!(matches!(told, Err(ConnectError::Stop(FatalReason::Foreign { partition: 0 }))), "{told:?}");
+    let reported = Store::connect(settings(&server.url()), Role::Queue).await;
+    assert!(
+        matches!(reported, Err(ConnectError::Stop(FatalReason::Foreign { partition: 0 }))),
+        "{reported:?}"
+    );
 }
 
 #[tokio::test]
@@ -186,8 +189,11 @@ async fn another_number_of_partitions_is_foreign() {
     assert!(p < 4);
     store.accept(&order(order_id(1), 1)).await.unwrap();
     assert!(store.load_order(p, &order_id(1)).await.unwrap().is_some());
-    let told = Store::connect(settings(&server.url()), Role::Tool).await;
-    assert!(matches!(told, Err(ConnectError::Stop(FatalReason::Foreign { partition: 0 }))), "{told:?}");
+    let reported = Store::connect(settings(&server.url()), Role::Tool).await;
+    assert!(
+        matches!(reported, Err(ConnectError::Stop(FatalReason::Foreign { partition: 0 }))),
+        "{reported:?}"
+    );
     // All later processes find what the first one set up.
     assert_eq!(Store::connect(many, Role::Tool).await.unwrap().0.epoch(), store.epoch());
 }
@@ -197,6 +203,9 @@ async fn a_database_for_newer_programs_is_left_alone() {
     let server = server();
     tool(&server).await;
     server.command(&["SET", "schema:{0}", "9 9 1"]).unwrap();
-    let told = Store::connect(settings(&server.url()), Role::Tool).await;
-    assert!(matches!(told, Err(ConnectError::Stop(FatalReason::TooOld { partition: 0 }))), "{told:?}");
+    let reported = Store::connect(settings(&server.url()), Role::Tool).await;
+    assert!(
+        matches!(reported, Err(ConnectError::Stop(FatalReason::TooOld { partition: 0 }))),
+        "{reported:?}"
+    );
 }

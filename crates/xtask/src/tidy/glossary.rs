@@ -27,6 +27,7 @@ const RETIRED: &[(&str, &str)] = &[
     ("office", "store_feedback"),
     ("patrol", "scan_orders"),
     ("postbox", "bounce_server"),
+    ("rung", "promoted"),
     ("sieve", "recipient_validator"),
     ("standin", "fake_provider"),
     ("standing", "rejection_window, or suppression_status"),
@@ -34,6 +35,16 @@ const RETIRED: &[(&str, &str)] = &[
     ("unpark", "release_parked"),
     ("witness", "recording_transport"),
     ("yard", "harness"),
+];
+
+/// Words that say too little to be a name of their own, or a part of a type's name: `told`, `Asked`, `FlawCode`.
+const RIDDLES: &[(&str, &str)] = &[
+    ("asked", "requested, or a …Query"),
+    ("flaw", "error"),
+    ("flaws", "errors"),
+    ("heard", "received"),
+    ("told", "reported, or what it is"),
+    ("verdict", "outcome, or what is decided"),
 ];
 
 /// Names from libraries, the language and protocols.
@@ -133,7 +144,10 @@ fn retired(name: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
             last.push(c.to_ascii_lowercase());
         }
     }
-    RETIRED.iter().copied().filter(move |(word, _)| words.iter().any(|part| part == word))
+    let is_type = name.starts_with(|c: char| c.is_ascii_uppercase());
+    let is_riddle = move |word: &str| name == word || is_type;
+    let riddles = RIDDLES.iter().copied().filter(move |(word, _)| is_riddle(word));
+    RETIRED.iter().copied().chain(riddles).filter(move |(word, _)| words.iter().any(|part| part == word))
 }
 
 #[cfg(test)]
@@ -157,6 +171,18 @@ mod tests {
             ("crates/b/src/b.rs", "pub struct Settings;\n"),
         ];
         assert_eq!(found(&settings), [""; 0]);
+    }
+
+    #[test]
+    fn a_riddle_is_found_alone_and_in_types() {
+        for text in ["fn told() {}", "mod flaws;", "struct Asked;", "pub enum FlawCode {", "type Heard = u8;"]
+        {
+            assert_eq!(found(&[("crates/a/src/a.rs", text)]).len(), 1, "{text}");
+        }
+        assert_eq!(found(&[("crates/a/src/heard.rs", "")]).len(), 1);
+        for text in ["fn a_wrong_key_is_told() {}", "fn asked_again() {}", "let told = 1;"] {
+            assert_eq!(found(&[("crates/a/src/a.rs", text)]), [""; 0], "{text}");
+        }
     }
 
     #[test]

@@ -146,16 +146,16 @@ impl Seen<'_> {
             (None, _) => "write the name of the metric as a literal, so that it can be checked".to_owned(),
             (_, None) => "write labels as `\"key\" => value`, so that they can be checked".to_owned(),
             (Some(name), Some(labels)) => {
-                let flaw = self.flaw(kind, &name, &labels);
+                let defect = self.defect(kind, &name, &labels);
                 self.recorded.insert(name);
-                let Some(flaw) = flaw else { return };
-                flaw
+                let Some(defect) = defect else { return };
+                defect
             }
         };
         self.findings.push(Finding::line(&file.path, line, text));
     }
 
-    fn flaw(&self, kind: &str, name: &str, labels: &[(String, Option<String>)]) -> Option<String> {
+    fn defect(&self, kind: &str, name: &str, labels: &[(String, Option<String>)]) -> Option<String> {
         let Some(metric) = self.catalogue.iter().find(|metric| metric.name == name) else {
             return Some(format!("{name} is not in the catalogue of metrics"));
         };

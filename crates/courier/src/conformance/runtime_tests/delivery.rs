@@ -16,13 +16,13 @@ impl Harness<'_> {
         let check = "orders are sent once, when due, after they are begun";
         self.accept_again().await?;
         let running = self.usual_courier().await?;
-        let mut told = Vec::new();
+        let mut placed = Vec::new();
         for (deliveries, due_in) in [(1, None), (1, Some(LATER)), (3, None), (3, Some(LATER)), (BIG, None)] {
-            told.push(self.tell(deliveries, due_in, OnUnknown::Default).await?);
+            placed.push(self.tell(deliveries, due_in, OnUnknown::Default).await?);
         }
-        for told in &told {
-            self.ended(check, told).await?;
-            self.all_sent_once(check, told).await?;
+        for placed in &placed {
+            self.ended(check, placed).await?;
+            self.all_sent_once(check, placed).await?;
         }
         running.stopped(check).await?;
         self.report.passed(check);

@@ -180,16 +180,16 @@ impl<'a> Harness<'a> {
     /// The deliveries of an order according to its history.
     pub(super) async fn deliveries(
         &self,
-        told: &TestOrder,
+        placed: &TestOrder,
     ) -> Result<Vec<DeliveryOutcome>, ConformanceFailure> {
-        let order = self.order(&told.order_id).await?;
+        let order = self.order(&placed.order_id).await?;
         if let Some((_, outcomes)) = &order.inline {
             return Ok(outcomes.deliveries().collect());
         }
-        let p = self.store.partition_of(&told.order_id);
+        let p = self.store.partition_of(&placed.order_id);
         let mut deliveries = Vec::new();
         for number in 0..order.head.parcels(&self.channel) {
-            let parcel_id = ParcelId { order_id: told.order_id.clone(), number };
+            let parcel_id = ParcelId { order_id: placed.order_id.clone(), number };
             let of = self.store.load_outcomes(p, &self.channel, &parcel_id, &order.head, false).await?;
             deliveries.extend(of.deliveries());
         }
@@ -197,17 +197,17 @@ impl<'a> Harness<'a> {
     }
 
     /// How many copies of the first part the provider accepted for each delivery.
-    pub(super) async fn copies(&self, told: &TestOrder) -> Vec<usize> {
+    pub(super) async fn copies(&self, placed: &TestOrder) -> Vec<usize> {
         let taken = self.bench.taken().await;
         let of =
             |delivery: &Delivery| taken.iter().filter(|m| m.part == 0 && m.to == delivery.address).count();
-        told.deliveries.iter().map(of).collect()
+        placed.deliveries.iter().map(of).collect()
     }
 
     /// Waits until an order has ended.
-    pub(super) async fn ended(&self, check: &str, told: &TestOrder) -> Result<(), ConformanceFailure> {
+    pub(super) async fn ended(&self, check: &str, placed: &TestOrder) -> Result<(), ConformanceFailure> {
         self.until(check, "an order has not ended", async || {
-            Ok(self.order(&told.order_id).await?.finished.is_some())
+            Ok(self.order(&placed.order_id).await?.finished.is_some())
         })
         .await
     }
@@ -216,16 +216,16 @@ impl<'a> Harness<'a> {
     pub(super) async fn all_sent_once(
         &self,
         check: &str,
-        told: &TestOrder,
+        placed: &TestOrder,
     ) -> Result<(), ConformanceFailure> {
-        for (at, delivery) in self.deliveries(told).await?.iter().enumerate() {
+        for (at, delivery) in self.deliveries(placed).await?.iter().enumerate() {
             if !matches!(delivery.state, State::Sent | State::Delivered) {
                 let what =
                     format!("delivery {at} ended as {} ({})", delivery.state.word(), delivery.reason.word());
                 return Err(ConformanceFailure::broken(check, what));
             }
         }
-        match self.copies(told).await.iter().enumerate().find(|(_, copies)| **copies != 1) {
+        match self.copies(placed).await.iter().enumerate().find(|(_, copies)| **copies != 1) {
             Some((at, copies)) => {
                 let what = format!("delivery {at} is sent, but the provider accepted it {copies} times");
                 Err(ConformanceFailure::broken(check, what))

@@ -18,20 +18,20 @@ impl Harness<'_> {
         let gate = Arc::new(Semaphore::new(0));
         let drive = Drive { calls: 1, gate: Gate::Calls(Arc::clone(&gate)), ..Drive::default() };
         let running = self.courier(drive).await?;
-        let mut told = vec![self.tell(1, None, OnUnknown::Default).await?];
+        let mut placed = vec![self.tell(1, None, OnUnknown::Default).await?];
         let recorder = &running.recorder;
         self.until(check, "nothing has been sent", async || Ok(!recorder.calls().is_empty())).await?;
         // The only call waits at the gate; the courier claims some of these orders and can send none.
         for _ in 1..ORDERS {
-            told.push(self.tell(1, None, OnUnknown::Default).await?);
+            placed.push(self.tell(1, None, OnUnknown::Default).await?);
         }
         running.ask_to_stop();
         gate.add_permits(ORDERS);
         running.stopped(check).await?;
 
         let mut left = 0;
-        for told in &told {
-            for delivery in self.deliveries(told).await? {
+        for placed in &placed {
+            for delivery in self.deliveries(placed).await? {
                 match delivery.state {
                     State::Sent | State::Delivered => {}
                     State::Pending if delivery.tries == 0 => left += 1,
@@ -51,9 +51,9 @@ impl Harness<'_> {
             return Err(ConformanceFailure::broken(check, "a lease was not released"));
         }
         let running = self.usual_courier().await?;
-        for told in &told {
-            self.ended(check, told).await?;
-            self.all_sent_once(check, told).await?;
+        for placed in &placed {
+            self.ended(check, placed).await?;
+            self.all_sent_once(check, placed).await?;
         }
         running.stopped(check).await?;
         self.report.passed(check);

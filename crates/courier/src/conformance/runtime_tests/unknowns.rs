@@ -30,25 +30,25 @@ impl Harness<'_> {
             let well = Arc::new(Semaphore::new(0));
             let gate = Gate::Repeats(Arc::clone(&well));
             let running = self.courier(Drive { send_window: Some(WINDOW), gate, ..Drive::default() }).await?;
-            let mut told = Vec::new();
+            let mut placed = Vec::new();
             for policy in [OnUnknown::Hold, OnUnknown::Retry] {
-                told.push((policy, self.tell(1, None, policy).await?));
+                placed.push((policy, self.tell(1, None, policy).await?));
             }
             let recorder = &running.recorder;
             let all_left = async || {
                 let calls = recorder.calls();
-                let sent = told
+                let sent = placed
                     .iter()
-                    .all(|(_, told)| calls.iter().any(|call| call.deliveries.contains(&told.order_id)));
+                    .all(|(_, placed)| calls.iter().any(|call| call.deliveries.contains(&placed.order_id)));
                 Ok(sent && self.bench.requests().await >= before + calls.len() as u64)
             };
             self.until(&check, "not every message has been sent", all_left).await?;
             // Requests in progress keep the behaviour they met; a repeat is accepted.
             self.accept_again().await?;
             well.add_permits(Semaphore::MAX_PERMITS);
-            for (policy, told) in &told {
-                self.ended(&check, told).await?;
-                self.judge(&check, *policy, told, &running).await?;
+            for (policy, placed) in &placed {
+                self.ended(&check, placed).await?;
+                self.judge(&check, *policy, placed, &running).await?;
             }
             running.stopped(&check).await?;
             self.report.passed(check);
@@ -60,12 +60,12 @@ impl Harness<'_> {
         &self,
         check: &str,
         policy: OnUnknown,
-        told: &TestOrder,
+        placed: &TestOrder,
         running: &Running,
     ) -> Result<(), ConformanceFailure> {
         let abilities = running.recorder.abilities();
         let first =
-            running.recorder.calls().into_iter().find(|call| call.deliveries.contains(&told.order_id));
+            running.recorder.calls().into_iter().find(|call| call.deliveries.contains(&placed.order_id));
         if let Some((_, said)) = first.and_then(|call| call.said)
             && let Some(wrong) = said.iter().find(|outcome| !matches!(outcome, Outcome::Unknown(_)))
         {
@@ -76,13 +76,13 @@ impl Harness<'_> {
         }
         let dropped_by_provider = abilities.tokens && abilities.idempotent_for > Duration::ZERO;
         let allowed = if policy == OnUnknown::Retry && !dropped_by_provider { 2 } else { 1 };
-        let copies: usize = self.copies(told).await.iter().sum();
+        let copies: usize = self.copies(placed).await.iter().sum();
         if copies > allowed {
             let what =
                 format!("the provider accepted the message {copies} times; at most {allowed} are allowed");
             return Err(ConformanceFailure::broken(check, what));
         }
-        let deliveries = self.deliveries(told).await?;
+        let deliveries = self.deliveries(placed).await?;
         let Some(delivery) = deliveries.first() else {
             return Err(ConformanceFailure::broken(check, "the delivery no longer exists"));
         };

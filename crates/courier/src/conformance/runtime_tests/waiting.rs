@@ -33,9 +33,9 @@ impl Harness<'_> {
             return Ok(());
         }
         let running = self.usual_courier().await?;
-        let mut told = Vec::new();
+        let mut placed = Vec::new();
         for _ in 0..ORDERS {
-            told.push(self.tell(1, None, OnUnknown::Default).await?);
+            placed.push(self.tell(1, None, OnUnknown::Default).await?);
         }
         let recorder = &running.recorder;
         self.until(check, "the channel has not stopped", async || Ok(recorder.checks() >= LOOKS)).await?;
@@ -45,8 +45,8 @@ impl Harness<'_> {
                 format!("{sends} calls were made with a bad credential; at most {at_once} are allowed");
             return Err(ConformanceFailure::broken(check, what));
         }
-        for told in &told {
-            for delivery in self.deliveries(told).await? {
+        for placed in &placed {
+            for delivery in self.deliveries(placed).await? {
                 if delivery.state != State::Pending || delivery.tries > 0 {
                     let what =
                         format!("a message is {} after {} tries", delivery.state.word(), delivery.tries);
@@ -55,9 +55,9 @@ impl Harness<'_> {
             }
         }
         self.accept_again().await?;
-        for told in &told {
-            self.ended(check, told).await?;
-            self.all_sent_once(check, told).await?;
+        for placed in &placed {
+            self.ended(check, placed).await?;
+            self.all_sent_once(check, placed).await?;
         }
         running.stopped(check).await?;
         self.report.passed(check);
@@ -69,9 +69,9 @@ impl Harness<'_> {
         if !behaves(self, Behaviour::Throttle(BAN)).await {
             return Ok(());
         }
-        let mut told = Vec::new();
+        let mut placed = Vec::new();
         for _ in 0..CROWD {
-            told.push(self.tell(1, None, OnUnknown::Default).await?);
+            placed.push(self.tell(1, None, OnUnknown::Default).await?);
         }
         let transport = self.bench.paced_transport().await;
         let gate = Arc::new(Semaphore::new(0));
@@ -92,9 +92,9 @@ impl Harness<'_> {
         let met = async || Ok(twice(&recorder.calls().iter().filter_map(ban).collect::<Vec<_>>()));
         self.until(check, "the limit was not hit twice", met).await?;
         self.accept_again().await?;
-        for told in &told {
-            self.ended(check, told).await?;
-            self.all_sent_once(check, told).await?;
+        for placed in &placed {
+            self.ended(check, placed).await?;
+            self.all_sent_once(check, placed).await?;
         }
         let (calls, arrivals) = (recorder.calls(), self.bench.arrivals().await);
         for call in &calls {
@@ -102,13 +102,13 @@ impl Harness<'_> {
             // While the whole channel waits, the transport may still be called: count what the provider sees. If only
             // a delivery waits, it must not be sent again.
             let during = if ban.whole_channel {
-                let asked = ban.told + ON_THE_WIRE..ban.until;
-                arrivals.iter().filter(|at| asked.contains(at)).count().saturating_sub(MOST)
+                let requested = ban.placed + ON_THE_WIRE..ban.until;
+                arrivals.iter().filter(|at| requested.contains(at)).count().saturating_sub(MOST)
             } else {
                 let waits = |later: &&Call| {
                     later.deliveries.iter().any(|delivery| call.deliveries.contains(delivery))
                 };
-                let during = |later: &&Call| (ban.told..ban.until).contains(&later.started);
+                let during = |later: &&Call| (ban.placed..ban.until).contains(&later.started);
                 calls.iter().filter(during).filter(waits).count()
             };
             if during > 0 {
@@ -127,17 +127,17 @@ impl Harness<'_> {
 struct Ban {
     /// When the call began, and when it ended with the answer.
     began: Instant,
-    told: Instant,
+    placed: Instant,
     until: Instant,
     whole_channel: bool,
 }
 
 fn ban(call: &Call) -> Option<Ban> {
-    let (told, outcomes) = call.said.as_ref()?;
+    let (placed, outcomes) = call.said.as_ref()?;
     let (wait, whole_channel) = outcomes.iter().find_map(|outcome| match outcome {
         Outcome::Throttled { scope, wait } => Some((*wait, *scope == ThrottleScope::Channel)),
         Outcome::Retry { after: Some(wait), .. } => Some((*wait, false)),
         _ => None,
     })?;
-    Some(Ban { began: call.started, told: *told, until: *told + wait, whole_channel })
+    Some(Ban { began: call.started, placed: *placed, until: *placed + wait, whole_channel })
 }

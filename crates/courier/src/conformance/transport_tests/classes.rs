@@ -69,9 +69,9 @@ pub(super) fn fits(behaviour: Behaviour, outcome: &Outcome) -> bool {
         Behaviour::Accept => matches!(outcome, Outcome::Sent | Outcome::Delivered),
         Behaviour::Refuse => matches!(outcome, Outcome::Failed(_) | Outcome::Strike { .. }),
         Behaviour::RefuseForNow => matches!(outcome, Outcome::Retry { .. } | Outcome::NotSent { .. }),
-        Behaviour::Throttle(asked) => match outcome {
+        Behaviour::Throttle(requested) => match outcome {
             Outcome::Throttled { wait, .. } | Outcome::Retry { after: Some(wait), .. } => {
-                (asked..=asked + LONGER).contains(wait)
+                (requested..=requested + LONGER).contains(wait)
             }
             _ => false,
         },

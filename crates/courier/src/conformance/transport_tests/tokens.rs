@@ -94,7 +94,7 @@ impl Suite<'_> {
         // Sample envelopes are begun when they are created.
         let (begun, now) = (envelope.due, envelope.due.after(LATER));
         let inquiry = self.transport.look_up(envelope, begun, now);
-        let asked = tokio::time::timeout(self.bench.patience(), inquiry).await;
-        asked.map_err(|_| ConformanceFailure::broken(check, "it returned no answer"))
+        let requested = tokio::time::timeout(self.bench.patience(), inquiry).await;
+        requested.map_err(|_| ConformanceFailure::broken(check, "it returned no answer"))
     }
 }

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Kind};
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
+pub(super) enum FindingLevel {
     /// It works.
     Good,
     /// It works, but may surprise.
@@ -21,7 +21,7 @@ pub(super) enum Verdict {
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     /// How bad it is.
-    pub(super) verdict: Verdict,
+    pub(super) verdict: FindingLevel,
     /// What was checked.
     pub(super) what: String,
     /// What was found.
@@ -45,7 +45,7 @@ impl Findings {
     }
 
     /// Adds a finding.
-    pub(super) fn say(&mut self, verdict: Verdict, what: &str, found: impl Into<String>) {
+    pub(super) fn say(&mut self, verdict: FindingLevel, what: &str, found: impl Into<String>) {
         self.0.push(Finding {
             verdict,
             what: what.into(),
@@ -62,7 +62,7 @@ impl Findings {
         let remedy: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
         let remedy = (!remedy.is_empty()).then(|| remedy.join("\n"));
         self.0.push(Finding {
-            verdict: Verdict::Bad,
+            verdict: FindingLevel::Bad,
             what: what.into(),
             found,
             remedy,
@@ -72,14 +72,14 @@ impl Findings {
 
     /// Adds a note with what to do about it.
     pub(super) fn note(&mut self, what: &str, found: impl Into<String>, remedy: impl Into<String>) {
-        self.say(Verdict::Note, what, found);
+        self.say(FindingLevel::Note, what, found);
         if let Some(last) = self.0.last_mut() {
             last.remedy = Some(remedy.into());
         }
     }
 }
 
-impl Verdict {
+impl FindingLevel {
     /// The word for programs.
     pub(super) fn word(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use posthaste_client::{ApiResponse, Client, Key};
 
-use super::findings::{Findings, Verdict};
+use super::findings::{FindingLevel, Findings};
 
 /// Reports keys that may send from any mailbox. Listing keys needs the scope `admin`; without it nothing is reported.
 pub(super) async fn tell(client: &Client, findings: &mut Findings) {
@@ -20,7 +20,7 @@ pub(super) async fn tell(client: &Client, findings: &mut Findings) {
         .collect();
     match free.is_empty() {
         true => findings.say(
-            Verdict::Good,
+            FindingLevel::Good,
             "keys",
             "each may send only from the mailboxes it names, or from the installation's own",
         ),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use posthaste_store::Work;
 use posthaste_store::preflight::Severity;
 
-use super::findings::{Findings, Verdict};
+use super::findings::{FindingLevel, Findings};
 use crate::failure::{Failure, Kind};
 
 /// Reports the countries SMS may go to and the limits, for the operator to compare with what was intended.
@@ -16,9 +16,11 @@ pub(super) fn sms_limits(config: &Path, findings: &mut Findings) {
     let (orders, limits) = (&loaded.settings.orders, &loaded.settings.sms_limits);
     let found = limits.to_string();
     match orders.sms_countries() {
-        Some(countries) => {
-            findings.say(Verdict::Good, "sms", format!("SMS are sent to numbers of {countries}; {found}"))
-        }
+        Some(countries) => findings.say(
+            FindingLevel::Good,
+            "sms",
+            format!("SMS are sent to numbers of {countries}; {found}"),
+        ),
         None => findings.note(
             "sms",
             format!("SMS are sent to no country; {found}"),
@@ -40,9 +42,9 @@ pub(super) async fn look(config: Option<PathBuf>, url: Option<&str>, findings: &
         Ok((store, report)) => {
             for line in &report.lines {
                 let verdict = match line.level {
-                    Severity::Ok => Verdict::Good,
-                    Severity::Unseen | Severity::Warn => Verdict::Note,
-                    Severity::Refuse => Verdict::Bad,
+                    Severity::Ok => FindingLevel::Good,
+                    Severity::Unseen | Severity::Warn => FindingLevel::Note,
+                    Severity::Refuse => FindingLevel::Bad,
                 };
                 findings.say(verdict, &format!("store {}", line.topic), line.text.clone());
             }
@@ -64,7 +66,7 @@ async fn database(store: &posthaste_store::Store, findings: &mut Findings) {
                 "The first process of the installation sets it up when it starts.",
             );
         }
-        None => findings.say(Verdict::Good, "database", "set up, not halted"),
+        None => findings.say(FindingLevel::Good, "database", "set up, not halted"),
     }
     match store.rollbacks().await {
         Ok(rollbacks) => {
@@ -97,7 +99,7 @@ async fn redis(settings: &posthaste_store::Settings, findings: &mut Findings) ->
     };
     if troubles.is_empty() {
         let address = settings.address().unwrap_or_default();
-        findings.say(Verdict::Good, "redis", format!("{address} responds and accepts writes"));
+        findings.say(FindingLevel::Good, "redis", format!("{address} responds and accepts writes"));
     }
     for trouble in &troubles {
         let failure = Failure::new(Kind::Unreachable, trouble.happened()).remedy(format!(

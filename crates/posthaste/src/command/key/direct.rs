@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use posthaste_model::UnixMs;
 use posthaste_queue::keys::{MintError, Wanted, mint, send_as};
 
-use super::{CreateArgs, told};
+use super::{CreateArgs, show_key};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 
@@ -38,5 +38,5 @@ pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, contex
         other => Failure::refused("no key was created").because(other),
     })?;
     let (id, key) = (minted.bearer.id.to_string(), minted.bearer.expose());
-    told(context, &serde_json::json!({"id": id, "key": key}), &id, &key)
+    show_key(context, &serde_json::json!({"id": id, "key": key}), &id, &key)
 }

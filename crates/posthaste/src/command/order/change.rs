@@ -118,9 +118,9 @@ pub(crate) async fn cancel(args: CancelArgs, context: &Context) -> Result<()> {
     let columns = [
         Column {
             title: "Cancelled",
-            cell: |told: &ApiResponse<CancelledCount>, _| told.seen.cancelled_count.to_string(),
+            cell: |response: &ApiResponse<CancelledCount>, _| response.seen.cancelled_count.to_string(),
         },
-        Column { title: "Too late", cell: |told, _| told.seen.too_late_count.to_string() },
+        Column { title: "Too late", cell: |response, _| response.seen.too_late_count.to_string() },
     ];
     context.output(Format::Table).one(&cancelled, &columns, std::slice::from_ref(&cancelled), |out, _| {
         writeln!(

@@ -84,11 +84,11 @@ pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -
         io::stdout().lock().write_all(&text)?;
         show::hints(&order, context);
     }
-    verdict(&order)
+    exit_result(&order)
 }
 
 /// Whether a finished order counts as success for the user.
-pub(super) fn verdict(order: &Order) -> Result<()> {
+pub(super) fn exit_result(order: &Order) -> Result<()> {
     let not_reached = order.counts.unreached() + order.counts.cancelled;
     if not_reached == 0 && order.status != "finished_with_failures" {
         return Ok(());

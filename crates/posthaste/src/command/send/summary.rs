@@ -48,7 +48,7 @@ pub(super) fn skipped(
     context: &Context,
 ) {
     let by_queue = &accepted.recipients.skipped;
-    let told = accepted.recipients.skipped_count.max(by_queue.len() as u64);
+    let skipped = accepted.recipients.skipped_count.max(by_queue.len() as u64);
     let mut reasons = Reasons::default();
     for Skipped { line, pointer, code, detail } in by_queue {
         let words = plain(detail.as_deref().unwrap_or(code));
@@ -58,11 +58,11 @@ pub(super) fn skipped(
     let warn = |lines: &mut dyn Iterator<Item = String>| {
         lines.for_each(|line| context.terminal.warn(&format!("  {line}")));
     };
-    let count = uploaded.errors.count() + uploaded.unreachable.count() + told;
+    let count = uploaded.errors.count() + uploaded.unreachable.count() + skipped;
     if count > 0 {
         context.terminal.warn(&format!("{count} left out:"));
         warn(&mut uploaded.errors.lines().chain(uploaded.unreachable.lines()).chain(reasons.lines()));
-        warn(&mut more(told, by_queue.len()).into_iter());
+        warn(&mut more(skipped, by_queue.len()).into_iter());
     }
     warn(&mut uploaded.spare.lines());
     if uploaded.merged.count > 0 {
@@ -80,9 +80,10 @@ pub(super) fn closing(uploaded: &Uploaded, accepted: &Accepted, context: &Contex
     if uploaded.rows == 0 {
         return;
     }
-    let told = &accepted.recipients;
-    let merged = uploaded.merged.count + told.duplicates.recipient_count;
-    let by_queue = uploaded.people.saturating_sub(told.accepted_count + told.duplicates.recipient_count);
+    let response = &accepted.recipients;
+    let merged = uploaded.merged.count + response.duplicates.recipient_count;
+    let by_queue =
+        uploaded.people.saturating_sub(response.accepted_count + response.duplicates.recipient_count);
     let left = uploaded.errors.count() + uploaded.unreachable.count() + by_queue;
     let sent = match accepted.status.as_deref() {
         _ if accepted.dry_run => "would be sent",
@@ -96,19 +97,19 @@ pub(super) fn closing(uploaded: &Uploaded, accepted: &Accepted, context: &Contex
     let (all, rows) = (uploaded.rows, rows(uploaded.rows));
     let text = format!(
         "{all} {rows} of the file{named}: {} {sent}, {merged} merged, {left} left out",
-        told.accepted_count
+        response.accepted_count
     );
     context.terminal.note(&text);
 }
 
 /// Prints what was accepted, or would be.
 pub(super) fn accepted(
-    told: &ApiResponse<Accepted>,
+    response: &ApiResponse<Accepted>,
     uploaded: &Uploaded,
     dry_run: bool,
     context: &Context,
 ) -> Result<()> {
-    let accepted = &told.seen;
+    let accepted = &response.seen;
     let columns = [
         Column {
             title: "Id",
@@ -119,7 +120,7 @@ pub(super) fn accepted(
         Column { title: "Recipients", cell: |order, _| order.seen.recipients.accepted_count.to_string() },
     ];
     let output = context.output(Format::Table);
-    output.one(told, &columns, std::slice::from_ref(told), |out, reader| {
+    output.one(response, &columns, std::slice::from_ref(response), |out, reader| {
         people(out, reader, accepted, uploaded, dry_run)
     })?;
     if let (Format::Table, Some(id), false) = (output.format(), &accepted.id, dry_run) {
@@ -139,15 +140,18 @@ fn people(
         (Some(id), false) => writeln!(out, "Order       {}", plain(id))?,
         _ => writeln!(out, "Dry run     nothing was sent or stored")?,
     }
-    let told = &accepted.recipients;
-    let mut channels: Vec<String> =
-        told.delivery_counts.iter().map(|(channel, count)| format!("{} {count}", plain(channel))).collect();
+    let response = &accepted.recipients;
+    let mut channels: Vec<String> = response
+        .delivery_counts
+        .iter()
+        .map(|(channel, count)| format!("{} {count}", plain(channel)))
+        .collect();
     if channels.is_empty() {
         channels = uploaded.reachable.iter().map(|(channel, count)| format!("{channel} {count}")).collect();
     }
-    writeln!(out, "Recipients  {} ({})", told.accepted_count, channels.join(", "))?;
-    if told.duplicates.recipient_count + told.duplicates.address_count > 0 {
-        let (people, addresses) = (told.duplicates.recipient_count, told.duplicates.address_count);
+    writeln!(out, "Recipients  {} ({})", response.accepted_count, channels.join(", "))?;
+    if response.duplicates.recipient_count + response.duplicates.address_count > 0 {
+        let (people, addresses) = (response.duplicates.recipient_count, response.duplicates.address_count);
         writeln!(out, "            duplicates merged: {people} recipients, {addresses} addresses")?;
     }
     for (channel, count) in accepted.recipients.no_contact.iter().filter(|(_, count)| **count > 0) {

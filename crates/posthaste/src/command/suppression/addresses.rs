@@ -95,7 +95,7 @@ impl Which {
         Ok(given)
     }
 
-    /// Sends the addresses with `request`, one request after the other, and passes each response to `told` with its
+    /// Sends the addresses with `request`, one request after the other, and passes each response to `response` with its
     /// addresses.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Which {
         &self,
         all: &[Given],
         request: impl AsyncFn(&AddressBatch<'_>) -> Result<T, ApiError>,
-        mut told: impl FnMut(&[Given], T) -> Result<()>,
+        mut response: impl FnMut(&[Given], T) -> Result<()>,
     ) -> Result<()> {
         for (at, given) in all.chunks(AddressBatch::MOST).enumerate() {
             let batch = AddressBatch {
@@ -114,7 +114,7 @@ impl Which {
                 sender_id: self.sender.as_ref(),
             };
             match request(&batch).await {
-                Ok(answer) => told(given, answer)?,
+                Ok(answer) => response(given, answer)?,
                 Err(error) => return Err(failure(error, given, at * AddressBatch::MOST)),
             }
         }

@@ -164,8 +164,8 @@ async fn lookup(which: &Which, context: &Context) -> Result<()> {
         Column { title: "Id", cell: |line, _| line.of(|entry| entry.id.clone()) },
     ];
     let mut rows = output.rows(&columns, io::stdout());
-    let write = |given: &[Given], told: FoundList| {
-        for (given, found) in given.iter().zip(told.items) {
+    let write = |given: &[Given], response: FoundList| {
+        for (given, found) in given.iter().zip(response.items) {
             let entries = if for_programs { 0 } else { found.entries.len() };
             let mut line = Line { address: given.address.clone(), found, entry: None };
             if entries == 0 {
@@ -201,12 +201,12 @@ fn counts(
     let thing = json!({names[0]: first, names[1]: second});
     let columns: [Column<Value>; 2] = match names {
         ["added_count", _] => [
-            Column { title: "Added count", cell: |told, _| told["added_count"].to_string() },
-            Column { title: "Unchanged count", cell: |told, _| told["unchanged_count"].to_string() },
+            Column { title: "Added count", cell: |response, _| response["added_count"].to_string() },
+            Column { title: "Unchanged count", cell: |response, _| response["unchanged_count"].to_string() },
         ],
         _ => [
-            Column { title: "Deleted count", cell: |told, _| told["deleted_count"].to_string() },
-            Column { title: "Not found count", cell: |told, _| told["not_found_count"].to_string() },
+            Column { title: "Deleted count", cell: |response, _| response["deleted_count"].to_string() },
+            Column { title: "Not found count", cell: |response, _| response["not_found_count"].to_string() },
         ],
     };
     let write = |out: &mut dyn Write, _: &Reader<'_>| writeln!(out, "{sentence}");
@@ -221,9 +221,9 @@ async fn add(which: &Which, context: &Context) -> Result<()> {
         .ask(
             &all,
             async |batch| client.add_suppressions(batch).await,
-            |_, told: PutCount| {
-                added += told.added_count;
-                unchanged += told.unchanged_count;
+            |_, response: PutCount| {
+                added += response.added_count;
+                unchanged += response.unchanged_count;
                 Ok(())
             },
         )
@@ -250,9 +250,9 @@ async fn delete(args: &DeleteArgs, context: &Context) -> Result<()> {
             .ask(
                 &all,
                 async |batch| client.delete_suppressions(batch).await,
-                |_, told: DeletedCount| {
-                    deleted += told.deleted_count;
-                    not_found += told.not_found_count;
+                |_, response: DeletedCount| {
+                    deleted += response.deleted_count;
+                    not_found += response.not_found_count;
                     Ok(())
                 },
             )

@@ -1,7 +1,7 @@
 //! Chats of Telegram and peers of VK.
 
 use super::{Given, Wrong};
-use crate::intake::validation_error::FlawCode;
+use crate::intake::validation_error::ValidationCode;
 
 /// Ids have at most 52 significant bits, so that every program can represent them.
 const MOST_ID: u64 = 1 << 52;
@@ -9,7 +9,7 @@ const MOST_ID: u64 = 1 << 52;
 /// A chat: its id (negative for groups), or its public name with the `@`, written in lower case.
 pub(crate) fn telegram(given: &Given<'_>) -> Result<String, Wrong> {
     const WRONG: Wrong =
-        (FlawCode::InvalidAddress, "must be a chat id other than 0, or a name such as @example");
+        (ValidationCode::InvalidAddress, "must be a chat id other than 0, or a name such as @example");
     if let Given::Text(text) = given
         && let Some(name) = text.strip_prefix('@')
     {
@@ -23,7 +23,7 @@ pub(crate) fn telegram(given: &Given<'_>) -> Result<String, Wrong> {
 
 /// A peer: its id (negative for communities).
 pub(crate) fn peer(given: &Given<'_>) -> Result<String, Wrong> {
-    id(given).ok_or((FlawCode::InvalidAddress, "must be a peer id other than 0"))
+    id(given).ok_or((ValidationCode::InvalidAddress, "must be a peer id other than 0"))
 }
 
 /// A number, or its plain decimal form.

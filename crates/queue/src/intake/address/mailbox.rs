@@ -6,13 +6,13 @@ use email_address::EmailAddress;
 
 use super::Wrong;
 use crate::intake::text::is_visible;
-use crate::intake::validation_error::FlawCode;
+use crate::intake::validation_error::ValidationCode;
 
 const MOST_LOCAL: usize = 64;
 const MOST_DOMAIN: usize = 253;
 
 const WRONG: Wrong = (
-    FlawCode::InvalidEmail,
+    ValidationCode::InvalidEmail,
     "must be one mailbox such as name@example.org: unquoted ASCII before the @, a host name with a dot after it",
 );
 

@@ -16,7 +16,7 @@ pub(crate) use mailbox::mailbox;
 pub(crate) use phone::PhoneRules;
 pub use phone::Strictness;
 
-use super::validation_error::FlawCode;
+use super::validation_error::ValidationCode;
 
 /// Maximum bytes of an address of a channel without rules of its own.
 const MOST_BYTES: usize = 512;
@@ -69,21 +69,23 @@ impl<'de> Visitor<'de> for GivenVisitor {
 }
 
 /// What is wrong with an address: the code and the rule.
-pub(crate) type Wrong = (FlawCode, &'static str);
+pub(crate) type Wrong = (ValidationCode, &'static str);
 
 /// Parses an address of a channel and normalises it.
 pub(crate) fn normalise(channel: &Channel, given: &Given<'_>, phones: &PhoneRules) -> Result<Address, Wrong> {
     let written = match (channels::address_rule(channel.as_str()), given) {
         (AddressRule::Mailbox, Given::Text(text)) => mailbox(text),
-        (AddressRule::Mailbox, Given::Number(_)) => Err((FlawCode::WrongType, "a mailbox must be a string")),
+        (AddressRule::Mailbox, Given::Number(_)) => {
+            Err((ValidationCode::WrongType, "a mailbox must be a string"))
+        }
         (AddressRule::Phone, Given::Text(text)) => phone::number(text, phones),
         (AddressRule::Phone, Given::Number(_)) => {
-            Err((FlawCode::WrongType, "a phone number must be a string such as \"+79991234567\""))
+            Err((ValidationCode::WrongType, "a phone number must be a string such as \"+79991234567\""))
         }
         (AddressRule::Chat, given) => chat::telegram(given),
         (AddressRule::Peer, given) => chat::peer(given),
         (AddressRule::Url, Given::Text(text)) => web::url(text),
-        (AddressRule::Url, Given::Number(_)) => Err((FlawCode::WrongType, "a URL must be a string")),
+        (AddressRule::Url, Given::Number(_)) => Err((ValidationCode::WrongType, "a URL must be a string")),
         (AddressRule::Text, Given::Number(number)) => Ok(number.to_string()),
         (AddressRule::Text, Given::Text(text)) => plain(text),
     }?;
@@ -96,7 +98,10 @@ fn plain(text: &str) -> Result<String, Wrong> {
     if fits && text.trim() == text {
         return Ok(text.to_owned());
     }
-    Err((FlawCode::InvalidAddress, "must be 1 to 512 bytes without control characters or surrounding spaces"))
+    Err((
+        ValidationCode::InvalidAddress,
+        "must be 1 to 512 bytes without control characters or surrounding spaces",
+    ))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNum
 use serde::Deserialize;
 
 use super::Wrong;
-use crate::intake::validation_error::FlawCode;
+use crate::intake::validation_error::ValidationCode;
 
 /// Maximum characters of a number as written; invisible ones are not counted.
 const MOST_GIVEN: usize = 40;
@@ -20,7 +20,7 @@ const MOST_GIVEN: usize = 40;
 const MOST_BYTES: usize = 256;
 
 const fn wrong(detail: &'static str) -> Wrong {
-    (FlawCode::InvalidPhone, detail)
+    (ValidationCode::InvalidPhone, detail)
 }
 
 const NO_NUMBER: Wrong = wrong("not a phone number; it looks like +79991234567");
@@ -45,9 +45,9 @@ const OTHER_CHARACTER: Wrong =
     wrong("contains a character other than digits, spaces, dashes, dots and brackets");
 
 const OTHER_COUNTRY: Wrong =
-    (FlawCode::CountryNotAllowed, "messages to this country are not allowed (orders.phone_countries)");
+    (ValidationCode::CountryNotAllowed, "messages to this country are not allowed (orders.phone_countries)");
 const PREMIUM: Wrong = (
-    FlawCode::NumberNotAllowed,
+    ValidationCode::NumberNotAllowed,
     "premium-rate and shared-cost numbers, satellite phones and international networks are not allowed",
 );
 

@@ -3,13 +3,13 @@
 use url::Url;
 
 use super::{MOST_BYTES, Wrong};
-use crate::intake::validation_error::FlawCode;
+use crate::intake::validation_error::ValidationCode;
 
 /// A URL in its normalised form: scheme and host in lower case, the name of the host in ASCII, no default port. Which hosts and
 /// ports may be called is for the courier to decide, which resolves the name.
 pub(crate) fn url(text: &str) -> Result<String, Wrong> {
     const WRONG: Wrong = (
-        FlawCode::InvalidAddress,
+        ValidationCode::InvalidAddress,
         "must be an http or https URL of at most 512 bytes, without a user, a fragment (#), spaces or control characters",
     );
     // The parser drops these silently, so a different URL would be stored than was given.

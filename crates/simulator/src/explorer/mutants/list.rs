@@ -286,7 +286,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "claim: an old number",
-        ["claim", "  if number < last_number then\n    return answer('old')\n  end\n", ""],
+        ["claim", "  if number < last_number then\n    return answer('outdated')\n  end\n", ""],
         lost_replies,
     ),
     mutant(
@@ -318,7 +318,7 @@ pub const MUTANTS: &[Mutant] = &[
     .may_survive("at that millisecond the bell still exists, and the next guard leaves the order alone"),
     mutant(
         "promote: not before the bell",
-        ["lib/promote", "if there and now - due[i + 1] < RING_LAG then", "if false then"],
+        ["lib/promote", "if there and now - due[i + 1] < PROMOTION_LAG then", "if false then"],
         due_with_lead,
     ),
     mutant("enqueue: the same order again", ["enqueue", "if known then\n", "if false then\n"], accepted_late),

@@ -11,7 +11,7 @@ fn rules(region: &str, strictness: Strictness) -> PhoneRules {
     PhoneRules::new(region, strictness).unwrap().anywhere()
 }
 
-fn told(text: &str, region: &str) -> Result<String, &'static str> {
+fn reported(text: &str, region: &str) -> Result<String, &'static str> {
     number(text, &rules(region, Strictness::Possible)).map_err(|(_, detail)| detail)
 }
 
@@ -57,7 +57,7 @@ fn a_national_number_is_that_of_its_region() {
             if region != "001" {
                 let got = number(national, &rules(region, strictness));
                 assert_eq!(got, Ok(e164.to_owned()), "{region} {national}, {strictness:?}");
-                assert_eq!(told(national, ""), Err(NO_COUNTRY.1), "{region} {national} without a region");
+                assert_eq!(reported(national, ""), Err(NO_COUNTRY.1), "{region} {national} without a region");
             }
         }
     }
@@ -136,7 +136,7 @@ fn numbers_are_written_as_e_164() {
         ("011 353 85 123 4567", "US", "+353851234567"),
         ("8 10 353 85 123 4567", "RU", "+353851234567"),
     ] {
-        assert_eq!(told(given, region), Ok(written.to_owned()), "{given}");
+        assert_eq!(reported(given, region), Ok(written.to_owned()), "{given}");
     }
 }
 
@@ -148,10 +148,10 @@ fn dashes_blanks_and_invisible_marks_are_ignored() {
                   \u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}";
     for c in between.chars().chain(hidden.chars()) {
         for given in [format!("+7 901 123{c}45{c}67"), format!("{c}+7901{c}{c}1234567{c}")] {
-            assert_eq!(told(&given, "US"), Ok("+79011234567".to_owned()), "U+{:04X}", u32::from(c));
+            assert_eq!(reported(&given, "US"), Ok("+79011234567".to_owned()), "U+{:04X}", u32::from(c));
         }
     }
-    assert_eq!(told("\u{202a}+7 901 123\u{2013}45\u{2013}67\u{202c}", ""), Ok("+79011234567".to_owned()));
+    assert_eq!(reported("\u{202a}+7 901 123\u{2013}45\u{2013}67\u{202c}", ""), Ok("+79011234567".to_owned()));
 }
 
 #[test]
@@ -188,9 +188,9 @@ fn anything_but_a_number_is_refused_with_the_reason() {
         ("+7 901 123 45 67                                    ", TOO_LONG),
         (&many, TOO_LONG),
     ] {
-        assert_eq!(told(bad, ""), Err(detail.1), "{bad:?}");
+        assert_eq!(reported(bad, ""), Err(detail.1), "{bad:?}");
     }
-    assert_eq!(told("79991234567.0", "RU"), Err(SPREADSHEET.1));
+    assert_eq!(reported("79991234567.0", "RU"), Err(SPREADSHEET.1));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn lengths_of_no_number_are_refused() {
     // The last one would be a local number in any town.
     let bad = ["123", "+123", "+7999123456", "+799912345678", "+7999123456789012", "+12", "123-45-67"];
     for (given, default) in bad.iter().flat_map(|bad| [(bad, "RU"), (bad, "US")]) {
-        let refused = told(given, default).expect_err("refused");
+        let refused = reported(given, default).expect_err("refused");
         assert!(lengths.contains(&refused), "{given} {default}: {refused}");
     }
 }

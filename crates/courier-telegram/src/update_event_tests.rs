@@ -48,26 +48,26 @@ fn the_moment_of_an_update_is_read() {
 #[test]
 fn a_person_who_blocks_the_bot_is_gone_and_one_who_unblocks_it_is_here() {
     let kicked = json!({"status": "kicked", "until_date": 0});
-    assert_eq!(heard(&member(person(), kicked)), gone(&["7"]));
-    assert_eq!(heard(&member(person(), json!({"status": "member"}))), here(&["7"]));
+    assert_eq!(received(&member(person(), kicked)), gone(&["7"]));
+    assert_eq!(received(&member(person(), json!({"status": "member"}))), here(&["7"]));
 }
 
 #[test]
 fn groups_and_channels_are_known_by_id_and_name() {
     let group = || json!({"id": -100_123, "type": "supergroup", "title": "G", "username": "The_Group"});
     let both = ["-100123", "@the_group"];
-    assert_eq!(heard(&member(group(), json!({"status": "left"}))), gone(&both));
-    assert_eq!(heard(&member(group(), json!({"status": "kicked", "until_date": 0}))), gone(&both));
-    assert_eq!(heard(&member(group(), json!({"status": "member"}))), here(&both));
+    assert_eq!(received(&member(group(), json!({"status": "left"}))), gone(&both));
+    assert_eq!(received(&member(group(), json!({"status": "kicked", "until_date": 0}))), gone(&both));
+    assert_eq!(received(&member(group(), json!({"status": "member"}))), here(&both));
     let plain = json!({"id": -5, "type": "group", "title": "G"});
-    assert_eq!(heard(&member(plain, json!({"status": "left"}))), gone(&["-5"]));
+    assert_eq!(received(&member(plain, json!({"status": "left"}))), gone(&["-5"]));
     let channel = json!({"id": -1_009, "type": "channel", "title": "C"});
     let administrator = json!({"status": "administrator", "can_be_edited": false, "is_anonymous": false,
         "can_manage_chat": true, "can_delete_messages": true, "can_manage_video_chats": true,
         "can_restrict_members": true, "can_promote_members": false, "can_change_info": true,
         "can_invite_users": true, "can_post_stories": true, "can_edit_stories": true,
         "can_delete_stories": true, "can_post_messages": true, "can_edit_messages": true});
-    assert_eq!(heard(&member(channel, administrator)), here(&["-1009"]));
+    assert_eq!(received(&member(channel, administrator)), here(&["-1009"]));
 }
 
 #[test]
@@ -81,22 +81,22 @@ fn a_restricted_bot_is_here_when_it_is_a_member() {
             "can_change_info": false, "can_invite_users": false, "can_pin_messages": false,
             "can_manage_topics": false})
     };
-    assert_eq!(heard(&member(group(), restricted(true))), here(&["-5"]));
-    assert_eq!(heard(&member(group(), restricted(false))), gone(&["-5"]));
+    assert_eq!(received(&member(group(), restricted(true))), here(&["-5"]));
+    assert_eq!(received(&member(group(), restricted(false))), gone(&["-5"]));
 }
 
 #[test]
 fn a_person_who_writes_to_the_bot_is_here_whatever_they_write() {
     for more in [json!({"text": "/start"}), json!({"hologram": {"id": 1}}), json!({})] {
-        assert_eq!(heard(&message(person(), false, more.clone())), here(&["7"]), "{more}");
+        assert_eq!(received(&message(person(), false, more.clone())), here(&["7"]), "{more}");
     }
 }
 
 #[test]
 fn messages_in_groups_and_by_bots_are_ignored() {
     let group = json!({"id": -5, "type": "group", "title": "G"});
-    assert_eq!(heard(&message(group, false, json!({"text": "x"}))), None);
-    assert_eq!(heard(&message(person(), true, json!({"text": "x"}))), None);
+    assert_eq!(received(&message(group, false, json!({"text": "x"}))), None);
+    assert_eq!(received(&message(person(), true, json!({"text": "x"}))), None);
 }
 
 #[test]
@@ -111,12 +111,12 @@ fn an_update_that_can_not_be_parsed_is_ignored() {
         json!(null),
         member(person(), json!({"status": "transcended"})),
     ] {
-        assert_eq!(heard(&strange), None, "{strange}");
+        assert_eq!(received(&strange), None, "{strange}");
     }
 }
 
 #[test]
 fn a_group_that_moved_is_here_at_its_old_id() {
     let group = json!({"id": -5, "type": "group", "title": "G"});
-    assert_eq!(heard(&message(group, false, json!({"migrate_to_chat_id": -1_005}))), here(&["-5"]));
+    assert_eq!(received(&message(group, false, json!({"migrate_to_chat_id": -1_005}))), here(&["-5"]));
 }

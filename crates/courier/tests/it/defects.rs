@@ -16,7 +16,7 @@ use super::memory::{Broken, MOST_LETTERS, Message, Provider, Reply};
 
 /// A flaw of a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flaw {
+pub(crate) enum Defect {
     None,
     SwallowsAnOutcome,
     TurnsTheOrder,
@@ -61,7 +61,7 @@ struct Turns {
 pub(crate) struct MemoryTransport {
     provider: Arc<Provider>,
     abilities: Capabilities,
-    flaw: Flaw,
+    defect: Defect,
     part: Option<usize>,
     connection: Arc<tokio::sync::Mutex<()>>,
     stopped: AtomicBool,
@@ -76,10 +76,10 @@ impl MemoryTransport {
     pub(crate) async fn new(
         provider: Arc<Provider>,
         abilities: Capabilities,
-        flaw: Flaw,
+        defect: Defect,
         part: Option<usize>,
     ) -> Self {
-        if flaw == Flaw::GreetsWithAMessage {
+        if defect == Defect::GreetsWithAMessage {
             let to = posthaste_model::Address::new("0@memory.example");
             let hello = Message { to, text: "hello".to_owned(), part: 0, key: None };
             provider.request(&[hello]).await.unwrap();
@@ -87,7 +87,7 @@ impl MemoryTransport {
         Self {
             provider,
             abilities,
-            flaw,
+            defect,
             part,
             connection: Arc::default(),
             stopped: AtomicBool::new(false),
@@ -125,7 +125,7 @@ impl MemoryTransport {
             at
         };
         tokio::time::sleep_until(at).await;
-        if self.flaw == Flaw::SleepsThroughThePause { Ok(()) } else { paused(Instant::now()) }
+        if self.defect == Defect::SleepsThroughThePause { Ok(()) } else { paused(Instant::now()) }
     }
 
     /// Remembers the pause the provider requested.
@@ -140,9 +140,9 @@ impl MemoryTransport {
     /// The message part to send, and whether further parts follow.
     fn message(&self, envelope: &Envelope) -> (Message, bool) {
         let whole = envelope.content.text_for(&self.channel()).expose().to_owned();
-        let whole = match self.flaw {
-            Flaw::KeepsTheFirstText => self.first_text.lock().unwrap().get_or_insert(whole).clone(),
-            Flaw::PanicsOnScripts => whole[..whole.len().min(60)].to_owned(),
+        let whole = match self.defect {
+            Defect::KeepsTheFirstText => self.first_text.lock().unwrap().get_or_insert(whole).clone(),
+            Defect::PanicsOnScripts => whole[..whole.len().min(60)].to_owned(),
             _ => whole,
         };
         let letters: Vec<char> = whole.chars().collect();
@@ -150,8 +150,8 @@ impl MemoryTransport {
         let part = if self.part.is_some() { envelope.token.unwrap_or(0) } else { 0 };
         let mut chunks = letters.chunks(size);
         let text: String = chunks.nth(part as usize).unwrap_or_default().iter().collect();
-        let key = match self.flaw {
-            Flaw::TakesANewToken => Some(self.tokens.fetch_add(1, Ordering::SeqCst) + 1),
+        let key = match self.defect {
+            Defect::TakesANewToken => Some(self.tokens.fetch_add(1, Ordering::SeqCst) + 1),
             _ if self.abilities.tokens => envelope.token,
             _ => None,
         };
@@ -159,24 +159,24 @@ impl MemoryTransport {
     }
 
     fn outcome(&self, reply: Reply, more: bool, part: u32) -> Outcome {
-        match (reply, self.flaw) {
+        match (reply, self.defect) {
             (Reply::Ok, _) if more => Outcome::Part(part + 1),
-            (Reply::Ok, _) | (Reply::Nonsense, Flaw::AcceptsNonsense) => Outcome::Sent,
-            (Reply::Nonsense, Flaw::PanicsOnNonsense) => panic!("an answer that makes no sense"),
-            (Reply::No, _) | (Reply::BadKey, Flaw::RejectsUnderABadCredential) => {
+            (Reply::Ok, _) | (Reply::Nonsense, Defect::AcceptsNonsense) => Outcome::Sent,
+            (Reply::Nonsense, Defect::PanicsOnNonsense) => panic!("an answer that makes no sense"),
+            (Reply::No, _) | (Reply::BadKey, Defect::RejectsUnderABadCredential) => {
                 Outcome::Failed(Reason::Rejected)
             }
-            (Reply::Gone, Flaw::SuppressesAsRejected) => Outcome::Failed(Reason::Blocked),
-            (Reply::NotNow, _) | (Reply::Wait(_), Flaw::IgnoresTheWait) => {
+            (Reply::Gone, Defect::SuppressesAsRejected) => Outcome::Failed(Reason::Blocked),
+            (Reply::NotNow, _) | (Reply::Wait(_), Defect::IgnoresTheWait) => {
                 Outcome::Retry { after: None, reason: Reason::ProviderUnavailable }
             }
-            (Reply::Wait(_), Flaw::ShortensTheWait) => {
+            (Reply::Wait(_), Defect::ShortensTheWait) => {
                 Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::ZERO }
             }
             (Reply::Wait(wait), _) => Outcome::Throttled { scope: ThrottleScope::Channel, wait },
             (Reply::Gone, _) => Outcome::Suppressed(Reason::Blocked),
             (Reply::BadKey, _) => {
-                self.stopped.store(self.flaw == Flaw::StaysStopped, Ordering::SeqCst);
+                self.stopped.store(self.defect == Defect::StaysStopped, Ordering::SeqCst);
                 Outcome::Stop("the key is bad".to_owned())
             }
             (Reply::Nonsense, _) => Outcome::Unknown(Reason::InvalidProviderResponse),
@@ -184,13 +184,13 @@ impl MemoryTransport {
     }
 
     fn broken(&self, how: Broken) -> Outcome {
-        match (how, self.flaw) {
-            (Broken::Unreachable, Flaw::RejectsTheUnreachable) => Outcome::Failed(Reason::ConnectionFailed),
-            (Broken::Unreachable, _) | (Broken::Reset, Flaw::NotSentAfterBytesLeft) => {
+        match (how, self.defect) {
+            (Broken::Unreachable, Defect::RejectsTheUnreachable) => Outcome::Failed(Reason::ConnectionFailed),
+            (Broken::Unreachable, _) | (Broken::Reset, Defect::NotSentAfterBytesLeft) => {
                 Outcome::NotSent { after: None, reason: Reason::ConnectionFailed }
             }
-            (Broken::Reset, Flaw::AcceptedOnALostAnswer) => Outcome::Sent,
-            (Broken::Reset, Flaw::RetryAfterBytesLeft) => {
+            (Broken::Reset, Defect::AcceptedOnALostAnswer) => Outcome::Sent,
+            (Broken::Reset, Defect::RetryAfterBytesLeft) => {
                 Outcome::Retry { after: None, reason: Reason::ConnectionLost }
             }
             (Broken::Reset, _) => Outcome::Unknown(Reason::ConnectionLost),
@@ -202,11 +202,11 @@ impl MemoryTransport {
         if self.stopped.load(Ordering::SeqCst) {
             return Some(Outcome::Stop("the key was bad once".to_owned()));
         }
-        if envelope.repeat && self.flaw == Flaw::RejectsRepeats {
+        if envelope.repeat && self.defect == Defect::RejectsRepeats {
             return Some(Outcome::Failed(Reason::Rejected));
         }
         let delivery = envelope.delivery.to_be_bytes()[1];
-        if self.flaw == Flaw::CountsDeliveriesInAByte
+        if self.defect == Defect::CountsDeliveriesInAByte
             && !self.deliveries.lock().unwrap().insert((envelope.order_id.clone(), delivery))
             && envelope.attempt == 1
         {
@@ -218,7 +218,7 @@ impl MemoryTransport {
 
     async fn request(&self, messages: &[Message]) -> Result<Vec<Reply>, Broken> {
         let locked = Arc::clone(&self.connection).lock_owned().await;
-        if self.flaw == Flaw::HoldsALockForEver {
+        if self.defect == Defect::HoldsALockForEver {
             let (provider, messages) = (Arc::clone(&self.provider), messages.to_vec());
             // This task goes on when the call is dropped.
             let task = tokio::spawn(async move {
@@ -229,10 +229,10 @@ impl MemoryTransport {
         }
         drop(locked);
         let answered = self.provider.request(messages).await;
-        if self.flaw == Flaw::SendsTwice {
+        if self.defect == Defect::SendsTwice {
             let _ = self.provider.request(messages).await;
         }
-        if answered == Err(Broken::Reset) && self.flaw == Flaw::RepeatsBehindItsBack {
+        if answered == Err(Broken::Reset) && self.defect == Defect::RepeatsBehindItsBack {
             let (provider, messages) = (Arc::clone(&self.provider), messages.to_vec());
             tokio::spawn(async move { while provider.request(&messages).await.is_err() {} });
         }
@@ -256,7 +256,7 @@ impl Transport for MemoryTransport {
         let open: Vec<usize> = (0..batch.len()).filter(|at| outcomes[*at].is_none()).collect();
         let (messages, more): (Vec<Message>, Vec<bool>) =
             open.iter().map(|at| self.message(&batch[*at])).unzip();
-        if self.flaw == Flaw::NeverSends {
+        if self.defect == Defect::NeverSends {
             return vec![Outcome::Sent; batch.len()];
         }
         if let Err(wait) = self.turn().await {
@@ -271,10 +271,10 @@ impl Transport for MemoryTransport {
         }
         let mut outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
         self.pause(&outcomes);
-        match self.flaw {
-            Flaw::SwallowsAnOutcome => drop(outcomes.pop()),
-            Flaw::TurnsTheOrder => outcomes.reverse(),
-            Flaw::MixesCalls => {
+        match self.defect {
+            Defect::SwallowsAnOutcome => drop(outcomes.pop()),
+            Defect::TurnsTheOrder => outcomes.reverse(),
+            Defect::MixesCalls => {
                 self.last_outcomes.lock().unwrap().clone_from(&outcomes);
                 tokio::task::yield_now().await;
                 outcomes.clone_from(&self.last_outcomes.lock().unwrap());
@@ -286,14 +286,16 @@ impl Transport for MemoryTransport {
 
     async fn look_up(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> LookupResult {
         match self.provider.knows(&envelope.to.address) {
-            true if self.flaw != Flaw::FindsNothing => LookupResult::Known(OutcomeKind::Sent, Reason::None),
+            true if self.defect != Defect::FindsNothing => {
+                LookupResult::Known(OutcomeKind::Sent, Reason::None)
+            }
             _ => LookupResult::Never,
         }
     }
 
     async fn check(&self) -> Result<(), String> {
         match self.provider.greets() {
-            _ if self.flaw == Flaw::ChecksNothing => Ok(()),
+            _ if self.defect == Defect::ChecksNothing => Ok(()),
             Ok(true) => Ok(()),
             Ok(false) => Err("the key is bad".to_owned()),
             Err(_) => Err("it can't be reached".to_owned()),

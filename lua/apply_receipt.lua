@@ -32,7 +32,8 @@ if order then
   parcel, code, field = find_parcel(order, n)
 end
 if not order_id or field == 'member' or parcel and i >= parcel.deliveries then
-  return answer('not_found') -- never unreadable: what may become readable is repeated by the provider, what never was isn't
+  -- Never unreadable: the provider would repeat it for ever.
+  return answer('not_found')
 end
 if not parcel then
   return answer(code)

@@ -17,7 +17,8 @@
 -- ARGV 5 deliveries of one parcel that may share a token, 0 for no tokens
 -- ARGV 6 partitions of the database
 -- ARGV 7… member, fence, deliveries (delivery 2 bytes, attempt 1 byte; ascending)
--- REPLY ok per parcel: code (ok, lease_lost, lease_expired, cancelled, expired, not_found, newer_version, unreadable), a letter a delivery, tokens (4 bytes each)
+-- REPLY ok per parcel: code (ok, lease_lost, lease_expired, cancelled, expired, not_found, newer_version,
+-- unreadable), a letter a delivery, tokens (4 bytes each)
 -- REPLY wrong_epoch another database
 -- BOUND 200 parcels, 2,000 deliveries
 -- uses: binary prologue bell ready reason order deliveries lease token begin

@@ -58,40 +58,47 @@ impl Modify for Bearer {
     }
 }
 
-fn described() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(Description::openapi())
-        .merge(intake::routes())
-        .merge(read::routes())
-        .merge(suppressions::routes())
-        .merge(parked::routes())
-        .merge(keys::routes())
-        .merge(streaming::routes())
+/// The description of all routes.
+fn described() -> utoipa::openapi::OpenApi {
+    let mut whole = Description::openapi();
+    for part in [
+        intake::routes().into_openapi(),
+        read::routes().into_openapi(),
+        suppressions::routes().into_openapi(),
+        parked::routes().into_openapi(),
+        keys::routes().into_openapi(),
+        streaming::routes().into_openapi(),
+    ] {
+        whole.merge(part);
+    }
+    whole
 }
 
 /// The OpenAPI 3.1 description as indented JSON, with a final newline.
 #[must_use]
 pub fn openapi_json() -> String {
     // A description holds only texts: serializing it cannot fail.
-    let mut openapi = serde_json::to_value(described().into_openapi()).unwrap_or_default();
+    let mut openapi = serde_json::to_value(described()).unwrap_or_default();
     crate::error_responses::by_status(&mut openapi);
     let mut text = serde_json::to_string_pretty(&openapi).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// The router of the whole service.
+/// The router of the whole service: each module's routes get the state of that module.
 pub fn router(state: AppState) -> Router {
-    let authenticated = || from_fn_with_state(state.clone(), auth::authenticate);
+    let authenticated = || from_fn_with_state(state.auth.clone(), auth::authenticate);
     let work = OpenApiRouter::new()
-        .merge(intake::routes())
-        .merge(read::routes())
-        .merge(suppressions::routes())
-        .merge(parked::routes())
-        .merge(keys::routes());
+        .merge(intake::routes().with_state(state.intake.clone()))
+        .merge(read::routes().with_state(state.read.clone()))
+        .merge(suppressions::routes().with_state(state.suppressions.clone()))
+        .merge(parked::routes().with_state(state.store.clone()))
+        .merge(keys::routes().with_state(state.keys.clone()));
     // The last layer runs first: a request that finds no free place costs nothing more.
-    let work = Router::from(work).layer(from_fn_with_state(state.clone(), guard::share));
-    let work = work.layer(authenticated()).layer(from_fn_with_state(state.clone(), guard::place));
-    let routes = work.merge(Router::from(streaming::routes()).layer(authenticated()));
+    let work = Router::from(work).layer(from_fn_with_state(state.guard.clone(), guard::share));
+    let work = work.layer(authenticated()).layer(from_fn_with_state(state.guard.clone(), guard::place));
+    let trackers = streaming::routes().with_state(state.trackers.clone());
+    let routes = work.merge(Router::from(trackers).layer(authenticated()));
     let json = openapi_json();
     let page = docs_page::page(&json);
     let routes = Router::new()
@@ -102,13 +109,12 @@ pub fn router(state: AppState) -> Router {
 }
 
 /// Adds the outer layer: every response is one of ours, even after a panic.
-pub fn guarded(routes: Router<AppState>, state: AppState) -> Router {
+pub fn guarded(routes: Router, state: AppState) -> Router {
     routes
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(from_fn_with_state(state.clone(), guard::guard))
+        .layer(from_fn_with_state(state.guard, guard::guard))
         .layer(from_fn(trace::identify))
-        .with_state(state)
 }
 
 fn document(text: String, media_type: &'static str) -> Response {

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use posthaste_store::OrderCursor;
 
 use crate::auth::Bearer;
-use crate::read::OrderIdPath;
+use crate::parameters::OrderIdPath;
 
 pub use crate::intake::fuzz::{addresses, order_body, order_lines};
 

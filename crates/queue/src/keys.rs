@@ -2,26 +2,36 @@
 
 mod create;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_model::{SenderId, UnixMs};
-use posthaste_store::{CallError, KeyId, KeyRecord, KeyRevoked, KeyScope, KeyScopes};
+use posthaste_model::{Clock, SenderId, UnixMs};
+use posthaste_store::{CallError, KeyId, KeyRecord, KeyRevoked, KeyScope, KeyScopes, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::Admin;
+use crate::auth::{Admin, AuthState};
 use crate::middleware::body::SmallJson;
 use crate::problem::{Code, Problem, ProblemDocument, STORE_RETRY, Violation};
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 pub use create::{MintError, Minted, Wanted, mint, send_as};
+
+/// The state of the requests about keys.
+pub(crate) struct KeysState {
+    /// The database.
+    pub(crate) store: Store,
+    /// The wall clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The keys that this process knows.
+    pub(crate) auth: Arc<AuthState>,
+}
 
 /// A new key.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -118,7 +128,7 @@ impl From<KeyRecord> for KeyView {
 }
 
 /// The routes of keys.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
+pub(crate) fn routes() -> OpenApiRouter<Arc<KeysState>> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(revoke))
 }
 
@@ -135,7 +145,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn create(
     _: Admin,
-    State(state): State<AppState>,
+    State(state): State<Arc<KeysState>>,
     SmallJson(body): SmallJson<KeyBody>,
 ) -> Result<Response, Problem> {
     let wanted = wanted(body, state.clock.now())?;
@@ -227,7 +237,7 @@ fn wanted(body: KeyBody, now: UnixMs) -> Result<Wanted, Problem> {
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-async fn list(_: Admin, State(state): State<AppState>) -> Result<Json<KeyList>, Problem> {
+async fn list(_: Admin, State(state): State<Arc<KeysState>>) -> Result<Json<KeyList>, Problem> {
     let items = state.store.list_keys().await?.into_iter().map(KeyView::from).collect();
     Ok(Json(KeyList { items }))
 }
@@ -245,14 +255,13 @@ async fn list(_: Admin, State(state): State<AppState>) -> Result<Json<KeyList>, 
 )]
 async fn revoke(
     _: Admin,
-    State(state): State<AppState>,
+    State(state): State<Arc<KeysState>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id: KeyId =
         id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "must be 12 characters of a-z 0-9"))?;
     let revoked = state.store.revoke_key(&id).await.map_err(|error| Problem::of_write(&error))?;
-    state.known.forget(&id);
-    state.key_watch.end(&id);
+    state.auth.end_key(&id);
     tracing::info!(event = "key.revoked", key = %id, "key revoked");
     match revoked {
         KeyRevoked::Revoked(_) | KeyRevoked::AlreadyDone(_) => Ok(StatusCode::NO_CONTENT),

@@ -13,6 +13,8 @@ pub mod keys;
 pub mod middleware;
 mod offload;
 pub mod order_response;
+mod page_link;
+mod parameters;
 mod parked;
 pub mod problem;
 mod read;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::HeaderValue;
 use posthaste_model::{Channel, Content, Counters, OrderId, Priority, Reason, State as DeliveryState};
-use posthaste_store::OrderSummary;
+use posthaste_store::{CallError, OrderSummary, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -161,6 +161,17 @@ pub struct OrderView {
 pub struct Provenance {
     retry_of: Option<String>,
     source: Option<String>,
+}
+
+impl Provenance {
+    /// Reads it from the order's content; empty if the order does not exist.
+    ///
+    /// # Errors
+    /// Errors of the store.
+    pub(crate) async fn read(store: &Store, order_id: &OrderId) -> Result<Self, CallError> {
+        let content = store.order_content(order_id).await?;
+        Ok(content.as_deref().map(Self::from).unwrap_or_default())
+    }
 }
 
 impl From<&Content> for Provenance {

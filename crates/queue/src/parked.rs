@@ -4,16 +4,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_store::{CallError, ParkedCursor, ParkedEntry, ParkedFailed, ParkedName};
+use posthaste_store::{CallError, ParkedCursor, ParkedEntry, ParkedFailed, ParkedName, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::Admin;
+use crate::page_link::link;
+use crate::parameters::{OrderIdPath, Parameters, number};
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::{OrderIdPath, Parameters, link, number};
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 /// A record that can't be read and needs an operator.
@@ -107,7 +107,7 @@ struct ParkedQuery {
 }
 
 /// The routes for parked records.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
+pub(crate) fn routes() -> OpenApiRouter<Store> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(show))
@@ -132,7 +132,7 @@ fn none_parked() -> Problem {
 )]
 async fn list(
     _: Admin,
-    State(state): State<AppState>,
+    State(store): State<Store>,
     Parameters(requested): Parameters<ParkedQuery>,
 ) -> Result<Response, Problem> {
     let limit = number("limit", requested.limit.as_deref(), 1..=500, 100)?;
@@ -140,7 +140,7 @@ async fn list(
     let cursor = cursor.map_err(|_| {
         Problem::parameter("cursor", "invalid_cursor", "must be the next_cursor of a page of this list")
     })?;
-    let page = state.store.list_parked(cursor, usize::try_from(limit).unwrap_or(1)).await?;
+    let page = store.list_parked(cursor, usize::try_from(limit).unwrap_or(1)).await?;
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     let mut headers = HeaderMap::new();
     if let Some(cursor) = &next_cursor {
@@ -166,10 +166,10 @@ async fn list(
 )]
 async fn show(
     _: Admin,
-    State(state): State<AppState>,
+    State(store): State<Store>,
     OrderIdPath(order_id): OrderIdPath,
 ) -> Result<Response, Problem> {
-    let entries = state.store.parked_of(&order_id).await?;
+    let entries = store.parked_of(&order_id).await?;
     if entries.is_empty() {
         return Err(none_parked());
     }
@@ -192,10 +192,10 @@ async fn show(
 )]
 async fn release(
     _: Admin,
-    State(state): State<AppState>,
+    State(store): State<Store>,
     OrderIdPath(order_id): OrderIdPath,
 ) -> Result<Json<Released>, Problem> {
-    let released = state.store.release_parked(&order_id).await.map_err(written)?;
+    let released = store.release_parked(&order_id).await.map_err(written)?;
     if released == 0 {
         return Err(none_parked());
     }
@@ -224,10 +224,10 @@ async fn release(
 )]
 async fn fail(
     _: Admin,
-    State(state): State<AppState>,
+    State(store): State<Store>,
     OrderIdPath(order_id): OrderIdPath,
 ) -> Result<Json<Failed>, Problem> {
-    let failed = match state.store.fail_parked(&order_id).await.map_err(written)? {
+    let failed = match store.fail_parked(&order_id).await.map_err(written)? {
         None => return Err(none_parked()),
         Some(ParkedFailed::Deliveries(deliveries)) => Failed { delivery_count: deliveries, removed: false },
         Some(ParkedFailed::Order) => Failed { delivery_count: 0, removed: true },

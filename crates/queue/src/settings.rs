@@ -9,8 +9,7 @@ use posthaste_ops::config::{ByteSize, ConfigError, HumanDuration, Loaded, SECTIO
 use posthaste_ops::{admin, shutdown, telemetry};
 use serde::Deserialize;
 
-use crate::intake::settings::{DailyLimitSettings, OrderSettings, QuietHoursSettings};
-use crate::intake::sms_limits::SmsLimitSettings;
+use crate::intake::settings::{DailyLimitSettings, OrderSettings, QuietHoursSettings, SmsLimitSettings};
 
 /// The documented defaults.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");

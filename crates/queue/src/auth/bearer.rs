@@ -8,6 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use posthaste_store::{KeyId, SecretHash};
 use sha2::{Digest, Sha256};
 
+use crate::problem::{Code, Problem};
+
 const PREFIX: &str = "ph_";
 const ID: usize = 12;
 /// 32 bytes in base64 without padding.
@@ -74,6 +76,11 @@ impl Bearer {
     pub fn expose(&self) -> String {
         format!("{PREFIX}{}_{}", self.id, self.secret.0)
     }
+}
+
+/// The same response for a missing, unknown, wrong, expired or revoked key.
+pub(crate) fn unauthorized() -> Problem {
+    Problem::new(Code::Unauthorized, "send one valid key as Authorization: Bearer ph_…")
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use posthaste_model::{OrderId, SenderId, UnixMs};
 use posthaste_store::{KeyId, KeyRecord, KeyScope, KeyScopes, SendAs};
 use tokio::time::Instant;
 
-use super::{OpenKey, Share};
+use super::share::Share;
+use super::watch::{KeyWatch, OpenKey};
 use crate::problem::{Code, Problem};
-use crate::state::AppState;
 
 /// The caller of a request. Handlers take it as an argument.
 #[derive(Debug, Clone)]
@@ -34,9 +34,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller with this key, which was read from the store at `found`.
-    pub(super) fn new(state: &AppState, record: KeyRecord, found: Instant) -> Self {
-        let share = state.shares.of(&record.id);
+    /// The caller with this key, which was read from the store at `found`. `share`: what the key may hold.
+    pub(super) fn new(record: KeyRecord, found: Instant, share: Arc<Share>) -> Self {
         let KeyRecord { id, scopes, sender, role, send_as, expires, .. } = record;
         Self { key_id: id, scopes, sender, role, send_as: Arc::new(send_as), expires, share, found }
     }
@@ -44,7 +43,7 @@ impl Caller {
     /// A caller with these scopes, not bound to a sender, who may send under any name.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn sample(scopes: KeyScopes) -> Self {
-        let whole = super::Whole { requests: 1, trackers: 1, body_kib: 1, checks: 1 };
+        let whole = super::share::Whole { requests: 1, trackers: 1, body_kib: 1, checks: 1 };
         Self {
             key_id: "abcdefghij01".parse().expect("an id"),
             scopes,
@@ -58,8 +57,8 @@ impl Caller {
     }
 
     /// Watches the key of a request that stays open.
-    pub(crate) fn stay(&self, state: &AppState) -> OpenKey {
-        state.key_watch.watch(&self.key_id, self.expires, self.found)
+    pub(crate) fn stay(&self, key_watch: &KeyWatch) -> OpenKey {
+        key_watch.watch(&self.key_id, self.expires, self.found)
     }
 
     /// Whether the key allows this.

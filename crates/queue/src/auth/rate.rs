@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use posthaste_store::{CallError, KeyId, RateDecision};
+use posthaste_store::{CallError, KeyId, RateDecision, Store};
 
 use crate::problem::{Code, Problem, whole_seconds};
-use crate::state::AppState;
+use crate::settings::Rate;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -19,12 +19,12 @@ pub(super) struct RateLimitStatus {
 }
 
 /// Counts one request of a key.
-pub(super) async fn count(state: &AppState, id: &KeyId) -> Result<RateLimitStatus, Problem> {
-    let (per_second, burst) = (state.settings.rate.per_second.max(1), state.settings.rate.burst.max(1));
-    let rated = match state.store.limit_rate(id, 1, per_second, burst).await {
+pub(super) async fn count(store: &Store, rate: &Rate, id: &KeyId) -> Result<RateLimitStatus, Problem> {
+    let (per_second, burst) = (rate.per_second.max(1), rate.burst.max(1));
+    let rated = match store.limit_rate(id, 1, per_second, burst).await {
         // In a cluster, the count of a key is on one server: while that is unreachable, the key's requests to the
         // others are not counted.
-        Err(CallError::NoReply(_) | CallError::Retryable { .. }) if some_there(state) => {
+        Err(CallError::NoReply(_) | CallError::Retryable { .. }) if some_there(store) => {
             RateDecision::Allowed { left: burst, full_in: Duration::ZERO }
         }
         rated => rated?,
@@ -32,8 +32,8 @@ pub(super) async fn count(state: &AppState, id: &KeyId) -> Result<RateLimitStatu
     Ok(RateLimitStatus { rated, per_second, burst })
 }
 
-fn some_there(state: &AppState) -> bool {
-    (0..state.store.partitions()).any(|p| state.store.can_ask(p))
+fn some_there(store: &Store) -> bool {
+    (0..store.partitions()).any(|p| store.can_ask(p))
 }
 
 impl RateLimitStatus {

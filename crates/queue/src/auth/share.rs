@@ -8,7 +8,7 @@ use std::time::Duration;
 use posthaste_store::KeyId;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use crate::middleware::guard::LARGEST_KIB;
+use crate::middleware::body::LARGEST_KIB;
 use crate::problem::{Code, Problem};
 
 /// Entries of keys that hold nothing are removed once there are this many.

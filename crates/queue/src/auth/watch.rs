@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{KeyCache, unauthorized};
+use super::bearer::unauthorized;
+use super::key_cache::KeyCache;
 use crate::problem::{Code, Problem, STORE_RETRY};
 
 /// How often a key is looked up per `keys.cache_for`.

@@ -9,14 +9,14 @@ use posthaste_model::{OrderId, UnixMs};
 use posthaste_store::{AcceptError, AcceptedOrder, CallError, DailyPlace, NewOrder, NothingStored};
 
 use super::answer::{AcceptedView, recipients, stored, without_courier};
-use super::daily_limit::{self, Day, NoPlace};
+use super::daily_limit::{Day, NoPlace};
 use super::idempotency::{IdempotencyBinding, IdempotencyKey, outcome_unknown, reused};
 use super::recipient_validator::{Deliveries, Sorted, Tally};
-use super::sms_limits::{self, Paid, TakenShare};
+use super::sms_limits::{Paid, TakenShare};
+use super::state::IntakeState;
 use super::validated_order::{Times, ValidatedOrder};
 use super::validation_error::{ValidationCode, ValidationError, refused};
 use crate::problem::{Code, Problem};
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 /// How many ids are tried for one order if their partitions become unreachable one after the other.
@@ -46,11 +46,11 @@ impl Cleared {
     /// Takes the order's share of the SMS limits. If too little is left, undoes what was written before.
     pub(crate) async fn paid(
         mut self,
-        state: &AppState,
+        state: &IntakeState,
         draft: &ValidatedOrder,
         paid: &Paid,
     ) -> Result<Self, Problem> {
-        match sms_limits::take(state, draft, &self.tie.order_id, paid).await {
+        match state.sms_limits.take(draft, &self.tie.order_id, paid).await {
             Ok(share) => {
                 self.share = share;
                 Ok(self)
@@ -63,7 +63,7 @@ impl Cleared {
 /// Binds the key, determines the times and takes the place in the day. `digest`: what the key is bound to. `whole`:
 /// digest of the whole order, once it is known.
 pub(crate) async fn clear(
-    state: &AppState,
+    state: &IntakeState,
     draft: &ValidatedOrder,
     known: &Known,
     digest: [u8; 12],
@@ -82,7 +82,7 @@ pub(crate) async fn clear(
 }
 
 async fn cleared(
-    state: &AppState,
+    state: &IntakeState,
     draft: &ValidatedOrder,
     tie: &IdempotencyBinding,
     whole: Option<[u8; 12]>,
@@ -107,7 +107,7 @@ async fn cleared(
     };
     let place = match draft.daily {
         Some(daily) => {
-            daily_limit::take(state, &draft.sender, (&tie.order_id, tie.before), daily, now).await?
+            state.daily_limits.take(&draft.sender, (&tie.order_id, tie.before), daily, now).await?
         }
         None => None,
     };
@@ -116,7 +116,7 @@ async fn cleared(
 
 /// Stores an order whose recipients are all known.
 pub(crate) async fn accept(
-    state: &AppState,
+    state: &IntakeState,
     draft: ValidatedOrder,
     known: &Known,
     sorted: Sorted,
@@ -152,7 +152,7 @@ pub(crate) async fn accept(
 }
 
 /// The proof that an order is not stored, if it was refused because its partition is unreachable while others are reachable.
-fn went_away(state: &AppState, error: &AcceptError, order_id: &OrderId) -> Option<NothingStored> {
+fn went_away(state: &IntakeState, error: &AcceptError, order_id: &OrderId) -> Option<NothingStored> {
     let AcceptError::Refused(CallError::NoReply(_) | CallError::Retryable { .. }) = error else {
         return None;
     };
@@ -163,7 +163,7 @@ fn went_away(state: &AppState, error: &AcceptError, order_id: &OrderId) -> Optio
 
 /// Builds the response from the store's reply, and undoes what was written if the order is not new.
 pub(crate) async fn conclude(
-    state: &AppState,
+    state: &IntakeState,
     draft: &ValidatedOrder,
     cleared: Cleared,
     accepted: Result<AcceptedOrder, AcceptError>,
@@ -204,7 +204,7 @@ pub(crate) fn count(accepted: &AcceptedOrder) {
 /// Undoes what was written for an order that is refused and not stored; returns the problem to send. The place is
 /// kept if another request may store the order, because that request relies on it.
 pub(crate) async fn abandon(
-    state: &AppState,
+    state: &IntakeState,
     draft: &ValidatedOrder,
     cleared: &Cleared,
     proof: &NothingStored,
@@ -220,7 +220,7 @@ pub(crate) async fn abandon(
 
 /// Gives back the place taken for an order that already existed. The order keeps its place in the day it was
 /// accepted: if that is today, the place taken is its own.
-async fn give_second_back(state: &AppState, draft: &ValidatedOrder, cleared: &Cleared, accepted: UnixMs) {
+async fn give_second_back(state: &IntakeState, draft: &ValidatedOrder, cleared: &Cleared, accepted: UnixMs) {
     give_share_back(state, draft, cleared, &NothingStored::never_tried()).await;
     let today = Day::of(state.clock.now(), &state.rules.day_zone);
     if accepted < today.start {
@@ -228,16 +228,21 @@ async fn give_second_back(state: &AppState, draft: &ValidatedOrder, cleared: &Cl
     }
 }
 
-async fn give_back(state: &AppState, draft: &ValidatedOrder, cleared: &Cleared, proof: &NothingStored) {
+async fn give_back(state: &IntakeState, draft: &ValidatedOrder, cleared: &Cleared, proof: &NothingStored) {
     let Some(place) = &cleared.place else { return };
     if let Err(error) = state.store.return_daily_places(&draft.sender, place, proof).await {
         tracing::debug!(%error, "could not return a place in the daily limit; it is recovered when the day is full");
     }
 }
 
-async fn give_share_back(state: &AppState, draft: &ValidatedOrder, cleared: &Cleared, proof: &NothingStored) {
+async fn give_share_back(
+    state: &IntakeState,
+    draft: &ValidatedOrder,
+    cleared: &Cleared,
+    proof: &NothingStored,
+) {
     let Some(share) = &cleared.share else { return };
-    if let Err(error) = sms_limits::give_back(state, draft, &cleared.tie.order_id, share, proof).await {
+    if let Err(error) = state.sms_limits.give_back(draft, &cleared.tie.order_id, share, proof).await {
         tracing::warn!(
             event = "sms_limits.not_returned",
             %error,
@@ -294,7 +299,7 @@ pub(crate) fn unanswered(error: &CallError, order_id: &OrderId) -> Problem {
     if reported.code() == Code::OutcomeUnknown { outcome_unknown(order_id) } else { reported }
 }
 
-fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tally: Tally) -> AcceptedView {
+fn view(state: &IntakeState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tally: Tally) -> AcceptedView {
     let (order_id, due) = (&accepted.order_id, accepted.due);
     let stored = stored(accepted);
     AcceptedView {
@@ -313,7 +318,7 @@ fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tall
 
 /// Whether the due time is the one that quiet hours made of the requested time when the order was accepted.
 fn delay_reason(
-    state: &AppState,
+    state: &IntakeState,
     draft: &ValidatedOrder,
     order_id: &OrderId,
     accepted: UnixMs,

@@ -1,5 +1,7 @@
 //! `POST /v1/orders/batch`: many orders, one per line, each accepted or refused independently.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -17,15 +19,15 @@ use super::json;
 use super::lines::Lines;
 use super::order::OrderBody;
 use super::orders::check;
+use super::state::IntakeState;
 use super::upload::MEDIA_TYPE;
 use super::validation_error::{ValidationCode, ValidationError, refused};
 use crate::auth::{Caller, Writer};
 use crate::middleware::body::expect;
 use crate::middleware::trace;
 use crate::offload::SMALL_BODY;
+use crate::parameters::OrderIdPath;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::OrderIdPath;
-use crate::state::AppState;
 
 /// Maximum bytes of a batch.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -87,7 +89,7 @@ struct BatchRefused {
 )]
 pub(super) async fn create(
     Writer(caller): Writer,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     request: Request,
 ) -> Result<Response, Problem> {
     expect(request.headers(), MEDIA_TYPE)?;
@@ -97,7 +99,7 @@ pub(super) async fn create(
 }
 
 async fn all(
-    state: AppState,
+    state: Arc<IntakeState>,
     caller: Caller,
     key: Option<IdempotencyKey>,
     body: Body,
@@ -162,14 +164,14 @@ fn note(reported: &mut [Vec<u8>], ended: Option<Result<Worked, JoinError>>) -> u
 }
 
 async fn one(
-    state: &AppState,
+    state: &IntakeState,
     caller: &Caller,
     key: Option<IdempotencyKey>,
     line: Bytes,
 ) -> Result<AcceptedView, Problem> {
     let (rules, caller) = (state.rules.clone(), caller.clone());
     let share = caller.share.clone();
-    let checked = state.aside.run(&share, line.len() <= SMALL_BODY, move || {
+    let checked = state.offload.run(&share, line.len() <= SMALL_BODY, move || {
         let mut parsed: OrderBody<'_> = json::object(&line)?;
         let id = match parsed.id.take() {
             Some(id) => {

@@ -1,5 +1,7 @@
 //! `PATCH /v1/orders/{id}` and `POST /v1/orders/{id}/cancel`: reschedule or cancel an order.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use posthaste_model::OrderId;
@@ -9,14 +11,14 @@ use utoipa::ToSchema;
 
 use super::accept::unanswered;
 use super::quiet_hours::QuietHours;
+use super::state::IntakeState;
 use super::times;
 use super::validation_error::{ValidationCode, ValidationError, refused};
 use crate::auth::Writer;
 use crate::middleware::body::SmallJson;
 use crate::order_response::OrderStatus;
+use crate::parameters::OrderIdPath;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::OrderIdPath;
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 /// How often a move is tried while other requests change the order too.
@@ -68,7 +70,7 @@ pub(super) struct CancelledView {
 )]
 pub(super) async fn reschedule(
     Writer(caller): Writer,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     OrderIdPath(order_id): OrderIdPath,
     SmallJson(body): SmallJson<MoveBody>,
 ) -> Result<Json<MovedView>, Problem> {
@@ -154,7 +156,7 @@ pub(super) async fn reschedule(
 )]
 pub(super) async fn cancel(
     Writer(caller): Writer,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     OrderIdPath(order_id): OrderIdPath,
 ) -> Result<Json<CancelledView>, Problem> {
     caller.sees(&order_id)?;
@@ -192,7 +194,7 @@ fn moved_before(
 }
 
 /// The problem when every delivery is final: with or without failures, as the record says now.
-async fn ended(state: &AppState, order_id: &OrderId, before: OrderSummary) -> Problem {
+async fn ended(state: &IntakeState, order_id: &OrderId, before: OrderSummary) -> Problem {
     let now = state.store.order_summary(order_id, Some(&before)).await.ok().flatten().unwrap_or(before);
     in_status("every delivery of the order is final", OrderStatus::of(&now))
 }

@@ -1,15 +1,16 @@
 //! The daily limit of orders: a place is taken before an order is stored, and given back if it is not stored.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use posthaste_model::{OrderId, SenderId, UnixMs};
-use posthaste_store::{CallError, DailyPlace, DailyPlaces};
+use posthaste_model::{Clock, OrderId, SenderId, UnixMs};
+use posthaste_store::{CallError, DailyPlace, DailyPlaces, Store};
 
+use super::settings::Rules;
 use super::validated_order;
 use crate::problem::{Code, Problem};
-use crate::state::AppState;
 
 /// How often a call is tried if its reply is lost.
 const TRIES: u32 = 3;
@@ -47,60 +48,6 @@ pub(crate) struct NoPlace {
     pub(crate) lost: bool,
 }
 
-/// Takes a place in the sender's day for an order; `None` if the order already had one, or is stored already.
-/// `before`: an earlier request may have taken one.
-pub(crate) async fn take(
-    state: &AppState,
-    sender: &SenderId,
-    (order_id, before): (&OrderId, bool),
-    daily: u32,
-    now: UnixMs,
-) -> Result<Option<DailyPlace>, NoPlace> {
-    let day = Day::of(now, &state.rules.day_zone);
-    let (mut looked, mut lost, mut tries) = (false, false, 1);
-    loop {
-        let reserved = match state.store.take_daily_places(sender, order_id, daily, day.start).await {
-            Ok(reserved) => reserved,
-            Err(error) => {
-                lost |= error.may_have_happened();
-                if matches!(error, CallError::NoReply(_)) && tries < TRIES {
-                    tries += 1;
-                    continue;
-                }
-                return Err(NoPlace { problem: error.into(), lost });
-            }
-        };
-        let failed = |problem: Problem| NoPlace { problem, lost: false };
-        match reserved {
-            // Taken by a try of this request whose reply was lost.
-            DailyPlaces::Ok { already_done: true, taken, .. } if lost && !before => {
-                return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
-            }
-            DailyPlaces::Ok { already_done: true, .. } => return Ok(None),
-            DailyPlaces::Ok { already_done: false, taken, .. } => {
-                return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
-            }
-            DailyPlaces::LimitReached { to_check, .. } => {
-                // A repeated order does not count again.
-                let found =
-                    state.store.order_summary(order_id, None).await.map_err(|error| failed(error.into()))?;
-                if found.is_some() {
-                    return Ok(None);
-                }
-                let freed = if looked { Ok(0) } else { state.store.free_places(sender, &to_check).await };
-                if freed.map_err(|error| failed(error.into()))? == 0 {
-                    let wait = day.end.since(now).max(Duration::from_secs(1));
-                    let detail = format!(
-                        "the daily limit of {daily} orders is reached; the next day begins after Retry-After"
-                    );
-                    return Err(failed(Problem::new(Code::DailyLimitExceeded, detail).retry_after(wait)));
-                }
-                looked = true;
-            }
-        }
-    }
-}
-
 /// How many orders a sender has sent today, and may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DailyUse {
@@ -114,20 +61,88 @@ pub(crate) struct DailyUse {
     pub(crate) ends: UnixMs,
 }
 
-/// The limit of a sender with this role.
-///
-/// # Errors
-/// 403 if the role does not exist; errors of the store.
-pub(crate) async fn limit_of(
-    state: &AppState,
-    sender: &SenderId,
-    role: Option<&str>,
-) -> Result<DailyUse, Problem> {
-    let limit = validated_order::daily(role, &state.rules)?;
-    let now = state.clock.now();
-    let day = Day::of(now, &state.rules.day_zone);
-    let used = state.store.day(sender, day.start).await?;
-    Ok(DailyUse { used, limit, now, ends: day.end })
+/// The daily limits of senders; clones share them.
+#[derive(Clone)]
+pub(crate) struct DailyLimits {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    rules: Arc<Rules>,
+}
+
+impl DailyLimits {
+    /// The limits of the roles in these rules.
+    pub(crate) fn new(store: Store, clock: Arc<dyn Clock>, rules: Arc<Rules>) -> Self {
+        Self { store, clock, rules }
+    }
+
+    /// Takes a place in the sender's day for an order; `None` if the order already had one, or is stored already.
+    /// `before`: an earlier request may have taken one.
+    pub(crate) async fn take(
+        &self,
+        sender: &SenderId,
+        (order_id, before): (&OrderId, bool),
+        daily: u32,
+        now: UnixMs,
+    ) -> Result<Option<DailyPlace>, NoPlace> {
+        let day = Day::of(now, &self.rules.day_zone);
+        let (mut looked, mut lost, mut tries) = (false, false, 1);
+        loop {
+            let reserved = match self.store.take_daily_places(sender, order_id, daily, day.start).await {
+                Ok(reserved) => reserved,
+                Err(error) => {
+                    lost |= error.may_have_happened();
+                    if matches!(error, CallError::NoReply(_)) && tries < TRIES {
+                        tries += 1;
+                        continue;
+                    }
+                    return Err(NoPlace { problem: error.into(), lost });
+                }
+            };
+            let failed = |problem: Problem| NoPlace { problem, lost: false };
+            match reserved {
+                // Taken by a try of this request whose reply was lost.
+                DailyPlaces::Ok { already_done: true, taken, .. } if lost && !before => {
+                    return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
+                }
+                DailyPlaces::Ok { already_done: true, .. } => return Ok(None),
+                DailyPlaces::Ok { already_done: false, taken, .. } => {
+                    return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
+                }
+                DailyPlaces::LimitReached { to_check, .. } => {
+                    // A repeated order does not count again.
+                    let found = self
+                        .store
+                        .order_summary(order_id, None)
+                        .await
+                        .map_err(|error| failed(error.into()))?;
+                    if found.is_some() {
+                        return Ok(None);
+                    }
+                    let freed = if looked { Ok(0) } else { self.store.free_places(sender, &to_check).await };
+                    if freed.map_err(|error| failed(error.into()))? == 0 {
+                        let wait = day.end.since(now).max(Duration::from_secs(1));
+                        let detail = format!(
+                            "the daily limit of {daily} orders is reached; the next day begins after Retry-After"
+                        );
+                        return Err(failed(Problem::new(Code::DailyLimitExceeded, detail).retry_after(wait)));
+                    }
+                    looked = true;
+                }
+            }
+        }
+    }
+
+    /// The limit of a sender with this role.
+    ///
+    /// # Errors
+    /// 403 if the role does not exist; errors of the store.
+    pub(crate) async fn of(&self, sender: &SenderId, role: Option<&str>) -> Result<DailyUse, Problem> {
+        let limit = validated_order::daily(role, &self.rules)?;
+        let now = self.clock.now();
+        let day = Day::of(now, &self.rules.day_zone);
+        let used = self.store.day(sender, day.start).await?;
+        Ok(DailyUse { used, limit, now, ends: day.end })
+    }
 }
 
 #[cfg(test)]

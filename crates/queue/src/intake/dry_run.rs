@@ -5,10 +5,10 @@ use posthaste_store::TextSet;
 
 use super::answer::{AcceptedView, Stored, recipients};
 use super::recipient_validator::{Deliveries, Sorted};
+use super::state::IntakeState;
 use super::validated_order::ValidatedOrder;
 use super::validation_error::refused;
 use crate::problem::Problem;
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 /// Counts deliveries as the store would.
@@ -44,7 +44,7 @@ impl Count {
 
 /// The response that a real run would get.
 pub(crate) fn answer(
-    state: &AppState,
+    state: &IntakeState,
     draft: &ValidatedOrder,
     id: Option<&posthaste_model::OrderId>,
     sorted: Sorted,

@@ -8,8 +8,8 @@ use posthaste_store::{BoundIdempotencyKey, CallError, NothingStored};
 use sha2::{Digest, Sha256};
 
 use super::in_flight::Busy;
+use super::state::IntakeState;
 use crate::problem::{Code, Problem};
-use crate::state::AppState;
 
 /// The request header of the key.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -69,7 +69,7 @@ pub(crate) struct IdempotencyBinding {
 impl IdempotencyBinding {
     /// Identifies a request by its order id, its key, or neither.
     pub(crate) async fn new(
-        state: &AppState,
+        state: &IntakeState,
         sender: &SenderId,
         id: Option<&OrderId>,
         key: Option<&IdempotencyKey>,
@@ -108,7 +108,7 @@ impl IdempotencyBinding {
 
     /// Frees the key of a request that is refused and stored nothing. True if no other request knows the order id, so
     /// that nothing will be stored under it.
-    pub(crate) async fn undo(&self, state: &AppState, proof: &NothingStored) -> bool {
+    pub(crate) async fn undo(&self, state: &IntakeState, proof: &NothingStored) -> bool {
         let Some((sender, key)) = &self.fresh else { return !self.before };
         match state.store.free_idempotency_key(sender, &key.0, &self.order_id, proof).await {
             Ok(free) => free,
@@ -122,7 +122,7 @@ impl IdempotencyBinding {
     /// The problem to return for a refusal by the store. It applies only to this request; another request with the
     /// same key or id may have had another outcome, and "nothing is stored" is only returned if that is known.
     /// `alone`: the result of [`Self::undo`].
-    pub(crate) async fn reported(&self, state: &AppState, problem: Problem, alone: bool) -> Problem {
+    pub(crate) async fn reported(&self, state: &IntakeState, problem: Problem, alone: bool) -> Problem {
         let by_store =
             matches!(problem.code(), Code::StorageFull | Code::StorageUnavailable | Code::InternalError);
         if !by_store || alone || state.store.stopped().is_some() {
@@ -137,7 +137,7 @@ impl IdempotencyBinding {
 
 /// The problem when a key could not be bound: its binding can be read even while writes fail.
 async fn not_tied(
-    state: &AppState,
+    state: &IntakeState,
     sender: &SenderId,
     key: &IdempotencyKey,
     minted: &OrderId,

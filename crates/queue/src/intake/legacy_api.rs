@@ -13,20 +13,19 @@ use utoipa::{IntoParams, ToSchema};
 use super::accept::{Known, accept};
 use super::address::{Given, mailbox};
 use super::answer::AcceptedView;
-use super::daily_limit::limit_of;
 use super::digest::Digest;
 use super::order::{Few, Named, OrderBody, RawRecipients, RecipientBody, SenderBody};
 use super::recipient_validator::{Deliveries, RecipientValidator, Sorted};
 use super::settings::Rules;
+use super::state::IntakeState;
 use super::validated_order::{self, ValidatedOrder};
 use super::validation_error::{Place, Unread, ValidationCode, ValidationError, refused};
 use super::{json, text};
 use crate::auth::{Caller, KeyScope, Writer};
 use crate::middleware::body::{expect, read};
 use crate::offload::SMALL_BODY;
+use crate::parameters::Parameters;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::Parameters;
-use crate::state::AppState;
 
 /// Maximum bytes of a body.
 const MOST_JSON: usize = 16 * 1024 * 1024;
@@ -140,7 +139,7 @@ pub(super) struct QueueBody<'a> {
 )]
 pub(super) async fn key(
     Writer(caller): Writer,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     Parameters(requested): Parameters<HistoryKeyQuery>,
 ) -> Result<Json<HistoryKeyView>, Problem> {
     let sender = SenderBody { id: requested.sender_id, ..SenderBody::default() };
@@ -159,7 +158,7 @@ pub(super) async fn key(
 )]
 pub(super) async fn limit(
     caller: Caller,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     Parameters(requested): Parameters<QueueLimitQuery>,
 ) -> Result<Json<QueueLimitView>, Problem> {
     if !caller.has(KeyScope::Read) {
@@ -178,7 +177,7 @@ pub(super) async fn limit(
         return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another role"));
     }
     let role = requested.role.as_deref().or(caller.role.as_deref());
-    let today = limit_of(&state, &sender, role).await?;
+    let today = state.daily_limits.of(&sender, role).await?;
     let ttl = today.ends.since(today.now).as_secs();
     Ok(Json(QueueLimitView { value: today.used, ttl, daily: today.limit }))
 }
@@ -196,7 +195,7 @@ pub(super) async fn limit(
 )]
 pub(super) async fn queue(
     Writer(caller): Writer,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
@@ -204,7 +203,7 @@ pub(super) async fn queue(
     let bytes = read(body, MOST_JSON).await?;
     let (rules, share) = (state.rules.clone(), caller.share.clone());
     let small = bytes.len() <= SMALL_BODY;
-    let checked = state.aside.run(&share, small, move || check(&bytes, &caller, &rules)).await?;
+    let checked = state.offload.run(&share, small, move || check(&bytes, &caller, &rules)).await?;
     let (order_id, draft, sorted, deliveries) = checked;
     let history_key = history_key(&order_id);
     let known = Known { id: Some(order_id), key: None };

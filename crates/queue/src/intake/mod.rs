@@ -33,26 +33,27 @@ mod recipient_validator;
 mod retry;
 mod send_as;
 pub mod settings;
-pub mod sms_limits;
+mod sms_limits;
+mod state;
 mod text;
 mod times;
 mod upload;
 mod validated_order;
 mod validation_error;
 
+use std::sync::Arc;
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use address::{Given, mailbox, normalise};
-pub(crate) use daily_limit::limit_of;
-pub(crate) use in_flight::InFlight;
+pub(crate) use daily_limit::DailyLimits;
 pub use order::OnInvalid;
+pub(crate) use state::IntakeState;
 pub(crate) use text::name as display_name;
 
-use crate::state::AppState;
-
 /// The routes that accept and change orders, including the legacy API.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
+pub(crate) fn routes() -> OpenApiRouter<Arc<IntakeState>> {
     OpenApiRouter::new()
         .routes(routes!(order_ids::create))
         .routes(routes!(orders::create))

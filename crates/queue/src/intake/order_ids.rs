@@ -1,16 +1,18 @@
 //! `POST /v1/order-ids`: an id for a future order. Nothing is stored until the order is created.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::order::SenderBody;
+use super::state::IntakeState;
 use super::validated_order;
 use crate::auth::Writer;
 use crate::middleware::body::SmallJson;
 use crate::problem::{Problem, ProblemDocument};
-use crate::state::AppState;
 
 /// The sender of the future order.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -41,7 +43,7 @@ pub(super) struct OrderIdView {
 )]
 pub(super) async fn create(
     Writer(caller): Writer,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     SmallJson(body): SmallJson<OrderIdBody>,
 ) -> Result<Json<OrderIdView>, Problem> {
     let sender = SenderBody { id: body.sender_id, ..SenderBody::default() };

@@ -18,15 +18,15 @@ use super::json;
 use super::order::{OrderBody, RawRecipients, RecipientBody};
 use super::recipient_validator::{Deliveries, RecipientValidator, Sorted};
 use super::settings::Rules;
+use super::state::IntakeState;
 use super::upload;
 use super::validated_order::ValidatedOrder;
 use super::validation_error::{Place, ValidationCode, ValidationError, refused};
 use crate::auth::{Caller, Writer};
 use crate::middleware::body::{expect, read};
 use crate::offload::SMALL_BODY;
+use crate::parameters::{OrderIdPath, Parameters};
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::{OrderIdPath, Parameters};
-use crate::state::AppState;
 
 /// Maximum bytes of a JSON body.
 const MOST_JSON: usize = 16 * 1024 * 1024;
@@ -76,7 +76,7 @@ impl CreateQuery {
 )]
 pub(super) async fn create(
     Writer(caller): Writer,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     Parameters(requested): Parameters<CreateQuery>,
     request: Request,
 ) -> Result<AcceptedView, Problem> {
@@ -102,7 +102,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn put(
     Writer(caller): Writer,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     OrderIdPath(id): OrderIdPath,
     Parameters(requested): Parameters<CreateQuery>,
     request: Request,
@@ -112,7 +112,7 @@ pub(super) async fn put(
 }
 
 async fn one(
-    state: AppState,
+    state: Arc<IntakeState>,
     caller: Caller,
     dry: bool,
     known: Known,
@@ -133,7 +133,7 @@ fn is_ndjson(headers: &HeaderMap) -> bool {
 }
 
 async fn whole(
-    state: AppState,
+    state: Arc<IntakeState>,
     caller: Caller,
     dry: bool,
     known: Known,
@@ -141,7 +141,7 @@ async fn whole(
 ) -> Result<AcceptedView, Problem> {
     let bytes = read(body, MOST_JSON).await?;
     let (rules, id, share) = (state.rules.clone(), known.id.clone(), caller.share.clone());
-    let checked = state.aside.run(&share, bytes.len() <= SMALL_BODY, move || {
+    let checked = state.offload.run(&share, bytes.len() <= SMALL_BODY, move || {
         let parsed: OrderBody<'_> = json::object(&bytes)?;
         if parsed.id.is_some() {
             let detail = "not allowed here; give the id in the path: PUT /v1/orders/{id}";

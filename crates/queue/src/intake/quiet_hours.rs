@@ -53,6 +53,14 @@ impl QuietHours {
         Some(end.after(self.jitter_of(order_id)))
     }
 
+    /// Whether these quiet hours moved an order to this due time: any time inside them is moved to the exact
+    /// millisecond the order is due, which depends on its id.
+    pub(crate) fn moved_to(&self, due: UnixMs, priority: Priority, order_id: &OrderId) -> bool {
+        let span = self.jitter + Duration::from_millis(1);
+        let before = due.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+        self.moved(UnixMs(before), priority, order_id) == Some(due)
+    }
+
     /// The end of the quiet hours that include this moment; `None` outside of them.
     fn end(&self, moment: UnixMs) -> Option<UnixMs> {
         let at = Timestamp::from_millisecond(i64::try_from(moment.0).ok()?).ok()?;

@@ -1,7 +1,7 @@
 //! `POST /v1/orders/{id}/retry`: a new order from selected deliveries of an old one.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::extract::State;
@@ -17,13 +17,13 @@ use super::answer::stored;
 use super::idempotency::{IdempotencyBinding, IdempotencyKey, REPLAYED, outcome_unknown};
 use super::settings::is_role;
 use super::sms_limits::{self, Paid};
+use super::state::IntakeState;
 use super::validation_error::{ValidationCode, ValidationError, refused};
 use super::{digest, send_as, times};
 use crate::auth::{Caller, Writer};
 use crate::middleware::body::SmallJson;
+use crate::parameters::OrderIdPath;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::OrderIdPath;
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 /// Maximum recipients that may be named.
@@ -91,7 +91,7 @@ struct Choice {
 )]
 pub(super) async fn retry(
     Writer(caller): Writer,
-    State(state): State<AppState>,
+    State(state): State<Arc<IntakeState>>,
     OrderIdPath(old): OrderIdPath,
     headers: HeaderMap,
     SmallJson(body): SmallJson<RetryBody>,
@@ -131,7 +131,7 @@ fn unanswered_before(error: &CallError, order_id: &OrderId) -> Problem {
 
 /// The response to a retry that was accepted before.
 fn replay(
-    state: &AppState,
+    state: &IntakeState,
     old: &OrderId,
     order_id: &OrderId,
     body: &RetryBody,
@@ -148,7 +148,7 @@ fn replay(
 }
 
 async fn make(
-    state: &AppState,
+    state: &IntakeState,
     old: &OrderId,
     tie: &IdempotencyBinding,
     body: &RetryBody,
@@ -178,7 +178,7 @@ async fn make(
     };
     let by = (&caller.key_id, &tie.order_id);
     if let (Some(channel), Some(content)) = (paid, &content) {
-        sms_limits::look(state, by, content, channel).await.map_err(never_tried)?;
+        state.sms_limits.look(by, content, channel).await.map_err(never_tried)?;
     }
     let counted = Mutex::new(Paid::default());
     let choose = |channel: &Channel, delivery: &posthaste_model::Delivery, outcome: DeliveryState| {
@@ -202,7 +202,7 @@ async fn make(
     count(&accepted);
     if let Some(content) = content.as_ref().filter(|_| !accepted.already_done) {
         let counted = counted.into_inner().unwrap_or_else(PoisonError::into_inner);
-        sms_limits::count(state, by, content, &counted).await;
+        state.sms_limits.count(by, content, &counted).await;
     }
     let deliveries = stored(&accepted)
         .into_iter()

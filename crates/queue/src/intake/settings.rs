@@ -1,12 +1,14 @@
 //! Settings of acceptance, and the rules built from them once they are checked.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use posthaste_model::Channel;
 use posthaste_ops::config::HumanDuration;
+use posthaste_store::QuotaLimits;
 use serde::Deserialize;
 
 use super::address::PhoneRules;
@@ -90,6 +92,39 @@ pub struct DailyLimitSettings {
     pub zone: String,
     /// Orders per day for each role; 0: no limit.
     pub roles: BTreeMap<String, u32>,
+}
+
+/// Limits on SMS: the section `[sms_limits]`; 0: no limit.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmsLimitSettings {
+    /// Segments per day across all keys.
+    pub segments_a_day: u64,
+    /// Messages per hour for one API key.
+    pub messages_an_hour: u64,
+    /// Messages per hour, across all keys, to numbers that differ only in their last four digits.
+    pub to_prefix_an_hour: u64,
+}
+
+impl SmsLimitSettings {
+    /// What the store checks; `None`: no limit.
+    pub(super) fn limits(&self) -> Option<QuotaLimits> {
+        let &Self { segments_a_day, messages_an_hour, to_prefix_an_hour } = self;
+        let any = segments_a_day + messages_an_hour + to_prefix_an_hour > 0;
+        any.then_some(QuotaLimits { segments_a_day, messages_an_hour, to_prefix_an_hour })
+    }
+}
+
+impl fmt::Display for SmsLimitSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let any = |most: u64| if most == 0 { "any number of".to_owned() } else { most.to_string() };
+        let (day, hour, prefix) =
+            (any(self.segments_a_day), any(self.messages_an_hour), any(self.to_prefix_an_hour));
+        write!(
+            f,
+            "{day} segments per day, {hour} messages per hour for each key, {prefix} per hour to each number prefix"
+        )
+    }
 }
 
 /// An invalid setting, by its key.

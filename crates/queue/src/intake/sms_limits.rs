@@ -7,17 +7,17 @@
 //! bounds the bill.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_model::{Channel, Content, OrderId, UnixMs, segments};
-use posthaste_store::{CallError, KeyId, NothingStored, Quota, QuotaLimits, QuotaRequest, QuotaStep};
-use serde::Deserialize;
+use jiff::tz::TimeZone;
+use posthaste_model::{Channel, Clock, Content, OrderId, UnixMs, segments};
+use posthaste_store::{CallError, KeyId, NothingStored, Quota, QuotaLimits, QuotaRequest, QuotaStep, Store};
 
 use super::daily_limit::Day;
+use super::settings::SmsLimitSettings;
 use super::validated_order::ValidatedOrder;
 use crate::problem::{Code, Problem};
-use crate::state::AppState;
 
 /// The channel whose messages cost money.
 const SMS: &str = "sms";
@@ -31,38 +31,6 @@ const MOST_LOOKED_AT: usize = 500;
 /// Percentage of the daily limit at which a warning is logged.
 const WARN_PERCENT: u64 = 80;
 const HOUR: u64 = 3_600_000;
-
-/// Limits on SMS: the section `[sms_limits]`; 0: no limit.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SmsLimitSettings {
-    /// Segments per day across all keys.
-    pub segments_a_day: u64,
-    /// Messages per hour for one API key.
-    pub messages_an_hour: u64,
-    /// Messages per hour, across all keys, to numbers that differ only in their last four digits.
-    pub to_prefix_an_hour: u64,
-}
-
-impl SmsLimitSettings {
-    fn limits(&self) -> Option<QuotaLimits> {
-        let &Self { segments_a_day, messages_an_hour, to_prefix_an_hour } = self;
-        let any = segments_a_day + messages_an_hour + to_prefix_an_hour > 0;
-        any.then_some(QuotaLimits { segments_a_day, messages_an_hour, to_prefix_an_hour })
-    }
-}
-
-impl fmt::Display for SmsLimitSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let any = |most: u64| if most == 0 { "any number of".to_owned() } else { most.to_string() };
-        let (day, hour, prefix) =
-            (any(self.segments_a_day), any(self.messages_an_hour), any(self.to_prefix_an_hour));
-        write!(
-            f,
-            "{day} segments per day, {hour} messages per hour for each key, {prefix} per hour to each number prefix"
-        )
-    }
-}
 
 /// The messages of an order that cost money.
 #[derive(Debug, Default)]
@@ -112,135 +80,153 @@ pub(crate) struct TakenShare {
     taking: [u8; 8],
 }
 
-/// Takes the share of an order; `None` if it needs none, or already had one.
-pub(crate) async fn take(
-    state: &AppState,
-    draft: &ValidatedOrder,
-    order_id: &OrderId,
-    paid: &Paid,
-) -> Result<Option<TakenShare>, Problem> {
-    let Some(limits) = state.settings.sms_limits.limits() else { return Ok(None) };
-    charge(state, QuotaStep::Take, (&draft.key, order_id), &draft.content, paid, limits).await
+/// The limits on SMS.
+pub(crate) struct SmsLimits {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    /// The time zone in which a day begins.
+    day_zone: TimeZone,
+    settings: SmsLimitSettings,
 }
 
-/// Whether one more message may be sent, for an order whose messages are counted when it is stored.
-pub(crate) async fn look(
-    state: &AppState,
-    (key, order_id): (&KeyId, &OrderId),
-    content: &Content,
-    channel: &Channel,
-) -> Result<(), Problem> {
-    let Some(limits) = state.settings.sms_limits.limits() else { return Ok(()) };
-    let paid = Paid { channel: Some(channel.clone()), messages: 1, ..Paid::default() };
-    charge(state, QuotaStep::Check, (key, order_id), content, &paid, limits).await.map(|_| ())
-}
-
-/// Counts the messages of a stored order, whatever is left.
-pub(crate) async fn count(
-    state: &AppState,
-    (key, order_id): (&KeyId, &OrderId),
-    content: &Content,
-    paid: &Paid,
-) {
-    if state.settings.sms_limits.limits().is_none() {
-        return;
+impl SmsLimits {
+    /// The limits of these settings; a day begins in this time zone.
+    pub(crate) fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        day_zone: TimeZone,
+        settings: SmsLimitSettings,
+    ) -> Self {
+        Self { store, clock, day_zone, settings }
     }
-    let counted =
-        charge(state, QuotaStep::Take, (key, order_id), content, paid, QuotaLimits::default()).await;
-    if counted.is_err() {
+
+    /// Takes the share of an order; `None` if it needs none, or already had one.
+    pub(crate) async fn take(
+        &self,
+        draft: &ValidatedOrder,
+        order_id: &OrderId,
+        paid: &Paid,
+    ) -> Result<Option<TakenShare>, Problem> {
+        let Some(limits) = self.settings.limits() else { return Ok(None) };
+        self.charge(QuotaStep::Take, (&draft.key, order_id), &draft.content, paid, limits).await
+    }
+
+    /// Whether one more message may be sent, for an order whose messages are counted when it is stored.
+    pub(crate) async fn look(
+        &self,
+        (key, order_id): (&KeyId, &OrderId),
+        content: &Content,
+        channel: &Channel,
+    ) -> Result<(), Problem> {
+        let Some(limits) = self.settings.limits() else { return Ok(()) };
+        let paid = Paid { channel: Some(channel.clone()), messages: 1, ..Paid::default() };
+        self.charge(QuotaStep::Check, (key, order_id), content, &paid, limits).await.map(|_| ())
+    }
+
+    /// Counts the messages of a stored order, whatever is left.
+    pub(crate) async fn count(&self, (key, order_id): (&KeyId, &OrderId), content: &Content, paid: &Paid) {
+        if self.settings.limits().is_none() {
+            return;
+        }
+        let counted =
+            self.charge(QuotaStep::Take, (key, order_id), content, paid, QuotaLimits::default()).await;
+        if counted.is_err() {
+            tracing::warn!(
+                event = "sms_limits.not_counted",
+                "could not count the messages of a retry order in sms_limits: the store did not answer"
+            );
+        }
+    }
+
+    async fn charge(
+        &self,
+        share: QuotaStep,
+        (key, order_id): (&KeyId, &OrderId),
+        content: &Content,
+        paid: &Paid,
+        limits: QuotaLimits,
+    ) -> Result<Option<TakenShare>, Problem> {
+        let Some(channel) = paid.channel.clone() else { return Ok(None) };
+        let now = self.clock.now();
+        let day = Day::of(now, &self.day_zone);
+        let hour = UnixMs(now.0 / HOUR * HOUR);
+        let taken = TakenShare { channel, day: day.start, hour, taking: rand::random() };
+        let each = segments::count(content.text_for(&taken.channel).expose()).segments as u64;
+        let needed = each.saturating_mul(paid.messages);
+        let ask = QuotaRequest {
+            channel: &taken.channel,
+            day: taken.day,
+            hour: taken.hour,
+            order_id,
+            key,
+            segments: needed,
+            messages: paid.messages,
+            limits,
+            taking: taken.taking,
+        };
+        let hour_left = Duration::from_millis(HOUR - now.0 % HOUR);
+        let (limit, most, wait) = match self.store.limit_sms(share, &ask, &paid.prefixes()).await? {
+            Quota::Done { before, now: spent } => {
+                tell(before, spent, self.settings.segments_a_day);
+                return Ok(Some(taken));
+            }
+            Quota::AlreadyDone(_) => return Ok(None),
+            Quota::DayLimit(_) => ("segments_a_day", limits.segments_a_day, day.end.since(now)),
+            Quota::KeyLimit(_) => ("messages_an_hour", limits.messages_an_hour, hour_left),
+            Quota::PrefixLimit(_) => ("to_prefix_an_hour", limits.to_prefix_an_hour, hour_left),
+        };
+        // A repeated order does not count again.
+        if self.store.order_summary(order_id, None).await?.is_some() {
+            return Ok(None);
+        }
+        metrics::counter!("posthaste_sms_orders_rejected_total", "limit" => limit).increment(1);
+        let key = key.as_str();
         tracing::warn!(
-            event = "sms_limits.not_counted",
-            "could not count the messages of a retry order in sms_limits: the store did not answer"
+            event = "sms_limits.order_refused",
+            limit,
+            most,
+            key,
+            segments = needed,
+            messages = paid.messages,
+            "order refused by sms_limits"
         );
+        let detail = match limit {
+            "segments_a_day" => {
+                "the order exceeds today's remaining SMS segments (sms_limits.segments_a_day)"
+            }
+            "messages_an_hour" => {
+                "the order exceeds this hour's remaining messages of the key (sms_limits.messages_an_hour)"
+            }
+            _ => "too many messages to one number prefix in this hour (sms_limits.to_prefix_an_hour)",
+        };
+        let wait = wait.max(Duration::from_secs(1));
+        Err(Problem::new(Code::SmsLimitExceeded, detail)
+            .with("limit", limit)
+            .with("most", most)
+            .retry_after(wait))
     }
-}
 
-async fn charge(
-    state: &AppState,
-    share: QuotaStep,
-    (key, order_id): (&KeyId, &OrderId),
-    content: &Content,
-    paid: &Paid,
-    limits: QuotaLimits,
-) -> Result<Option<TakenShare>, Problem> {
-    let Some(channel) = paid.channel.clone() else { return Ok(None) };
-    let now = state.clock.now();
-    let day = Day::of(now, &state.rules.day_zone);
-    let hour = UnixMs(now.0 / HOUR * HOUR);
-    let taken = TakenShare { channel, day: day.start, hour, taking: rand::random() };
-    let each = segments::count(content.text_for(&taken.channel).expose()).segments as u64;
-    let needed = each.saturating_mul(paid.messages);
-    let ask = QuotaRequest {
-        channel: &taken.channel,
-        day: taken.day,
-        hour: taken.hour,
-        order_id,
-        key,
-        segments: needed,
-        messages: paid.messages,
-        limits,
-        taking: taken.taking,
-    };
-    let hour_left = Duration::from_millis(HOUR - now.0 % HOUR);
-    let (limit, most, wait) = match state.store.limit_sms(share, &ask, &paid.prefixes()).await? {
-        Quota::Done { before, now: spent } => {
-            tell(before, spent, state.settings.sms_limits.segments_a_day);
-            return Ok(Some(taken));
-        }
-        Quota::AlreadyDone(_) => return Ok(None),
-        Quota::DayLimit(_) => ("segments_a_day", limits.segments_a_day, day.end.since(now)),
-        Quota::KeyLimit(_) => ("messages_an_hour", limits.messages_an_hour, hour_left),
-        Quota::PrefixLimit(_) => ("to_prefix_an_hour", limits.to_prefix_an_hour, hour_left),
-    };
-    // A repeated order does not count again.
-    if state.store.order_summary(order_id, None).await?.is_some() {
-        return Ok(None);
+    /// Gives back the segments of an order that was not stored.
+    pub(crate) async fn give_back(
+        &self,
+        draft: &ValidatedOrder,
+        order_id: &OrderId,
+        taken: &TakenShare,
+        _: &NothingStored,
+    ) -> Result<(), CallError> {
+        let ask = QuotaRequest {
+            channel: &taken.channel,
+            day: taken.day,
+            hour: taken.hour,
+            order_id,
+            key: &draft.key,
+            segments: 0,
+            messages: 0,
+            limits: QuotaLimits::default(),
+            taking: taken.taking,
+        };
+        self.store.limit_sms(QuotaStep::Return, &ask, &[]).await.map(|_| ())
     }
-    metrics::counter!("posthaste_sms_orders_rejected_total", "limit" => limit).increment(1);
-    let key = key.as_str();
-    tracing::warn!(
-        event = "sms_limits.order_refused",
-        limit,
-        most,
-        key,
-        segments = needed,
-        messages = paid.messages,
-        "order refused by sms_limits"
-    );
-    let detail = match limit {
-        "segments_a_day" => "the order exceeds today's remaining SMS segments (sms_limits.segments_a_day)",
-        "messages_an_hour" => {
-            "the order exceeds this hour's remaining messages of the key (sms_limits.messages_an_hour)"
-        }
-        _ => "too many messages to one number prefix in this hour (sms_limits.to_prefix_an_hour)",
-    };
-    let wait = wait.max(Duration::from_secs(1));
-    Err(Problem::new(Code::SmsLimitExceeded, detail)
-        .with("limit", limit)
-        .with("most", most)
-        .retry_after(wait))
-}
-
-/// Gives back the segments of an order that was not stored.
-pub(crate) async fn give_back(
-    state: &AppState,
-    draft: &ValidatedOrder,
-    order_id: &OrderId,
-    taken: &TakenShare,
-    _: &NothingStored,
-) -> Result<(), CallError> {
-    let ask = QuotaRequest {
-        channel: &taken.channel,
-        day: taken.day,
-        hour: taken.hour,
-        order_id,
-        key: &draft.key,
-        segments: 0,
-        messages: 0,
-        limits: QuotaLimits::default(),
-        taking: taken.taking,
-    };
-    state.store.limit_sms(QuotaStep::Return, &ask, &[]).await.map(|_| ())
 }
 
 /// Warns once when the day's segments are nearly used up.

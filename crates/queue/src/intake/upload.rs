@@ -18,12 +18,12 @@ use super::lines::Lines;
 use super::order::{OrderBody, RecipientBody};
 use super::recipient_validator::{Deliveries, RecipientValidator};
 use super::settings::Rules;
+use super::state::IntakeState;
 use super::validated_order::ValidatedOrder;
 use super::validation_error::{Place, ValidationCode, ValidationError, refused};
 use crate::auth::{Caller, Share};
 use crate::offload::SMALL_BODY;
 use crate::problem::{Code, Problem};
-use crate::state::AppState;
 
 /// The media type of uploads and batches.
 pub(crate) const MEDIA_TYPE: &str = "application/x-ndjson";
@@ -39,7 +39,7 @@ const HELD: usize = 4_000;
 
 /// An upload in progress.
 struct Upload {
-    state: AppState,
+    state: Arc<IntakeState>,
     share: Arc<Share>,
     known: Known,
     draft: ValidatedOrder,
@@ -87,7 +87,7 @@ impl Piece {
 
 /// Receives an upload.
 pub(super) async fn take(
-    state: AppState,
+    state: Arc<IntakeState>,
     caller: Caller,
     dry: bool,
     known: Known,
@@ -102,7 +102,7 @@ pub(super) async fn take(
     let (line, rules, id) = (line.bytes.to_vec(), state.rules.clone(), known.id.clone());
     let share = caller.share.clone();
     let first = move || first_line(&line, &caller, id.as_ref(), &rules);
-    let (draft, digest) = state.aside.run(&share, line_is_small, first).await?;
+    let (draft, digest) = state.offload.run(&share, line_is_small, first).await?;
     lines.limit(MOST_RECIPIENT);
     let sieve = RecipientValidator::new(&draft, digest.clone(), &state.rules, rand::random());
     let first = digest::of_bytes(&[b"upload", &digest.finish()]);
@@ -164,7 +164,7 @@ impl Upload {
                 piece.sort(index, &mut sieve, &mut deliveries);
                 Ok((sieve, deliveries))
             };
-            (sieve, self.deliveries) = self.state.aside.run(&self.share, small, sort).await?;
+            (sieve, self.deliveries) = self.state.offload.run(&self.share, small, sort).await?;
             index += count;
             if sieve.is_full() {
                 return Ok(sieve);

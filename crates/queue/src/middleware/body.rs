@@ -18,7 +18,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::strict;
 use crate::problem::{Code, Problem};
-use crate::state::AppState;
+
+/// The largest body that is read whole, in KiB.
+pub(crate) const LARGEST_KIB: u32 = 16 * 1_024;
 
 /// How fast a body must arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,10 +174,10 @@ pub struct SmallJson<T>(pub T);
 /// Maximum bytes of a [`SmallJson`].
 const SMALL: usize = 64 * 1024;
 
-impl<T: DeserializeOwned> FromRequest<AppState> for SmallJson<T> {
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for SmallJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &AppState) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         expect(request.headers(), "application/json")?;
         let bytes = read(request.into_body(), SMALL).await?;
         strict::object(&bytes).map(Self)

@@ -3,6 +3,7 @@
 
 use std::net::Ipv6Addr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -11,32 +12,62 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::body::{BodyRate, paced};
+use super::body::{BodyRate, LARGEST_KIB, paced};
 use super::trace;
 use crate::auth::Caller;
 use crate::problem::{Code, Problem};
-use crate::state::AppState;
+use crate::settings::Http;
 
 /// Maximum bytes of path and query.
 const LONGEST_URI: usize = 4 * 1024;
-/// The largest body that is read whole, in KiB.
-pub(crate) const LARGEST_KIB: u32 = 16 * 1_024;
 /// Memory for a body of lines, in KiB: one line, and what is on its way to the store.
 const LINES_KIB: u32 = 1_024;
 /// When to retry if all places are taken.
 const PLACE_RETRY: Duration = Duration::from_secs(1);
 
+/// The limits on all requests together.
+pub(crate) struct GuardState {
+    /// Permits for requests being processed.
+    places: Arc<Semaphore>,
+    /// KiB of bodies that may be in memory.
+    body_memory: Arc<Semaphore>,
+    /// How fast bodies must arrive.
+    pace: BodyRate,
+}
+
+impl GuardState {
+    /// The limits of these settings.
+    pub(crate) fn new(http: &Http) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(http.requests)),
+            body_memory: Arc::new(Semaphore::new(body_memory(http))),
+            pace: BodyRate {
+                first: http.body_time.get(),
+                bytes_per_second: http.body_bytes_per_second.bytes().max(1),
+            },
+        }
+    }
+}
+
+/// KiB of bodies that may be in memory: at least one body of the largest size.
+pub(crate) fn body_memory(http: &Http) -> usize {
+    let kib = http.body_memory.bytes() / 1_024;
+    let kib = kib.max(u64::from(LARGEST_KIB));
+    usize::try_from(kib).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+}
+
 /// Guards every request, whatever its path.
-pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(state): State<Arc<GuardState>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = request.method().clone();
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let answered = AssertUnwindSafe(pass(state, request, next)).catch_unwind().await;
+    let answered = AssertUnwindSafe(pass(state.pace, request, next)).catch_unwind().await;
     let response = answered.unwrap_or_else(|_| {
         // The panic hook logs where and why.
         Problem::new(Code::InternalError, "internal error; the request may be repeated").into_response()
@@ -88,13 +119,10 @@ fn log(route: &str, method: &'static str, response: &Response, took: Duration) {
     }
 }
 
-async fn pass(state: AppState, request: Request, next: Next) -> Response {
+async fn pass(pace: BodyRate, request: Request, next: Next) -> Response {
     if let Err(problem) = head(&request) {
         return close(problem.into_response());
     }
-    let http = &state.settings.http;
-    let pace =
-        BodyRate { first: http.body_time.get(), bytes_per_second: http.body_bytes_per_second.bytes().max(1) };
     let request = request.map(|body| paced(body, pace));
     let response = next.run(request).await;
     match response.status() {
@@ -106,8 +134,8 @@ async fn pass(state: AppState, request: Request, next: Next) -> Response {
 
 /// Limits the requests processed at the same time; trackers have permits of their own. A response that is still
 /// streaming (an export) holds no permit.
-pub(crate) async fn place(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let Ok(_place) = state.places.clone().try_acquire_owned() else {
+pub(crate) async fn place(State(state): State<Arc<GuardState>>, request: Request, next: Next) -> Response {
+    let Ok(_place) = Arc::clone(&state.places).try_acquire_owned() else {
         let problem = Problem::new(Code::Overloaded, "too many requests at the same time; retry later");
         return problem.retry_after(PLACE_RETRY).into_response();
     };
@@ -116,7 +144,7 @@ pub(crate) async fn place(State(state): State<AppState>, request: Request, next:
 
 /// Limits the requests of one key, and the bytes of their bodies, to the key's share.
 pub(crate) async fn share(
-    State(state): State<AppState>,
+    State(state): State<Arc<GuardState>>,
     caller: Caller,
     request: Request,
     next: Next,
@@ -124,7 +152,7 @@ pub(crate) async fn share(
     let kib = memory_of(request.headers());
     let held = || {
         let place = caller.share.request()?;
-        let memory = state.body_memory.clone().try_acquire_many_owned(kib).map_err(|_| {
+        let memory = Arc::clone(&state.body_memory).try_acquire_many_owned(kib).map_err(|_| {
             Problem::new(Code::Overloaded, "too many large bodies at the same time").retry_after(PLACE_RETRY)
         })?;
         Ok::<_, Problem>((place, memory, caller.share.body(kib)?))

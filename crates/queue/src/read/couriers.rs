@@ -1,14 +1,16 @@
 //! `GET /v1/couriers`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use posthaste_store::KeyScope;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::state::ReadState;
 use crate::auth::Caller;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 /// All channels.
@@ -48,7 +50,7 @@ struct Courier {
 )]
 pub(super) async fn list(
     caller: Caller,
-    State(state): State<AppState>,
+    State(state): State<Arc<ReadState>>,
 ) -> Result<Json<CourierList>, Problem> {
     if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Admin) {
         return Err(Problem::new(Code::InsufficientScope, "the key needs the scope read or admin"));

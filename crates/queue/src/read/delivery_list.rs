@@ -1,6 +1,6 @@
 //! `GET /v1/orders/{id}/deliveries`: one page, or all deliveries as NDJSON.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use posthaste_model::{Channel, OrderId, State as DeliveryState, UnixMs};
+use posthaste_model::{Channel, OrderId, State as DeliveryState};
 use posthaste_store::{
     DeliveryCursor, DeliveryFilter, DeliveryPage, Head, ListedDelivery, UnreadableParcelPart,
 };
@@ -17,11 +17,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::deliveries::DeliveryView;
 use super::orders::missing;
-use super::page::link;
-use super::{OrderIdPath, Parameters, number};
+use super::state::ReadState;
+
 use crate::auth::{OpenKey, Reader};
+use crate::page_link::link;
+use crate::parameters::{OrderIdPath, Parameters, number};
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::state::AppState;
 
 const LINES: &str = "application/x-ndjson";
 /// Deliveries read at a time when all are requested.
@@ -103,7 +104,7 @@ struct UnreadableLine {
 )]
 pub(super) async fn list(
     Reader(caller): Reader,
-    State(state): State<AppState>,
+    State(state): State<Arc<ReadState>>,
     OrderIdPath(order_id): OrderIdPath,
     Parameters(requested): Parameters<DeliveriesQuery>,
     headers: HeaderMap,
@@ -123,7 +124,7 @@ pub(super) async fn list(
     let first = state.store.recipients(&order_id, &filter, cursor.as_ref(), limit).await?;
     let Some(first) = first else { return Err(missing(&state, &order_id).await) };
     if lines {
-        let key = caller.stay(&state);
+        let key = caller.stay(&state.key_watch);
         return Ok(stream_all(state, key, order_id, filter, first));
     }
     let quiet = moved(&state, &order_id, &first.summary.head);
@@ -176,18 +177,15 @@ fn wants_lines(headers: &HeaderMap) -> Result<bool, Problem> {
     }
 }
 
-/// Whether quiet hours moved the order: any time inside them is moved to the exact millisecond the order is due,
-/// which depends on its id.
-fn moved(state: &AppState, order_id: &OrderId, head: &Head) -> bool {
-    let Some(quiet) = &state.rules.quiet else { return false };
-    let span = state.settings.quiet_hours.jitter.get() + Duration::from_millis(1);
-    let before = head.due.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    quiet.moved(UnixMs(before), head.priority, order_id) == Some(head.due)
+/// Whether quiet hours moved the order.
+fn moved(state: &ReadState, order_id: &OrderId, head: &Head) -> bool {
+    let quiet = state.rules.quiet.as_ref();
+    quiet.is_some_and(|quiet| quiet.moved_to(head.due, head.priority, order_id))
 }
 
 /// Reads page after page as the client reads the response: one page is in memory at a time.
 fn stream_all(
-    state: AppState,
+    state: Arc<ReadState>,
     key: OpenKey,
     order_id: OrderId,
     filter: DeliveryFilter,

@@ -1,16 +1,17 @@
 //! `GET /v1/senders/{id}/daily-limit`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use posthaste_model::SenderId;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Parameters;
+use super::state::ReadState;
 use crate::auth::Caller;
-use crate::intake::limit_of;
+use crate::parameters::Parameters;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 /// Query of the limit.
@@ -51,7 +52,7 @@ pub(super) struct DailyLimitView {
 )]
 pub(super) async fn show(
     caller: Caller,
-    State(state): State<AppState>,
+    State(state): State<Arc<ReadState>>,
     Path(id): Path<String>,
     Parameters(requested): Parameters<LimitQuery>,
 ) -> Result<Json<DailyLimitView>, Problem> {
@@ -72,7 +73,7 @@ pub(super) async fn show(
         (Some(bound), _) => Some(bound.as_str()),
         (None, role) => role,
     };
-    let today = limit_of(&state, &sender, role).await?;
+    let today = state.daily_limits.of(&sender, role).await?;
     Ok(Json(DailyLimitView {
         used: today.used,
         limit: today.limit,

@@ -5,20 +5,17 @@ mod deliveries;
 mod delivery_list;
 mod limit;
 mod orders;
-mod page;
-mod parameters;
+mod state;
+
+use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use orders::provenance;
-pub(crate) use page::link;
-pub(crate) use parameters::{OrderIdPath, Parameters, flag, number};
-
-use crate::state::AppState;
+pub(crate) use state::ReadState;
 
 /// The routes that read.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
+pub(crate) fn routes() -> OpenApiRouter<Arc<ReadState>> {
     OpenApiRouter::new()
         .routes(routes!(orders::list))
         .routes(routes!(orders::show))

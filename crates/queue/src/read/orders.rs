@@ -1,5 +1,7 @@
 //! `GET /v1/orders` and `GET /v1/orders/{id}`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -10,12 +12,12 @@ use posthaste_store::{CallError, KeyScope, OrderCursor, OrderFilter, UnreadableR
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::page::link;
-use super::{OrderIdPath, Parameters, number};
+use super::state::ReadState;
 use crate::auth::{Caller, Reader};
 use crate::order_response::{OrderStatus, OrderView, Provenance};
+use crate::page_link::link;
+use crate::parameters::{OrderIdPath, Parameters, number};
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 /// Contents read at the same time for one page.
@@ -87,7 +89,7 @@ impl UnreadableOrder {
 )]
 pub(super) async fn list(
     Reader(caller): Reader,
-    State(state): State<AppState>,
+    State(state): State<Arc<ReadState>>,
     Parameters(requested): Parameters<OrdersQuery>,
 ) -> Result<Response, Problem> {
     let filter = filter(&caller, &requested)?;
@@ -111,7 +113,7 @@ pub(super) async fn list(
     let views = page.orders.into_iter().map(|(order_id, summary)| {
         let state = &state;
         async move {
-            match provenance(state, &order_id).await {
+            match Provenance::read(&state.store, &order_id).await {
                 Ok(provenance) => Ok(Ok(OrderView::new(&order_id, &summary, provenance, receipts))),
                 // Its record can't be read: list the order as unreadable and continue with the page.
                 Err(error) => Ok::<_, CallError>(Err((order_id, error.unreadable().ok_or(error)?))),
@@ -179,12 +181,6 @@ fn statuses(given: Option<&str>) -> Result<Vec<OrderStatus>, Problem> {
     })
 }
 
-/// What the content of an order adds to its view.
-pub(crate) async fn provenance(state: &AppState, order_id: &OrderId) -> Result<Provenance, CallError> {
-    let content = state.store.order_content(order_id).await?;
-    Ok(content.as_deref().map(Provenance::from).unwrap_or_default())
-}
-
 /// Show an order
 ///
 /// The response has an `ETag`; `If-None-Match` returns 304 if nothing changed. Needs the scope `read`.
@@ -202,7 +198,7 @@ pub(crate) async fn provenance(state: &AppState, order_id: &OrderId) -> Result<P
 )]
 pub(super) async fn show(
     Reader(caller): Reader,
-    State(state): State<AppState>,
+    State(state): State<Arc<ReadState>>,
     OrderIdPath(order_id): OrderIdPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -211,7 +207,8 @@ pub(super) async fn show(
         return Err(missing(&state, &order_id).await);
     };
     let receipts = state.receipts.current().await?;
-    let view = OrderView::new(&order_id, &summary, provenance(&state, &order_id).await?, &receipts);
+    let provenance = Provenance::read(&state.store, &order_id).await?;
+    let view = OrderView::new(&order_id, &summary, provenance, &receipts);
     let etag = view.etag();
     let mut response = if etag.as_ref().is_some_and(|etag| matches(&headers, etag)) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -226,7 +223,7 @@ pub(super) async fn show(
 }
 
 /// The problem for an order that is missing: either an operator ended it because it could not be read, or it never existed.
-pub(super) async fn missing(state: &AppState, order_id: &OrderId) -> Problem {
+pub(super) async fn missing(state: &ReadState, order_id: &OrderId) -> Problem {
     match state.store.ended_unreadable(order_id).await {
         Ok(Some(at)) => Problem::new(
             Code::OrderEndedUnreadable,

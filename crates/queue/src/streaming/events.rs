@@ -5,6 +5,7 @@
 //! already has.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -18,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
 use super::order_watchers::{Follower, Looked, Seen};
+use super::state::TrackersState;
 use super::tracker_permit::TrackerPermit;
 use crate::auth::{OpenKey, Reader};
+use crate::parameters::{OrderIdPath, Parameters, flag};
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::{OrderIdPath, Parameters, flag};
-use crate::state::AppState;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How soon a client reconnects after the stream broke.
@@ -60,7 +61,7 @@ pub(super) struct EventsQuery {
 )]
 pub(super) async fn stream(
     Reader(caller): Reader,
-    State(state): State<AppState>,
+    State(state): State<Arc<TrackersState>>,
     OrderIdPath(order_id): OrderIdPath,
     Parameters(requested): Parameters<EventsQuery>,
     headers: HeaderMap,
@@ -69,8 +70,8 @@ pub(super) async fn stream(
     let after_finish = flag("after_finish", requested.after_finish.as_deref())?;
     let known = known(&headers)?;
     let place = TrackerPermit::take(&state, &caller)?;
-    let mut key = caller.stay(&state);
-    let mut follower = state.hub.follow(&order_id);
+    let mut key = caller.stay(&state.key_watch);
+    let mut follower = state.watchers.follow(&order_id);
     let looked = timeout(FIRST, follower.first()).await.map_err(|_| {
         Problem::new(Code::StorageUnavailable, "the store did not answer in time")
             .retry_after(Duration::from_secs(1))
@@ -79,7 +80,6 @@ pub(super) async fn stream(
     if let Looked::Unreadable(why) = looked {
         return Err(Problem::unreadable(why));
     }
-    let heartbeat = state.settings.trackers.heartbeat.get();
     let reported = OrderStream {
         key,
         follower,
@@ -89,7 +89,7 @@ pub(super) async fn stream(
         greeted: false,
         ended: false,
         after_finish,
-        heartbeat,
+        heartbeat: state.heartbeat,
         soft: state.soft.clone(),
         _place: place,
     };

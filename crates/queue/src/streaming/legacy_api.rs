@@ -1,5 +1,6 @@
 //! `POST /track`: the long poll of the legacy API.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,12 +12,12 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::state::TrackersState;
 use super::wait::Poll;
 use crate::auth::Reader;
 use crate::middleware::body::SmallJson;
 use crate::order_response::OrderView;
 use crate::problem::{Code, Problem, ProblemDocument, Violation};
-use crate::state::AppState;
 
 /// Body of the long poll.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -78,7 +79,7 @@ struct HistoryView {
 )]
 pub(super) async fn track(
     Reader(caller): Reader,
-    State(state): State<AppState>,
+    State(state): State<Arc<TrackersState>>,
     SmallJson(body): SmallJson<TrackBody>,
 ) -> Result<Response, Problem> {
     let order_id =

@@ -211,8 +211,7 @@ impl Watcher {
             return Ok(Looked::Absent);
         };
         if provenance.is_none() {
-            let content = self.store.order_content(&self.order_id).await?;
-            *provenance = Some(content.as_deref().map(Provenance::from).unwrap_or_default());
+            *provenance = Some(Provenance::read(&self.store, &self.order_id).await?);
         }
         let receipts = self.receipts.current().await?;
         let view =

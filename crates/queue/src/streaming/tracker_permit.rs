@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::state::TrackersState;
 use crate::auth::{Caller, Held};
 use crate::problem::{Code, Problem};
-use crate::state::AppState;
 
 /// When to retry if all permits are taken.
 const RETRY: Duration = Duration::from_secs(5);
@@ -21,11 +21,11 @@ pub(super) struct TrackerPermit {
 impl TrackerPermit {
     /// # Errors
     /// 503 when all permits are taken or the service is stopping, 429 when the key uses its whole share.
-    pub(super) fn take(state: &AppState, caller: &Caller) -> Result<Self, Problem> {
+    pub(super) fn take(state: &TrackersState, caller: &Caller) -> Result<Self, Problem> {
         if state.soft.is_cancelled() {
             return Err(Problem::new(Code::ShuttingDown, "the service is stopping").retry_after(RETRY));
         }
-        let permit = Semaphore::try_acquire_owned(Arc::clone(&state.tracker_places)).map_err(|_| {
+        let permit = Semaphore::try_acquire_owned(Arc::clone(&state.permits)).map_err(|_| {
             Problem::new(Code::Overloaded, "too many trackers are open; retry later").retry_after(RETRY)
         })?;
         let share = caller.share.tracker()?;

@@ -1,5 +1,6 @@
 //! `GET /v1/orders/{id}/wait`: a long poll.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -12,12 +13,12 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 
 use super::order_watchers::{Follower, Looked};
+use super::state::TrackersState;
 use super::tracker_permit::TrackerPermit;
 use crate::auth::{Caller, Reader, unauthorized};
-use crate::order_response::OrderView;
+use crate::order_response::{OrderView, Provenance};
+use crate::parameters::{OrderIdPath, Parameters, flag, number};
 use crate::problem::{Problem, ProblemDocument};
-use crate::read::{OrderIdPath, Parameters, flag, number};
-use crate::state::AppState;
 
 /// Query of the long poll.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -62,7 +63,7 @@ pub(super) struct Waited {
 )]
 pub(super) async fn wait(
     Reader(caller): Reader,
-    State(state): State<AppState>,
+    State(state): State<Arc<TrackersState>>,
     OrderIdPath(order_id): OrderIdPath,
     Parameters(requested): Parameters<WaitQuery>,
 ) -> Result<Response, Problem> {
@@ -96,7 +97,7 @@ impl Poll {
     /// 503 when no permit is free, or when the store did not answer in time; 401 when the key ended meanwhile.
     pub(super) async fn run(
         &self,
-        state: &AppState,
+        state: &TrackersState,
         caller: &Caller,
         order_id: &OrderId,
     ) -> Result<(Option<Box<RawValue>>, bool), Problem> {
@@ -105,8 +106,8 @@ impl Poll {
             // A caller that does not wait gets the current state, not the last one that other followers received.
             return self.look_once(state, order_id).await;
         }
-        let mut key = caller.stay(state);
-        let mut follower = state.hub.follow(order_id);
+        let mut key = caller.stay(&state.key_watch);
+        let mut follower = state.watchers.follow(order_id);
         let enough = self.enough(&mut follower);
         let timed_out = tokio::select! {
             () = key.over() => return Err(unauthorized()),
@@ -125,11 +126,11 @@ impl Poll {
     /// Without time to wait: the current order.
     async fn look_once(
         &self,
-        state: &AppState,
+        state: &TrackersState,
         order_id: &OrderId,
     ) -> Result<(Option<Box<RawValue>>, bool), Problem> {
         let Some(summary) = state.store.order_summary(order_id, None).await? else { return Ok((None, true)) };
-        let provenance = crate::read::provenance(state, order_id).await?;
+        let provenance = Provenance::read(&state.store, order_id).await?;
         let view = OrderView::new(order_id, &summary, provenance, &*state.receipts.current().await?);
         let since = self.since.unwrap_or(view.revision);
         let timed_out =

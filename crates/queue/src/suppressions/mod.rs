@@ -2,6 +2,9 @@
 //! query, where logs and proxies would keep them; no response contains one.
 
 mod request;
+mod state;
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -19,13 +22,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::state::SuppressionsState;
+
 use self::request::{AddressesBody, Changer, Looker};
 use crate::auth::Admin;
 use crate::middleware::body::SmallJson;
 use crate::order_response::reason_word;
+use crate::page_link::link;
+use crate::parameters::{Parameters, number};
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::{Parameters, link, number};
-use crate::state::AppState;
 use crate::timestamp::ApiTime;
 
 /// Addresses processed at the same time for one request.
@@ -134,7 +139,7 @@ struct SuppressionsQuery {
 }
 
 /// The routes of suppressions.
-pub(crate) fn routes() -> OpenApiRouter<AppState> {
+pub(crate) fn routes() -> OpenApiRouter<Arc<SuppressionsState>> {
     OpenApiRouter::new()
         .routes(routes!(list, add))
         .routes(routes!(lookup))
@@ -155,7 +160,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn list(
     _: Admin,
-    State(state): State<AppState>,
+    State(state): State<Arc<SuppressionsState>>,
     Parameters(requested): Parameters<SuppressionsQuery>,
 ) -> Result<Response, Problem> {
     let no_channel = || Problem::parameter("channel", "unknown_value", "must be the name of a channel");
@@ -197,7 +202,7 @@ async fn list(
 )]
 async fn add(
     Changer(caller): Changer,
-    State(state): State<AppState>,
+    State(state): State<Arc<SuppressionsState>>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Put>, Problem> {
     let requested = body.read(caller, &state, true).await?;
@@ -248,7 +253,7 @@ async fn add(
 )]
 async fn lookup(
     Looker(caller): Looker,
-    State(state): State<AppState>,
+    State(state): State<Arc<SuppressionsState>>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Response, Problem> {
     let requested = body.read(caller, &state, false).await?;
@@ -289,7 +294,7 @@ async fn lookup(
 )]
 async fn delete(
     Changer(caller): Changer,
-    State(state): State<AppState>,
+    State(state): State<Arc<SuppressionsState>>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Deleted>, Problem> {
     let requested = body.read(caller, &state, false).await?;
@@ -324,7 +329,7 @@ async fn delete(
 )]
 async fn delete_entry(
     _: Admin,
-    State(state): State<AppState>,
+    State(state): State<Arc<SuppressionsState>>,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let no_channel = || Problem::parameter("channel", "unknown_value", "must be the name of a channel");

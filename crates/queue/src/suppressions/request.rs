@@ -9,11 +9,12 @@ use posthaste_store::KeyScope;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::state::SuppressionsState;
+
 use crate::auth::Caller;
 use crate::intake::settings::Rules;
 use crate::intake::{Given, normalise};
 use crate::problem::{Code, Problem, Violation};
-use crate::state::AppState;
 
 /// Maximum addresses in one request.
 const MOST_ADDRESSES: usize = 500;
@@ -122,12 +123,12 @@ impl AddressesBody {
     pub(super) async fn read(
         self,
         caller: Caller,
-        state: &AppState,
+        state: &SuppressionsState,
         known: bool,
     ) -> Result<SuppressionRequest, Problem> {
         let (rules, small) = (state.rules.clone(), self.addresses.len() <= MOST_SMALL);
         let share = caller.share.clone();
-        state.aside.run(&share, small, move || self.check(&caller, &rules, known)).await
+        state.offload.run(&share, small, move || self.check(&caller, &rules, known)).await
     }
 
     fn check(self, caller: &Caller, rules: &Rules, known: bool) -> Result<SuppressionRequest, Problem> {

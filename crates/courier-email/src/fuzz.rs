@@ -91,7 +91,7 @@ pub fn return_paths(data: &[u8]) {
 pub fn unsubscribe(data: &[u8]) {
     let (public_url, listen, old_keys) =
         ("https://example.org/m".to_owned(), String::new(), SecretString::default());
-    let settings = UnsubscribeSettings { public_url, key: key(), old_keys, listen, connections: 1 };
+    let settings = UnsubscribeSettings { public_url, key: key(), old_keys, listen, max_connections: 1 };
     let links = Links::new(&settings).expect("settings").expect("links");
     let text = String::from_utf8_lossy(data);
     assert_eq!(links.read(&text), None);

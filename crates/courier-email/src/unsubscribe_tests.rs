@@ -13,7 +13,7 @@ fn settings(url: &str, key: &str, old: &str) -> UnsubscribeSettings {
         key: SecretString::from(key.to_owned()),
         old_keys: SecretString::from(old.to_owned()),
         listen: String::new(),
-        connections: 1,
+        max_connections: 1,
     }
 }
 

@@ -44,7 +44,7 @@ impl OrderStatus {
             return if through == totals.accepted() { Self::Finished } else { Self::FinishedWithFailures };
         }
         // A large order whose parcels are being made ready is still in `due`, but already running.
-        if summary.waits_until.is_some() && summary.rung.is_none_or(|rung| rung == 0) {
+        if summary.waits_until.is_some() && summary.promoted.is_none_or(|promoted| promoted == 0) {
             Self::Scheduled
         } else {
             Self::Running

@@ -51,7 +51,7 @@ impl AppState {
         let receipts = Receipts::new(store.clone());
         let offload = Offload::new();
         let whole = Whole {
-            requests: http.requests,
+            requests: http.max_requests,
             trackers: trackers.max_open,
             body_kib: body_memory(&http),
             checks: offload.places(),

@@ -55,10 +55,10 @@ async fn a_million_recipients_grow_the_process_by_less_than_64_megabytes() {
     println!("grew by {} MB", (most - before) >> 20);
 
     // At most 500 parcels are promoted per call.
-    let mut rung = Vec::new();
-    while rung.iter().sum::<u64>() < u64::from(DELIVERIES / 500) {
-        rung.push(store.promote_due(0).await.unwrap().reply.parcels);
-        assert!(rung.len() < 1_000, "{rung:?}");
+    let mut promoted = Vec::new();
+    while promoted.iter().sum::<u64>() < u64::from(DELIVERIES / 500) {
+        promoted.push(store.promote_due(0).await.unwrap().reply.parcels);
+        assert!(promoted.len() < 1_000, "{promoted:?}");
     }
-    assert!(rung.iter().all(|parcels| *parcels <= 500), "{rung:?}");
+    assert!(promoted.iter().all(|parcels| *parcels <= 500), "{promoted:?}");
 }

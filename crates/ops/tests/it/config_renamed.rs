@@ -12,7 +12,6 @@ struct Empty {}
 /// All sections that had settings with other names.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[expect(dead_code, reason = "only its sections are of interest")]
 struct Sections {
     bounces: Empty,
     courier: Empty,

@@ -99,7 +99,7 @@ fn read_content(bytes: &[u8], later_field: &mut bool) -> Option<Content> {
             return None;
         }
         let text = take_text(&mut rest)?;
-        match tag {
+        match *tag {
             1 => content.text = Text::new(text),
             2 => content.subject = Text::new(text),
             3 => content.html = Text::new(text),

@@ -42,7 +42,7 @@ impl GuardState {
     /// The limits of these settings.
     pub(crate) fn new(http: &Http) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(http.requests)),
+            places: Arc::new(Semaphore::new(http.max_requests)),
             body_memory: Arc::new(Semaphore::new(body_memory(http))),
             pace: BodyRate {
                 first: http.body_time.get(),

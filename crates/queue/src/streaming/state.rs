@@ -41,7 +41,7 @@ impl TrackersState {
     ) -> Self {
         Self {
             watchers: OrderWatchers::new(store.clone(), receipts.clone(), settings),
-            permits: Arc::new(Semaphore::new(settings.most)),
+            permits: Arc::new(Semaphore::new(settings.max_open)),
             heartbeat: settings.heartbeat.get(),
             store,
             receipts,

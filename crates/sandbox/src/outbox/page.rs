@@ -139,7 +139,7 @@ pub(super) fn became(attempt: &Attempt) -> String {
     let outcome = attempt.outcome;
     let class = match outcome.ending {
         Ending::Accepted => "good",
-        Ending::MessageContent => "quiet",
+        Ending::Taken => "quiet",
         Ending::Refused | Ending::Cut | Ending::Left => "bad",
     };
     let code = outcome.code.map(|code| format!(" {code}")).unwrap_or_default();

@@ -28,7 +28,7 @@ pub struct OrderRecord {
     /// When it is due, as long as not all of it has been promoted.
     pub waits_until: Option<UnixMs>,
     /// Parcels promoted so far, while a big order is being promoted.
-    pub rung: Option<u32>,
+    pub promoted: Option<u32>,
     /// Content, deliveries and outcomes, if they are inside the record.
     pub inline: Option<(Inline, Outcomes)>,
 }
@@ -117,7 +117,7 @@ fn view(record: &Record, due: ReplyValue) -> Result<OrderRecord, CallError> {
         cancelled: moment("x"),
         finished: moment("f"),
         waits_until: due.u64("due time").ok().map(UnixMs),
-        rung: number(record, "g").and_then(|rung| u32::try_from(rung).ok()),
+        promoted: number(record, "g").and_then(|promoted| u32::try_from(promoted).ok()),
         inline,
         head,
     })

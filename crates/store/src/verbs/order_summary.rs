@@ -32,7 +32,7 @@ pub struct OrderSummary {
     /// When it is due, as long as not all of it has been promoted.
     pub waits_until: Option<UnixMs>,
     /// Parcels promoted so far, while a big order is being promoted.
-    pub rung: Option<u32>,
+    pub promoted: Option<u32>,
 }
 
 impl OrderSummary {
@@ -65,7 +65,7 @@ impl From<&OrderRecord> for OrderSummary {
             cancelled: view.cancelled,
             finished: view.finished,
             waits_until: view.waits_until,
-            rung: view.rung,
+            promoted: view.promoted,
         }
     }
 }
@@ -109,7 +109,7 @@ fn read(values: ReplyValue, layout: &Head) -> Result<Option<OrderSummary>, Malfo
         return Err(Malformed::new("head: not that of the order"));
     }
     let (revision, cancelled) = (number(field(&mut values)?), number(field(&mut values)?).map(UnixMs));
-    let (finished, rung) = (number(field(&mut values)?).map(UnixMs), number(field(&mut values)?));
+    let (finished, promoted) = (number(field(&mut values)?).map(UnixMs), number(field(&mut values)?));
     let outcomes = field(&mut values)?;
     let mut counters = Vec::with_capacity(head.channels.len());
     for (channel, deliveries) in &head.channels {
@@ -134,7 +134,7 @@ fn read(values: ReplyValue, layout: &Head) -> Result<Option<OrderSummary>, Malfo
         cancelled,
         finished,
         waits_until: None,
-        rung: rung.and_then(|rung| u32::try_from(rung).ok()),
+        promoted: promoted.and_then(|promoted| u32::try_from(promoted).ok()),
         head,
     }))
 }

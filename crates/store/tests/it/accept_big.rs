@@ -15,12 +15,12 @@ async fn a_big_order_is_promoted_claimed_and_loaded_parcel_by_parcel() {
     let view = store.load_order(0, &order_id(1)).await.unwrap().unwrap();
     assert_eq!(view.counters.iter().map(|(_, c)| c.accepted()).collect::<Vec<_>>(), [6_000, 1_200]);
     assert_eq!(view.waits_until, Some(accepted.due));
-    let rung = posthaste_rig::eventually_async("all parcels promoted", async || {
-        let rung = store.promote_due(0).await.unwrap().reply;
-        if rung.parcels == 15 { Ok(rung) } else { Err(format!("{rung:?}")) }
+    let promoted = posthaste_rig::eventually_async("all parcels promoted", async || {
+        let promoted = store.promote_due(0).await.unwrap().reply;
+        if promoted.parcels == 15 { Ok(promoted) } else { Err(format!("{promoted:?}")) }
     })
     .await;
-    assert_eq!(rung.next, None);
+    assert_eq!(promoted.next, None);
     let (taken, _) = claim(&store, 1, 0).await.unwrap();
     assert_eq!(taken.parcels.len(), 12);
     let mut deliveries = Vec::new();

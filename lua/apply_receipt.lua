@@ -15,24 +15,27 @@
 -- ARGV 7 s taken, d delivered, f not delivered
 -- ARGV 8 reason
 -- REPLY ok a applied, n nothing new, s an attempt never made
--- REPLY gone no such order
+-- REPLY gone no such order or delivery
 -- REPLY newer a record of a later version
--- REPLY bad a record that can't be read, or no such delivery
+-- REPLY bad a record that can't be read
 -- REPLY final cancelled before it was due
 -- REPLY epoch another database
 -- BOUND one delivery
 -- uses: binary prologue bell ready reason order deliveries lease unlease outcome
 local channel, member, i, k, outcome = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local order_id, n = split_member(member)
-local order, code, parcel
+local order, code, parcel, field
 if order_id then
   order, code = find_order(order_id, channel)
 end
 if order then
-  parcel, code = find_parcel(order, n)
+  parcel, code, field = find_parcel(order, n)
 end
-if not parcel or i >= parcel.deliveries then
-  return answer(not parcel and code or 'bad')
+if not order_id or field == 'member' or parcel and i >= parcel.deliveries then
+  return answer('gone') -- never bad: what may become readable is repeated by the provider, what never was isn't
+end
+if not parcel then
+  return answer(code)
 end
 redis.call('ZCARD', KEYS[3])
 redis.call('HLEN', KEYS[4])

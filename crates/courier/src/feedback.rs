@@ -105,7 +105,7 @@ pub trait FeedbackSink: Send + Sync + 'static {
     /// Stores a receipt before it returns. A ban puts the address of the delivery on the channel's list.
     ///
     /// # Errors
-    /// [`NotStored`].
+    /// [`NotStored`], also when this program can't read the order's record.
     async fn receipt(&self, receipt: &DeliveryReceipt) -> Result<ReceiptResult, NotStored>;
 
     /// Adds an address to a list. `Changed`: it is on the list. `Known`: the notice is a copy of an earlier one, or

@@ -177,7 +177,7 @@ impl Meter {
         let result = match letter {
             Reported::Stale => "stale",
             Reported::Evidence => "late",
-            Reported::Applied | Reported::Known => return,
+            Reported::Applied | Reported::Known | Reported::Unreadable => return,
         };
         counter!("posthaste_attempt_reports_total", "channel" => self.channel.clone(), "result" => result)
             .increment(1);

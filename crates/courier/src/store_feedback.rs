@@ -83,6 +83,8 @@ impl FeedbackSink for StoreFeedback {
             Some(Reported::Applied | Reported::Evidence) => ReceiptResult::Changed,
             Some(Reported::Known) => ReceiptResult::Known,
             Some(Reported::Stale) | None => ReceiptResult::NoSuchAttempt,
+            // The provider repeats it, perhaps to a newer program or after an operator has repaired the record.
+            Some(Reported::Unreadable) => return Err(NotStored("the order's record can't be read".into())),
         };
         self.meter.receipt(word, noted);
         // Only for an attempt that exists: then the receipt is right about the address, whatever the history already

@@ -96,6 +96,35 @@ async fn a_receipt_for_an_unknown_attempt_changes_nothing() {
     courier.stopped().await;
 }
 
+/// What is acknowledged never comes again, so a bounce is not acknowledged before it could be stored.
+#[tokio::test]
+async fn a_receipt_about_an_unreadable_order_is_to_be_repeated() {
+    let house = House::open().await;
+    let script = Script::accepting(Capabilities::default());
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let feedback = script.feedback().await;
+    for deliveries in [1, 700] {
+        let order = house.deliveries(deliveries).await;
+        house.ended(&order).await;
+        let history = format!("history:{{0}}:{order}");
+        let head = house.command(&["HGET", &history, "h"]).bytes().unwrap().to_vec();
+        let receipt = DeliveryReceipt {
+            ban: Some(SuppressAfter::Now),
+            reason: Reason::Bounced,
+            ..says(attempt(&order, 0, 0), ReceiptStatus::Failed)
+        };
+        let newer = [&[u8::MAX], &head[1..]].concat();
+        for unreadable in [newer, head[..9].to_vec()] {
+            house.command_of_bytes(&[b"HSET", history.as_bytes(), b"h", &unreadable]);
+            feedback.receipt(&receipt).await.expect_err("nothing was stored");
+        }
+        house.command_of_bytes(&[b"HSET", history.as_bytes(), b"h", &head]);
+        let noted = feedback.receipt(&receipt).await.unwrap();
+        assert_eq!(noted, ReceiptResult::Changed);
+    }
+    courier.stopped().await;
+}
+
 #[tokio::test]
 async fn a_returned_message_fails_and_suppresses_its_address() {
     let house = House::open().await;

@@ -45,7 +45,7 @@ pub struct ApplyReceipt<'a> {
 }
 
 impl ScriptCall for ApplyReceipt<'_> {
-    /// `None` when there is no such delivery, or its record can't be read.
+    /// `None` when there is no such delivery, or it was cancelled before it was due.
     type Reply = Option<Reported>;
 
     fn contract() -> &'static crate::script::Contract {
@@ -79,7 +79,8 @@ impl ScriptCall for ApplyReceipt<'_> {
                 let letter = f.bytes("letter")?;
                 read_letter(*letter.first().ok_or(Malformed::new("letter"))?).map(Some)
             }
-            "gone" | "newer" | "bad" | "final" => Ok(None),
+            "newer" | "bad" => Ok(Some(Reported::Unreadable)),
+            "gone" | "final" => Ok(None),
             _ => Err(Malformed::new("code of apply_receipt")),
         }
     }

@@ -63,6 +63,8 @@ pub enum Reported {
     Known,
     /// Refused: it is about another attempt than the recorded one.
     Stale,
+    /// A receipt only: the record is of a later version, or can't be read. Nothing was written.
+    Unreadable,
 }
 
 /// The result of settling.

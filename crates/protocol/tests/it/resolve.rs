@@ -243,7 +243,8 @@ fn a_parcel_under_a_lease_is_not_made_ready() {
 #[test]
 fn unreadable_records_change_nothing() {
     let newer = [[2].as_slice(), &[0; 60]].concat();
-    for head in [None, Some(newer), Some(vec![1; 9])] {
+    let unreadable = Some(Reported::Unreadable);
+    for (head, applied) in [(None, None), (Some(newer), unreadable), (Some(vec![1; 9]), unreadable)] {
         let db = Db::start();
         let (order, courier) = unresolved(&db, false, 1);
         let history = db.keys.history(&order.order_id);
@@ -255,7 +256,7 @@ fn unreadable_records_change_nothing() {
         assert_eq!((step.reply, step.changes), (Resolved::Gone, vec![]));
         assert_eq!(
             db.unchanged(&receipt(&db, &courier, &order.parcel_id(0), 1, ReceiptStatus::Delivered)),
-            None
+            applied
         );
     }
     let db = Db::start();

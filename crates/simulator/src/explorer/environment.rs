@@ -201,7 +201,7 @@ impl Explorer {
                 Reported::Known => windows.push(Window::SettleKnown),
                 Reported::Applied if code == ParcelCode::Stale => windows.push(Window::SettleUnresolved),
                 Reported::Applied if over => windows.push(Window::SettleOver),
-                Reported::Applied => {}
+                Reported::Applied | Reported::Unreadable => {}
             }
         }
         if partial && code == ParcelCode::Held {
@@ -242,12 +242,15 @@ fn windows_of_copy(state: &mut ExplorerState, began: bool, heard: &ServerAnswer)
             ParcelCode::Cancelled | ParcelCode::Expired => windows.push(Window::CopyBeginEnded),
             _ => windows.push(Window::CopyBeginStale),
         },
-        ServerAnswer::Settled(_, letters) => windows.extend(letters.iter().map(|letter| match letter {
-            Reported::Applied => Window::CopySettleApplied,
-            Reported::Evidence => Window::CopySettleEvidence,
-            Reported::Known => Window::CopySettleKnown,
-            Reported::Stale => Window::CopySettleStale,
-        })),
+        ServerAnswer::Settled(_, letters) => {
+            windows.extend(letters.iter().filter_map(|letter| match letter {
+                Reported::Applied => Some(Window::CopySettleApplied),
+                Reported::Evidence => Some(Window::CopySettleEvidence),
+                Reported::Known => Some(Window::CopySettleKnown),
+                Reported::Stale => Some(Window::CopySettleStale),
+                Reported::Unreadable => None,
+            }))
+        }
         ServerAnswer::Released(ParcelCode::Ready) => windows.push(Window::CopyReleaseReady),
         ServerAnswer::Released(_) => windows.push(Window::CopyReleaseStale),
         ServerAnswer::Renewed(Renewed::Renewed | Renewed::Over | Renewed::Stale) => {

@@ -77,8 +77,7 @@ impl Store {
         self.0.call(p, &Resolve { keys: &self.0.partition(p)?.keys, channel, parcel_id, decisions }).await
     }
 
-    /// Applies a late delivery receipt about one attempt of one delivery. `None`: there is no such delivery, or it
-    /// can't be read.
+    /// Applies a late delivery receipt about one attempt of one delivery. `None`: there is no such delivery.
     ///
     /// # Errors
     /// A [`CallError`].

@@ -20,7 +20,7 @@ use crate::settings::{DEFAULTS, ProcessSettings, SECRETS};
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Settings file; only its sections [sandbox…], [log] and [stop] are read. The environment and flags override it
+    /// Settings file; only its sections `sandbox`, `log` and `stop` are read. The environment and flags override it
     #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]
     pub config: Option<PathBuf>,
     /// SMTP listen address, such as 127.0.0.1:1025; port 0 picks a free port

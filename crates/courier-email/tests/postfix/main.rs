@@ -10,6 +10,7 @@
 mod house;
 mod postfix;
 mod returns;
+#[expect(dead_code, reason = "shared with the other tests")]
 #[path = "../it/served.rs"]
 mod served;
 

@@ -63,7 +63,7 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         (&[("sms.policy_share", "1.5")], "sms.policy_share: must be 0 to 1"),
         (&[("sms.policy_share", "-0.1")], "sms.policy_share: must be 0 to 1"),
         (&[("sms.proxy", "not a proxy")], "sms.proxy: is not"),
-        (&[("sms.answers_file", "/nowhere/x.toml")], "/nowhere/x.toml can't be read"),
+        (&[("sms.answers_file", "/nowhere/x.toml")], "sms.answers_file: /nowhere/x.toml can't be read"),
         (&[hook], "sms.public_url: is missing"),
         (&[("sms.public_url", "https://x.org")], "sms.listen: is missing"),
         (&[hook, ("sms.public_url", "http://x.org")], "sms.public_url: must be https://"),

@@ -294,7 +294,7 @@ async fn shells_get_their_completions() {
     let user = User::fresh();
     for shell in ["bash", "zsh", "fish", "powershell"] {
         let written = user.run(&["completion", shell]).await;
-        assert!(written.code == 0 && written.out.contains("recipients"), "{shell}");
+        assert!(written.code == 0 && written.out.contains("deliveries"), "{shell}");
         // The file of a courier is optional.
         let may_be_left_out = |line: &str| line.contains("--vk=[") && line.contains("]::FILE:");
         assert!(shell != "zsh" || written.out.lines().any(may_be_left_out), "{shell}");

@@ -48,7 +48,7 @@ async fn an_order_is_shown_with_next_steps() {
     let json = user.run(&["order", "show", "dev.17", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&json.out).expect("JSON"), reported);
     let csv = user.run(&["order", "show", "dev.17", "-o", "csv"]).await;
-    assert!(csv.out.starts_with("channel,rows,delivered,sent,failed"), "{csv:?}");
+    assert!(csv.out.starts_with("channel,total,delivered,sent,failed"), "{csv:?}");
 }
 
 #[tokio::test]

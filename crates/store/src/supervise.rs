@@ -110,10 +110,8 @@ async fn watch(
                 };
         } else if look_at <= now {
             let count = worker.used.load(Ordering::Relaxed);
-            if count == used {
-                if !pool::answers(&worker.client).await {
-                    tracing::debug!(node = %worker.address, "a connection does not answer PING");
-                }
+            if count == used && !pool::answers(&worker.client).await {
+                tracing::debug!(node = %worker.address, "a connection does not answer PING");
             }
             used = count;
             look_at = Instant::now() + HEARTBEAT;

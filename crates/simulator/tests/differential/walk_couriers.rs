@@ -43,7 +43,7 @@ impl Walk<'_> {
             send_window: WINDOW,
             empty_handed: self.rng.random_bool(0.5),
         };
-        if let Ok(ScriptAnswer { reply: Claimed::Taken(taken), fence, .. }) = self.call(&claim)? {
+        if let Ok(ScriptAnswer { reply: Claimed::Claimed(taken), fence, .. }) = self.call(&claim)? {
             let parcels =
                 taken.parcels.into_iter().map(|parcel| ParcelRef { parcel_id: parcel.parcel_id, fence });
             self.couriers[at].held.extend(parcels);

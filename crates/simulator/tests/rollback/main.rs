@@ -224,7 +224,7 @@ impl<'s> Walk<'s> {
             send_window: Duration::from_secs(30),
             empty_handed: true,
         };
-        let Some((Claimed::Taken(taken), fence, _)) = self.call(&claim) else { return };
+        let Some((Claimed::Claimed(taken), fence, _)) = self.call(&claim) else { return };
         let any = !taken.parcels.is_empty();
         if any {
             assert!(self.fences.insert(fence), "the fence {fence} was given out twice");

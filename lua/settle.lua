@@ -13,7 +13,8 @@
 -- ARGV 2 epoch
 -- ARGV 3 channel
 -- ARGV 4… member, fence, 1 to leave the lease, reports (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4; ascending)
--- REPLY ok orders ended, per parcel: code (leased, sending, ready, settled, lease_lost, not_found, newer_version, unreadable, cancelled_before_due), a letter a report
+-- REPLY ok orders ended, per parcel: code (leased, sending, ready, settled, lease_lost, not_found, newer_version,
+-- unreadable, cancelled_before_due), a letter a report
 -- REPLY wrong_epoch another database
 -- BOUND 200 parcels, 2,000 reports
 -- uses: binary prologue bell ready reason order deliveries single_delivery lease unlease outcome

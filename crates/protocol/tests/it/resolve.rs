@@ -392,10 +392,7 @@ fn a_receipt_of_an_attempt_never_made_is_refused() {
             ApplyReceipt { delivery: 1, ..receipt(&db, &courier, &parcel_id, 1, ReceiptStatus::Sent) };
         assert_eq!(db.unchanged(&beyond), None, "no such delivery");
         let parcel_id = order.parcel_id(1);
-        assert_eq!(
-            db.unchanged(&receipt(&db, &courier, &parcel_id, 1, ReceiptStatus::Sent)),
-            None,
-            "no such parcel"
-        );
+        let other = receipt(&db, &courier, &parcel_id, 1, ReceiptStatus::Sent);
+        assert_eq!(db.unchanged(&other), None, "no such parcel");
     }
 }

@@ -371,19 +371,9 @@ fn only_what_was_reported_and_lost_shows() {
 
 #[test]
 fn scripts_without_a_guard_are_detected() {
-    let mark = |file| (file, "leave_mark()", "");
+    let marking = "enqueue claim begin settle cancel reschedule create_key revoke_key release_parked fail_parcel fail_order";
+    let marks = marking.split(' ').map(|file| (file, "leave_mark()", ""));
     let mutants = [
-        mark("enqueue"),
-        mark("claim"),
-        mark("begin"),
-        mark("settle"),
-        mark("cancel"),
-        mark("reschedule"),
-        mark("create_key"),
-        mark("revoke_key"),
-        mark("release_parked"),
-        mark("fail_parcel"),
-        mark("fail_order"),
         ("open_server_run", "if last ~= run then", "if not last then"),
         ("open_server_run", "if found > 0 or last then", "if false then"),
         ("open_server_run", "raised = found < micros and micros or", "raised ="),
@@ -393,7 +383,7 @@ fn scripts_without_a_guard_are_detected() {
         ("recover", "if sub(epoch, 1, 1) ~= '!' then", "if false then"),
         ("recover", "epoch = name .. '+' .. int((tonumber(generation) or 0) + 1)", "epoch = name"),
     ];
-    for (file, text, instead) in mutants {
+    for (file, text, instead) in marks.chain(mutants) {
         let hunted_in = || suite::gate("crashes").remove(0).scenario;
         let mutant = Mutant { name: "of a roll-back", file, text, instead, hunted_in, survives: None };
         let scripts = mutant.scripts().unwrap_or_else(|error| panic!("{file}: {error}"));

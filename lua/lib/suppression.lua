@@ -23,5 +23,5 @@ end
 -- Whether the caller hashes addresses with the key of this database. With another key it would never find an entry.
 local held_key = redis.call('HGET', KEYS[3], 'check')
 if held_key ~= ARGV[3] then
-  return answer('key')
+  return answer('wrong_key')
 end

@@ -7,7 +7,7 @@
 //! # use posthaste_courier::process::{self, Process};
 //! # use posthaste_courier::program::{CourierArgs, NewTransport};
 //! # use posthaste_model::Channel;
-//! # struct Pigeons;
+//! # pub struct Pigeons;
 //! # #[async_trait::async_trait]
 //! # impl Transport for Pigeons {
 //! #     fn channel(&self) -> Channel { unimplemented!() }

@@ -93,9 +93,9 @@ fn check(contract: &Contract) {
     for part in &uses {
         assert!(PARTS.iter().any(|(known, _)| known == part), "{name} uses {part}, which does not exist");
     }
-    // Every code used in the script is documented in its header.
-    let code = code_of(contract.source);
-    let written = ["return answer('", "return { '"].iter().flat_map(|open| quoted(&code, open));
+    // Every code used in the script, or in a part that it uses, is documented in its header.
+    let (code, whole) = (code_of(contract.source), code_of(&contract.text.body));
+    let written = quoted(&code, "return { '").into_iter().chain(quoted(&whole, "return answer('"));
     for word in written {
         assert!(contract.codes.contains(&word), "{name} returns {word}, which its header does not list");
     }

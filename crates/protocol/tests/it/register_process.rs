@@ -266,6 +266,6 @@ fn a_newer_program_raises_the_schema() {
         "this one keeps running beside it, and lowers nothing"
     );
     assert_eq!(call("4", "3"), reported("ok", "4 3 1"), "one that does not allow it");
-    assert_eq!(call("2", "1"), reported("old", "4 3 1"));
+    assert_eq!(call("2", "1"), reported("program_too_old", "4 3 1"));
     assert_eq!(call("3", "1"), reported("ok", "4 3 1"));
 }

@@ -72,5 +72,5 @@ async fn what_it_could_not_deliver_is_told_of_the_attempt() {
         if all { Ok(()) } else { Err(format!("{received:?}")) }
     });
     assert!(listening.sink.list_changes().is_empty());
-    listening.stop.cancel();
+    listening.served.stop.cancel();
 }

@@ -92,6 +92,9 @@ mod tests {
     fn no_receiver_makes_an_address_wait_longer_than_a_day() {
         let rules = WebhookRules::embedded().unwrap();
         let long = rules.outcome(429, Some(Duration::MAX));
-        assert_eq!(long, Outcome::Throttled { scope: ThrottleScope::Recipient, wait: provider_wait::LONGEST });
+        assert_eq!(
+            long,
+            Outcome::Throttled { scope: ThrottleScope::Recipient, wait: provider_wait::LONGEST }
+        );
     }
 }

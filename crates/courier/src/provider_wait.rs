@@ -31,9 +31,16 @@ mod tests {
     #[test]
     fn a_wait_is_a_second_to_a_day() {
         let day = 24 * 3600;
-        for (requested, obeyed) in
-            [(0, 1), (1, 1), (30, 30), (3601, 3601), (day, day), (day + 1, day), (1 << 40, day), (u64::MAX, day)]
-        {
+        for (requested, obeyed) in [
+            (0, 1),
+            (1, 1),
+            (30, 30),
+            (3601, 3601),
+            (day, day),
+            (day + 1, day),
+            (1 << 40, day),
+            (u64::MAX, day),
+        ] {
             assert_eq!(obey(Duration::from_secs(requested)).as_secs(), obeyed, "{requested}");
             assert_eq!(capped(Duration::from_secs(requested)).as_secs(), requested.min(day), "{requested}");
         }

@@ -162,7 +162,10 @@ fn the_response_names_the_wait_else_the_rule_does() {
     assert_eq!(wait(None), (Some(minutes(5)), minutes(10), minutes(5)));
     assert_eq!(wait(Some(minutes(1))), (Some(minutes(1)), Duration::ZERO, minutes(1)));
     assert_eq!(wait(Some(Duration::ZERO)), (Some(Duration::ZERO), Duration::ZERO, Duration::from_secs(1)));
-    assert_eq!(wait(Some(Duration::MAX)), (Some(provider_wait::LONGEST), Duration::ZERO, provider_wait::LONGEST));
+    assert_eq!(
+        wait(Some(Duration::MAX)),
+        (Some(provider_wait::LONGEST), Duration::ZERO, provider_wait::LONGEST)
+    );
 }
 
 #[test]

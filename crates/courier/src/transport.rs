@@ -45,7 +45,8 @@ impl Envelope {
     }
 }
 
-/// The outcome of one envelope, which decides what the runtime does next.
+/// The outcome of one envelope, which decides what the runtime does next. The engine settles it as an [`OutcomeKind`],
+/// which has no strike (failed), and neither throttled nor stopped (not sent).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Settle as sent: the provider accepted it.

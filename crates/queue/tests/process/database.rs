@@ -141,11 +141,11 @@ pub(super) fn what_keeps_it_from_storing_is_reported_everywhere() {
             assert!(why(&unready).contains(words), "{}", why(&unready));
             let began = reported(&service, event, "began").await;
             assert!(began["message"].as_str().is_some_and(|text| text.contains(words)), "{began}");
-            let reported = gauges(&becomes(admin, "/metrics", 200).await.text());
+            let reported_by = gauges(&becomes(admin, "/metrics", 200).await.text());
             let this = format!("posthaste_redis_state{{state=\"{state}\"");
             assert!(
-                reported.iter().any(|line| line.starts_with(&this) && line.ends_with(" 1")),
-                "{reported:?}"
+                reported_by.iter().any(|line| line.starts_with(&this) && line.ends_with(" 1")),
+                "{reported_by:?}"
             );
 
             let refused = ask("POST", "/v1/orders").key(&key).json(ORDER).send(address).await;

@@ -138,7 +138,7 @@ fn a_report_of_exim_is_read() {
 
 /// Exchange: nested alternatives before the report, comments and folds, a type of report in capitals.
 #[test]
-fn a_report_in_the_manner_of_exchange_is_read() {
+fn a_report_of_exchange_is_read() {
     let text = "From: <postmaster@example.net>\nTo: <bounces+x@example.org>\nMIME-Version: 1.0\n\
         Content-Type: Multipart/Report; report-type=\"Delivery-Status\";\n\tboundary=\"outer_000\"\n\
         X-MS-Exchange-Message-Is-Ndr:\nContent-Language: en-GB\nSubject: Undeliverable: News\n\
@@ -159,7 +159,7 @@ fn a_report_in_the_manner_of_exchange_is_read() {
 
 /// Gmail: a related part with a picture first, base64, X- fields after the status.
 #[test]
-fn a_report_in_the_manner_of_gmail_is_read() {
+fn a_report_of_gmail_is_read() {
     let text = "From: Mail Delivery Subsystem <mailer-daemon@mail.example.com>\nTo: bounces+x@example.org\n\
         Auto-Submitted: auto-replied\nSubject: Delivery Status Notification (Failure)\n\
         Content-Type: multipart/report; boundary=\"00000000000059\"; report-type=delivery-status\n\n\

@@ -149,7 +149,7 @@ async fn faults_that_show_only_under_the_runtime_are_named() {
 
 /// Capabilities that contradict each other, and a bench that lacks a required behaviour.
 #[tokio::test]
-async fn bad_abilities_and_bad_benches_are_named() {
+async fn bad_capabilities_and_bad_benches_are_named() {
     let capabilities = Capabilities { send_window: Duration::ZERO, ..Capabilities::default() };
     let failure =
         conformance::on_transport(&MemoryBench::new(capabilities)).await.expect_err("no time to send");

@@ -55,7 +55,7 @@ const RETIRED: &[(&str, &str)] = &[
 const RIDDLES: &[(&str, &str)] = &[("asked", "requested, or a …Query")];
 
 /// Names from libraries, the language and protocols.
-const FOREIGN: &[&str] = &["strip_suffix", "is_suffix"];
+const FOREIGN: &[&str] = &["ancestors", "is_suffix", "strip_suffix"];
 
 /// Its tests name retired words.
 const THIS_FILE: &str = "tidy/glossary.rs";

@@ -49,7 +49,7 @@ pub async fn on_transport(bench: &dyn Bench) -> Result<ConformanceReport, Confor
     let capabilities = transport.capabilities();
     let (ledger, report) = (Ledger::default(), ConformanceReport::default());
     let mut suite = Suite { bench, transport, capabilities, ledger, report, next: 0, sender };
-    suite.abilities_hold()?;
+    suite.capabilities_hold()?;
     suite.sends_nothing_unasked().await?;
     suite.keeps_the_order().await?;
     suite.tells_each_behaviour().await?;
@@ -66,7 +66,7 @@ pub async fn on_transport(bench: &dyn Bench) -> Result<ConformanceReport, Confor
 }
 
 impl Suite<'_> {
-    fn abilities_hold(&mut self) -> Result<(), ConformanceFailure> {
+    fn capabilities_hold(&mut self) -> Result<(), ConformanceFailure> {
         let check = "capabilities";
         let settings = crate::settings::Settings::default();
         if let Err(bad) = settings.check(&self.capabilities) {

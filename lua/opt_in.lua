@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- opt_in: a person wants messages again. Lifts the entry of their own opt-out, and the provider's entry for the same
+-- opt_in: a person wants messages again. Deletes the entry of their own opt-out, and the provider's entry for the same
 -- reason, if the opt-in was provably said after it. An operator's or a bounce's entry stays, also one beneath the
 -- person's own. If the order can't be proved, the entry stands. A notice received before changes nothing.
 --
@@ -14,7 +14,7 @@
 -- ARGV 4 channel
 -- ARGV 5 field (16 bytes)
 -- ARGV 6 notice (15 bytes), clock p, h or -
--- ARGV 7 reasons it may lift, 2 bytes each
+-- ARGV 7 reasons it may delete, 2 bytes each
 -- ARGV 8 1: remember it although nothing is known of the address, so that an earlier opt-out is known when it comes late
 -- REPLY ok it is off the list
 -- REPLY not_found it is not on the list
@@ -35,7 +35,7 @@ end
 if is_received(person, notice.id) then
   return answer('repeated')
 end
-local function may_lift(reason)
+local function may_delete(reason)
   for at = 1, #ARGV[7], 2 do
     if sub(ARGV[7], at, at + 1) == reason then
       return true
@@ -52,9 +52,9 @@ if notice.clock == '-' or person.said ~= '-' and not is_after(notice, person.clo
 end
 local source = active and sub(old, 18, 18)
 local own = source == 's' or source == 'u'
-if active and may_lift(sub(old, 3, 4)) then
+if active and may_delete(sub(old, 3, 4)) then
   local written = u48(old, 11)
-  -- The provider refuses again what it refused before: a wrong lift costs one message, so its entry is lifted unless
+  -- The provider refuses again what it refused before: a wrong deletion costs one message, so its entry is deleted unless
   -- it is provably newer. A person's entry that the consent record does not know is dated by the moment it was
   -- written.
   if source == 'p' and notice.moment + CLOCKS_APART < written then
@@ -67,15 +67,15 @@ end
 local code, reason, record = 'not_found', nil, nil
 if active then
   reason = sub(old, 3, 4)
-  if not (own or source == 'p') or not may_lift(reason) then
+  if not (own or source == 'p') or not may_delete(reason) then
     code = 'other_reason'
   else
     local below, by = sub(person.beneath, 1, 2), sub(person.beneath, 3)
-    if is_beneath(person) and not (by == 'p' and may_lift(below)) then
+    if is_beneath(person) and not (by == 'p' and may_delete(below)) then
       code, reason = 'other_reason', below
       record = suppression(ACTIVE, below, u48(old, 5), now, byte(old, 17), by, sub(old, 19, 19))
     else
-      code, record = 'ok', lifted(old)
+      code, record = 'ok', deleted(old)
     end
     person.beneath = '\0\0-'
   end

@@ -2,7 +2,7 @@
 -- suppress: puts addresses on a suppression list, or counts strikes against them. A strike counts once in 20 hours;
 -- after 90 days without one, earlier strikes are forgotten. At the number of strikes the caller gives, the address
 -- goes on the list. An active entry stays as it is, unless the new source has more weight: an operator's entry
--- replaces a person's, and a person's replaces a provider's or a bounce's, so that a person's opt-in does not lift an
+-- replaces a person's, and a person's replaces a provider's or a bounce's, so that a person's opt-in does not delete an
 -- operator's entry. A provider's or bounce's entry that comes in addition to a person's is kept beneath it.
 -- A notice received before changes nothing, whatever happened to its entry since. A person's notice is outdated if they
 -- provably opted in after it; if the order can't be proved, the entry stands.
@@ -18,7 +18,7 @@
 -- ARGV 4 channel
 -- ARGV 5… entries: field (16 bytes), reason (2), source, strikes that suffice (1: at once), whose, notice (15), clock p, a or -
 -- REPLY ok a letter an entry: n newly on the list, a there already (and taken over by a weightier source), s a strike counted,
---   c counted before, r a repeat of a notice whose entry was lifted since, o outdated, x a record that can't be read
+--   c counted before, r a repeat of a notice whose entry was deleted since, o outdated, x a record that can't be read
 -- REPLY wrong_key addresses are hashed under another key
 -- REPLY wrong_epoch another database
 -- BOUND 500 entries

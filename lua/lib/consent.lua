@@ -3,7 +3,7 @@
 -- consent records decide which notice is new.
 -- A record is 12 bytes plus 8 per notice: version, said, clock, moment ms (6), beneath (3), ids of notices, newest first.
 -- Said: o the person opted out, i opted in, - neither. Clock of the moment: p the provider's, h this server's.
--- Beneath: reason (2) and source of a provider's or bounce's entry that remains when the person's is lifted; source -
+-- Beneath: reason (2) and source of a provider's or bounce's entry that remains when the person's is deleted; source -
 -- for none.
 --
 -- A notice, as callers pass it, is 15 bytes: id, clock, ms (6). Clock p: ms is the provider's time. h: ms is this

@@ -35,7 +35,7 @@ local function behind_text(s, at, last)
 end
 
 -- nil if this program can read it, otherwise the reason why not.
-local function blob_flaw(blob, deliveries)
+local function blob_error(blob, deliveries)
   local length, at = varint(blob, 1)
   if not length or length == 0 or at + length > #blob then
     return 'unreadable'
@@ -118,5 +118,5 @@ local function content_error(fields, deliveries)
     end
     count = all
   end
-  return blob_flaw(count == 1 and pieces[1] or table.concat(pieces, '', 1, count), deliveries)
+  return blob_error(count == 1 and pieces[1] or table.concat(pieces, '', 1, count), deliveries)
 end

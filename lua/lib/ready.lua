@@ -23,15 +23,15 @@ end
 
 -- At most 2,000 values per call. Rings the bell when a parcel was put before the former head, unless the caller has
 -- rung it.
-local function write_ready(bell_rung)
+local function write_ready(bell_written)
   for w = 1, #waiting do
     local key = waiting[w]
     local list = waiting[key]
-    if not bell_rung then
+    if not bell_written then
       local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
       if not head[1] or list.first < tonumber(head[2]) then
         ring_bell('bell:' .. tag)
-        bell_rung = true
+        bell_written = true
       end
     end
     for from = 1, #list, 1000 do

@@ -102,7 +102,7 @@ async fn accepted_and_disturbed(
 #[tokio::test(flavor = "multi_thread")]
 async fn cancels_and_moves_race_the_bell() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    let options = CourierOptions::default().with("manner", "slow:4");
+    let options = CourierOptions::default().with("misbehaviour", "slow:4");
     let _couriers = [scene.courier(&options)?, scene.courier(&options)?];
     // Of one delivery, of some, and every twelfth of two parcels.
     let deliveries = |n: u64| if n.is_multiple_of(12) { 530 } else { 1 + u32::try_from(n % 5).unwrap_or(0) };

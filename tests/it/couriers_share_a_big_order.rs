@@ -5,7 +5,7 @@ use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 #[tokio::test(flavor = "multi_thread")]
 async fn couriers_share_a_big_order() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    let options = CourierOptions::default().with("manner", "slow:5");
+    let options = CourierOptions::default().with("misbehaviour", "slow:5");
     let _couriers = [scene.courier(&options)?, scene.courier(&options)?];
     scene.accept(&OrderSpec::of(6_000)).await?;
     let balance = scene.settle_up().await?;

@@ -37,7 +37,7 @@ async fn database_goes_back() -> anyhow::Result<()> {
     // The copy must hold everything that was answered.
     let server = PrivateServer::builder().fsync(Fsync::Always).start()?;
     let mut scene = Scene::open_on(server).await?;
-    let options = CourierOptions::default().with("manner", "slow:700").with("lease-ms", 20_000);
+    let options = CourierOptions::default().with("misbehaviour", "slow:700").with("lease-ms", 20_000);
     let courier = scene.courier(&options)?;
     let first = scene.accept(&OrderSpec::of(10)).await?;
     scene.until("all are on the wire", |record| record.leaving.len() == 10).await;

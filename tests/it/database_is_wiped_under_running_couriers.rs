@@ -12,7 +12,7 @@ async fn database_is_wiped_under_running_couriers() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     scene.accept_all((0..200).map(|_| OrderSpec::of(1))).await?;
     scene.accept(&OrderSpec::of(5_000)).await?;
-    let busy = CourierOptions::default().with("manner", "slow:20");
+    let busy = CourierOptions::default().with("misbehaviour", "slow:20");
     let idle = CourierOptions::default().channel("sms");
     let mut couriers = vec![scene.courier(&busy)?, scene.courier(&busy)?, scene.courier(&idle)?];
     scene.until("work is under way", |record| record.deliveries_taken() >= 100).await;

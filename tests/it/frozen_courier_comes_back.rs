@@ -26,7 +26,7 @@ fn until_still(pid: u32) {
 async fn freeze(step: &str, on_unknown: OnUnknown) -> anyhow::Result<(Balance, Record)> {
     let mut scene = Scene::open().await?;
     scene.accept(&OrderSpec::of(u32::try_from(DELIVERIES)?).on_unknown(on_unknown)).await?;
-    let options = CourierOptions::default().with("send-window-ms", 1_500).with("manner", "slow:3");
+    let options = CourierOptions::default().with("send-window-ms", 1_500).with("misbehaviour", "slow:3");
     let slept = options
         .clone()
         .with("lease-ms", LEASE.as_millis())
@@ -99,7 +99,7 @@ async fn frozen_courier_finds_another_at_its_parcel() -> anyhow::Result<()> {
     frozen.wait_line("it freezes", |line| line == "freezing")?;
     until_still(frozen.id());
     let since = Instant::now();
-    let _awake = scene.courier(&CourierOptions::default().with("manner", "slow:90"))?;
+    let _awake = scene.courier(&CourierOptions::default().with("misbehaviour", "slow:90"))?;
     scene.until("its parcel is worked on", |record| record.deliveries_taken() > 0).await;
     eventually_async("three leases have passed", async || {
         if since.elapsed() > 3 * LEASE { Ok(()) } else { Err("not yet") }

@@ -73,7 +73,7 @@ async fn kills_under_a_backlog_delay_little_and_poison_nothing() -> anyhow::Resu
     let big = (0..12).map(|_| OrderSpec::of(500).on_unknown(OnUnknown::Retry));
     scene.accept_all(big).await?;
     let options = CourierOptions::default()
-        .with("manner", "slow:50")
+        .with("misbehaviour", "slow:50")
         .with("lease-ms", LEASE.as_millis())
         .with("send-window-ms", 1_500)
         // As in production: anything that waited for the sweep interval would wait half a minute.

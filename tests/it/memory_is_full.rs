@@ -59,7 +59,7 @@ async fn memory_is_full() -> anyhow::Result<()> {
     refused(&scene, &OrderSpec::of(2).due_in(60_000)).await?;
 
     // A courier that starts now works, and one whose connections are closed continues.
-    let late = scene.courier(&CourierOptions::default().with("manner", "slow:5"))?;
+    let late = scene.courier(&CourierOptions::default().with("misbehaviour", "slow:5"))?;
     scene.until("it drains", |record| record.deliveries_taken() >= 1_200).await;
     scene.server.command(&["CLIENT", "KILL", "TYPE", "normal"])?;
     let balance = scene.settle_up().await?;

@@ -34,7 +34,8 @@ async fn copies(script: &'static str, after: u64) -> anyhow::Result<()> {
     let proxy = Proxy::unix(scene.server.endpoint(), Traffic::Resp)?;
     let copy = LateCopy::of(move |command| is_call(command, script)).times(100_000);
     proxy.copy_late(copy.after(after).counting(|command| command.is("EVALSHA")));
-    let _courier = scene.courier(&CourierOptions::default().with("manner", "slow:2").at(proxy.url()))?;
+    let _courier =
+        scene.courier(&CourierOptions::default().with("misbehaviour", "slow:2").at(proxy.url()))?;
     work(&mut scene).await?;
     let balance = scene.settle_up().await?;
     let copies = proxy.report().copies;
@@ -66,7 +67,7 @@ enum Lost {
 async fn losses(script: &'static str, what: Lost) -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let proxy = Proxy::unix(scene.server.endpoint(), Traffic::Resp)?;
-    let options = CourierOptions::default().with("manner", "slow:2").with("lease-ms", 6_000);
+    let options = CourierOptions::default().with("misbehaviour", "slow:2").with("lease-ms", 6_000);
     let courier = scene.courier(&options.at(proxy.url()))?;
     work(&mut scene).await?;
     for losses in 1..=8 {

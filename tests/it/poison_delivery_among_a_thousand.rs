@@ -20,7 +20,8 @@ fn check(balance: &Balance) {
 async fn poison_delivery_makes_the_transport_panic() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     scene.accept(&poisoned()).await?;
-    let options = CourierOptions::default().with("manner", "panics:venom").with("send-window-ms", 1_000);
+    let options =
+        CourierOptions::default().with("misbehaviour", "panics:venom").with("send-window-ms", 1_000);
     let courier = scene.courier(&options)?;
     let balance = scene.settle_up().await?;
     check(&balance);
@@ -34,7 +35,7 @@ async fn poison_delivery_ends_the_process() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     scene.accept(&poisoned()).await?;
     let options = CourierOptions::default()
-        .with("manner", "aborts:venom")
+        .with("misbehaviour", "aborts:venom")
         .with("send-window-ms", 1_000)
         .with("lease-ms", 1_200);
     let mut courier = scene.courier(&options)?;

@@ -7,7 +7,7 @@ use posthaste_tests::{CourierOptions, OrderSpec, Record, Scene};
 #[tokio::test(flavor = "multi_thread")]
 async fn provider_asks_the_channel_to_wait() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    let _courier = scene.courier(&CourierOptions::default().with("manner", "throttling:40:50"))?;
+    let _courier = scene.courier(&CourierOptions::default().with("misbehaviour", "throttling:40:50"))?;
     scene.accept_all((0..40).map(|n| OrderSpec::of(1).due_in(n * 10))).await?;
     scene.accept_all([OrderSpec::of(60), OrderSpec::of(8)]).await?;
     let balance = scene.settle_up().await?;
@@ -19,7 +19,7 @@ async fn provider_asks_the_channel_to_wait() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn provider_refuses_each_delivery_once() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    let _courier = scene.courier(&CourierOptions::default().with("manner", "retry-first"))?;
+    let _courier = scene.courier(&CourierOptions::default().with("misbehaviour", "retry-first"))?;
     scene
         .accept_all([
             OrderSpec::of(1),
@@ -36,7 +36,7 @@ async fn provider_refuses_each_delivery_once() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn provider_is_slower_than_the_lease() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    let options = CourierOptions::default().with("manner", "slow:1500").with("lease-ms", 1_000);
+    let options = CourierOptions::default().with("misbehaviour", "slow:1500").with("lease-ms", 1_000);
     let _couriers = [scene.courier(&options)?, scene.courier(&options)?];
     scene.accept_all([OrderSpec::of(70), OrderSpec::of(1), OrderSpec::of(12)]).await?;
     let balance = scene.settle_up().await?;
@@ -47,8 +47,8 @@ async fn provider_is_slower_than_the_lease() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn provider_never_answers() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    let _courier =
-        scene.courier(&CourierOptions::default().with("manner", "hanging").with("send-window-ms", 400))?;
+    let _courier = scene
+        .courier(&CourierOptions::default().with("misbehaviour", "hanging").with("send-window-ms", 400))?;
     scene
         .accept_all([OrderSpec::of(1), OrderSpec::of(4)].map(|reported| reported.on_unknown(OnUnknown::Hold)))
         .await?;
@@ -66,7 +66,7 @@ async fn provider_never_answers() -> anyhow::Result<()> {
 /// Every tenth send of this provider is taken and not confirmed.
 async fn every_tenth_is_unknown(on_unknown: OnUnknown) -> anyhow::Result<(posthaste_tests::Balance, Record)> {
     let mut scene = Scene::open().await?;
-    let options = CourierOptions::default().with("manner", "unknown:10").with("send-window-ms", 1_000);
+    let options = CourierOptions::default().with("misbehaviour", "unknown:10").with("send-window-ms", 1_000);
     let _courier = scene.courier(&options)?;
     scene.accept_all((0..100).map(|n| OrderSpec::of(1).on_unknown(on_unknown).due_in(n * 3))).await?;
     scene.accept(&OrderSpec::of(700).on_unknown(on_unknown)).await?;

@@ -5,7 +5,7 @@ use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_are_flushed_again_and_again() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    let _courier = scene.courier(&CourierOptions::default().with("manner", "slow:2"))?;
+    let _courier = scene.courier(&CourierOptions::default().with("misbehaviour", "slow:2"))?;
     for round in 0..40_u32 {
         scene.accept_all((0..10).map(|n| OrderSpec::of(1).due_in(n * 5))).await?;
         scene.accept(&OrderSpec::of(60)).await?;

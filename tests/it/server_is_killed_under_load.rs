@@ -10,8 +10,10 @@ async fn server_is_killed_under_load() -> anyhow::Result<()> {
     let mut scene = Scene::open_on(server).await?;
     scene.accept_all((0..300).map(|_| OrderSpec::of(1))).await?;
     scene.accept(&OrderSpec::of(1_200)).await?;
-    let options =
-        CourierOptions::default().with("manner", "slow:10").with("concurrency", 8).with("lease-ms", 20_000);
+    let options = CourierOptions::default()
+        .with("misbehaviour", "slow:10")
+        .with("concurrency", 8)
+        .with("lease-ms", 20_000);
     let couriers = [scene.courier(&options)?, scene.courier(&options)?];
     for deliveries in [100, 400, 700] {
         scene.until("work goes on", |record| record.deliveries_taken() >= deliveries).await;

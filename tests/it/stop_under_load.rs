@@ -18,7 +18,7 @@ async fn couriers_are_replaced_again_and_again() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     scene.accept_all((0..500).map(|n| OrderSpec::of(1).due_in(n * 6))).await?;
     scene.accept_all([OrderSpec::of(1_600), OrderSpec::of(40), OrderSpec::of(1_600).due_in(1_000)]).await?;
-    let options = CourierOptions::default().with("manner", "slow:6").with("lease-ms", LEASE_MS);
+    let options = CourierOptions::default().with("misbehaviour", "slow:6").with("lease-ms", LEASE_MS);
     let mut courier = scene.courier(&options)?;
     for round in 1..=8 {
         scene.until("work goes on", |record| record.deliveries_taken() >= round * 400).await;
@@ -73,7 +73,7 @@ async fn cut_off_four_times(drain_ms: u64, then: Then) -> anyhow::Result<()> {
         .await?;
     let options = CourierOptions::default().with("lease-ms", LEASE_MS);
     // Calls that hang must not end by themselves before they are cut off.
-    let hanging = options.clone().with("send-window-ms", 12_000).with("manner", "hanging");
+    let hanging = options.clone().with("send-window-ms", 12_000).with("misbehaviour", "hanging");
     let hanging = hanging.with("concurrency", 4).with("drain-ms", drain_ms);
     for round in 0..4 {
         let courier = scene.courier(&hanging)?;

@@ -8,7 +8,8 @@ use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 async fn stopped_channel_fails_nothing() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let broken = scene.folder().join("broken");
-    let options = CourierOptions::default().with("manner", format!("stopped-while:{}", broken.display()));
+    let options =
+        CourierOptions::default().with("misbehaviour", format!("stopped-while:{}", broken.display()));
     let couriers = [scene.courier(&options)?, scene.courier(&options)?];
     let _sms = scene.courier(&CourierOptions::default().channel("sms"))?;
     scene.accept_all([OrderSpec::of(100), OrderSpec::of(1)]).await?;

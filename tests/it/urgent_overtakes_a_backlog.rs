@@ -10,7 +10,7 @@ const URGENT: u32 = 40;
 async fn urgent_overtakes_a_backlog() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let _courier =
-        scene.courier(&CourierOptions::default().with("manner", "slow:20").with("concurrency", 8))?;
+        scene.courier(&CourierOptions::default().with("misbehaviour", "slow:20").with("concurrency", 8))?;
     scene.accept(&OrderSpec::of(u32::try_from(BULK)? - 500)).await?;
     scene.accept_all((0..500).map(|_| OrderSpec::of(1))).await?;
     scene.until("the backlog is worked on", |record| record.deliveries_taken() >= 100).await;

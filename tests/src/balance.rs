@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use posthaste_model::{Channel, Counters, OnUnknown, ParcelId, Reason, State};
-use posthaste_store::{AcceptedOrder, DeliveryOutcome, OrderRecord, Outcomes};
+use posthaste_store::{AcceptedOrder, DeliveryRecord, DeliveryRecords, OrderRecord};
 
 use crate::left;
 use crate::record::{DeliveryName, Record, Sighting};
@@ -119,7 +119,7 @@ pub async fn check(scene: &Scene, record: &Record) -> anyhow::Result<Balance> {
 }
 
 /// Outcomes of an order, by channel and parcel.
-type Parcels = Vec<(Channel, u32, Outcomes)>;
+type Parcels = Vec<(Channel, u32, DeliveryRecords)>;
 
 async fn read(scene: &Scene, accepted: &AcceptedOrder) -> anyhow::Result<Option<(OrderRecord, Parcels)>> {
     let p = scene.store.partition_of(&accepted.order_id);
@@ -192,7 +192,7 @@ fn check_order(
 
 fn check_delivery(
     name: &DeliveryName,
-    delivery: &DeliveryOutcome,
+    delivery: &DeliveryRecord,
     order: &OrderRecord,
     record: &Record,
     balance: &mut Balance,
@@ -246,7 +246,7 @@ fn check_delivery(
 }
 
 fn check_attempts(
-    delivery: &DeliveryOutcome,
+    delivery: &DeliveryRecord,
     left: &[Sighting],
     taken: usize,
     fault: &mut impl FnMut(String),

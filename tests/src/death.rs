@@ -95,7 +95,7 @@ async fn dies(step: &'static str, case: Case) -> anyhow::Result<Aftermath> {
     scene.accept_all((0..orders).map(|_| OrderSpec::of(deliveries).on_unknown(case.on_unknown))).await?;
     let options = CourierOptions::default().with("send-window-ms", 1_500);
     // In the middle of the work others are on the wire as well.
-    let options = if case.nth > 1 { options.with("manner", "slow:5") } else { options };
+    let options = if case.nth > 1 { options.with("misbehaviour", "slow:5") } else { options };
     let victim = scene.courier(&options.clone().with("kill-at", step).with("nth", case.nth))?;
     let status = victim.wait_exit()?;
     ensure!(status.signal() == Some(9), "it should have died at {step} but ended with {status}");

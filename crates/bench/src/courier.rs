@@ -85,7 +85,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let settings = posthaste_store::Settings { url: SecretString::from(options.redis), ..Default::default() };
     let (store, _) = Store::connect(settings, Role::Courier(channel.clone())).await?;
     let lateness = Arc::new(Lateness::default());
-    let abilities = Capabilities {
+    let capabilities = Capabilities {
         concurrency: options.concurrency,
         max_concurrency: options.concurrency,
         batching: if options.batch > 1 { Batching::Any(options.batch) } else { Batching::Single },
@@ -94,7 +94,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let recorder: Arc<dyn SendRecorder> = lateness.clone();
     let courier = Courier {
         store,
-        transport: Arc::new(FaultyTransport::new(channel, Misbehaviour::AtOnce, abilities, recorder)),
+        transport: Arc::new(FaultyTransport::new(channel, Misbehaviour::AtOnce, capabilities, recorder)),
         settings: Settings {
             poll: Duration::from_millis(options.poll_ms),
             claim_limit: 200,

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn each_cause_is_reported_once() {
         let server: Url = "http://127.0.0.1:1".parse().expect("an address");
         let error = ApiError::CannotReach { server, source: std::io::Error::other("refused").into() };
         assert_eq!(error.with_causes(), "no response from http://127.0.0.1:1/: refused");

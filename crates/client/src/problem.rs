@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn of_anything_else_the_status_is_told() {
+    fn of_anything_else_the_status_is_reported() {
         let reported = |status| ApiProblem::read(status, None, b"<html>").to_string();
         assert_eq!(reported(StatusCode::UNAUTHORIZED), "the API key is missing or unknown (401)");
         assert_eq!(reported(StatusCode::BAD_GATEWAY), "Bad Gateway (502)");

@@ -74,9 +74,11 @@ impl BounceHandler {
         }
         let Some(attempt) = self.attempt(of).await? else { return Ok(Some(ReceiptResult::NoSuchAttempt)) };
         match received {
-            BounceReport::Word { word, reason, ban } => {
-                self.feedback.receipt(&DeliveryReceipt { attempt, word, reason, ban }).await.map(Some)
-            }
+            BounceReport::Word { word, reason, suppress_after } => self
+                .feedback
+                .receipt(&DeliveryReceipt { attempt, word, reason, suppress_after })
+                .await
+                .map(Some),
             BounceReport::Complaint => {
                 // A message has one complaint at most; its server may deliver it several times.
                 let notice = ConsentNotice::named(

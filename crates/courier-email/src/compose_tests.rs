@@ -150,20 +150,20 @@ fn the_sender_of_the_order_stands_where_the_settings_allow_it() {
 #[test]
 fn from_and_reply_to_of_an_order_are_independent() {
     let (club, friend, stranger) = ("irina@club.example", "irina@friends.example", "irina@elsewhere.example");
-    let (own, office) = ("no-reply@example.org", "office@example.org");
-    let office_replies = EmailSettings { reply_to: office.to_owned(), ..email() };
-    for (from_email, reply_to, from, replies, office_replies_to) in [
-        ("", "", own, None, Some(office)),
-        (club, "", club, None, Some(office)),
+    let (own, mailbox) = ("no-reply@example.org", "office@example.org");
+    let mailbox_replies = EmailSettings { reply_to: mailbox.to_owned(), ..email() };
+    for (from_email, reply_to, from, replies, mailbox_replies_to) in [
+        ("", "", own, None, Some(mailbox)),
+        (club, "", club, None, Some(mailbox)),
         ("", friend, own, Some(friend), Some(friend)),
         ("", club, own, Some(club), Some(club)),
         (club, friend, club, Some(friend), Some(friend)),
         (club, club, club, None, None),
         // Not allowed in From, and never moved to Reply-To.
-        (friend, "", own, None, Some(office)),
+        (friend, "", own, None, Some(mailbox)),
         (friend, club, own, Some(club), Some(club)),
-        (stranger, stranger, own, None, Some(office)),
-        (club, stranger, club, None, Some(office)),
+        (stranger, stranger, own, None, Some(mailbox)),
+        (club, stranger, club, None, Some(mailbox)),
     ] {
         let content = Content {
             sender_name: Text::new("Irina"),
@@ -172,10 +172,10 @@ fn from_and_reply_to_of_an_order_are_independent() {
             ..saying("x")
         };
         let shown = |mailbox: &str| match mailbox {
-            _ if mailbox == office => office.to_owned(),
+            _ if mailbox == mailbox => mailbox.to_owned(),
             _ => format!("Irina <{mailbox}>"),
         };
-        for (settings, replies) in [(email(), replies), (office_replies.clone(), office_replies_to)] {
+        for (settings, replies) in [(email(), replies), (mailbox_replies.clone(), mailbox_replies_to)] {
             let message = composed(settings, content.clone());
             let found = header(&message, "From").expect("From");
             if from == own {

@@ -28,7 +28,7 @@ pub(crate) enum BounceReport {
         /// Why.
         reason: Reason,
         /// Whether and when to suppress the address.
-        ban: Option<SuppressAfter>,
+        suppress_after: Option<SuppressAfter>,
     },
     /// The recipient reported the message as spam.
     Complaint,
@@ -53,8 +53,8 @@ impl BounceReport {
     /// Its label in metrics.
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Word { word: ReceiptStatus::Failed, ban: Some(_), .. } => "bounced",
-            Self::Word { word: ReceiptStatus::Failed, ban: None, .. } => "failed",
+            Self::Word { word: ReceiptStatus::Failed, suppress_after: Some(_), .. } => "bounced",
+            Self::Word { word: ReceiptStatus::Failed, suppress_after: None, .. } => "failed",
             Self::Word { word: ReceiptStatus::Delivered, .. } => "delivered",
             Self::Word { word: ReceiptStatus::Sent, .. } => "relayed",
             Self::Complaint => "complaint",
@@ -69,9 +69,11 @@ impl BounceReport {
     fn rank(self) -> u8 {
         match self {
             Self::Nothing(Kind::Automatic | Kind::Other | Kind::Unclear) | Self::Complaint => 0,
-            Self::Word { word: ReceiptStatus::Failed, ban: Some(SuppressAfter::Now), .. } => 1,
-            Self::Word { word: ReceiptStatus::Failed, ban: Some(SuppressAfter::After(_)), .. } => 2,
-            Self::Word { word: ReceiptStatus::Failed, ban: None, .. } => 3,
+            Self::Word { word: ReceiptStatus::Failed, suppress_after: Some(SuppressAfter::Now), .. } => 1,
+            Self::Word {
+                word: ReceiptStatus::Failed, suppress_after: Some(SuppressAfter::After(_)), ..
+            } => 2,
+            Self::Word { word: ReceiptStatus::Failed, suppress_after: None, .. } => 3,
             Self::Nothing(Kind::Delayed) => 4,
             Self::Word { word: ReceiptStatus::Sent, .. } => 5,
             Self::Word { word: ReceiptStatus::Delivered, .. } => 6,
@@ -148,7 +150,7 @@ fn delivery(text: &[u8], replies: &ReplyRules) -> BounceReport {
 /// What a group reports about one recipient; `None` if it is about the message.
 fn recipient(fields: &[(String, String)], replies: &ReplyRules) -> Option<BounceReport> {
     let action = value(fields, "action")?.split(['(', ' ']).next().unwrap_or_default().to_ascii_lowercase();
-    let word = |word| BounceReport::Word { word, reason: Reason::None, ban: None };
+    let word = |word| BounceReport::Word { word, reason: Reason::None, suppress_after: None };
     Some(match action.as_str() {
         "failed" => failed(fields, replies),
         "delayed" => BounceReport::Nothing(Kind::Delayed),
@@ -172,7 +174,11 @@ fn failed(fields: &[(String, String)], replies: &ReplyRules) -> BounceReport {
     let class = status.or(said).map(|(class, ..)| class).or(code.map(|code| code / 100));
     if class != Some(5) {
         // It was deferred until the relay gave up, or the cause is unknown.
-        return BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Undelivered, ban: None };
+        return BounceReport::Word {
+            word: ReceiptStatus::Failed,
+            reason: Reason::Undelivered,
+            suppress_after: None,
+        };
     }
     let reply = match (judged, code) {
         (Some(judged), code) => {
@@ -180,12 +186,16 @@ fn failed(fields: &[(String, String)], replies: &ReplyRules) -> BounceReport {
         }
         (None, Some(code)) => SmtpReply::of(code, None, text),
         (None, None) => {
-            return BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, ban: None };
+            return BounceReport::Word {
+                word: ReceiptStatus::Failed,
+                reason: Reason::Bounced,
+                suppress_after: None,
+            };
         }
     };
     // A bounce is final: a reply that a session would repeat, or stop for, suppresses nothing here.
-    let ban = replies.classify(&reply.response(SmtpStage::Rcpt)).suppress_after();
-    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, ban }
+    let suppress_after = replies.classify(&reply.response(SmtpStage::Rcpt)).suppress_after();
+    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, suppress_after }
 }
 
 /// The codes of `550 5.1.1 text` in a diagnostic; also of `550-5.1.1`, `550 #5.1.1` and `550 (5.1.1)`.

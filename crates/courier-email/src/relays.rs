@@ -22,18 +22,18 @@ use crate::settings::{BadSetting, SmtpSettings};
 use crate::smtp_stream::SmtpErrorKind;
 
 /// The longest wait of a message whose sessions break.
-const LONGEST_WAIT: Duration = Duration::from_secs(900);
+const LONGEST_RECONNECT_WAIT: Duration = Duration::from_secs(900);
 
 /// Everything a call needs to use relays.
 pub(crate) struct Relays {
     relays: Vec<Relay>,
     replies: Arc<ReplyRules>,
-    manners: SessionConfig,
+    session_config: SessionConfig,
     connections: usize,
     messages_per_connection: u32,
     idle_for: Duration,
     skip_relay_for: Duration,
-    standing: RejectionWindow,
+    rejections: RejectionWindow,
 }
 
 /// The result of trying one relay.
@@ -74,7 +74,7 @@ impl Relays {
         if !(0.0..=1.0).contains(&smtp.policy_share) {
             return Err(BadSetting::new("smtp.policy_share", "must be 0 to 1"));
         }
-        let standing = RejectionWindow::new(smtp.policy_share);
+        let rejections = RejectionWindow::new(smtp.policy_share);
         let credentials = match (smtp.username.as_str(), smtp.password.expose_secret()) {
             ("", "") => None,
             ("", _) => {
@@ -91,7 +91,7 @@ impl Relays {
                 BadSetting::new("smtp.hello_name", "expected a host name, as in mail.example.org")
             })?),
         };
-        let manners = SessionConfig {
+        let session_config = SessionConfig {
             hello,
             credentials,
             connect: smtp.connect_within.get(),
@@ -104,12 +104,12 @@ impl Relays {
         Ok(Self {
             relays,
             replies,
-            manners,
+            session_config,
             connections,
             messages_per_connection,
             idle_for,
             skip_relay_for,
-            standing,
+            rejections,
         })
     }
 
@@ -182,7 +182,7 @@ impl Relays {
         loop {
             let (mut session, is_new) = match self.take(relay) {
                 Some(session) => (session, false),
-                None => match Session::open(relay, &self.manners, deadline).await {
+                None => match Session::open(relay, &self.session_config, deadline).await {
                     Ok(session) => {
                         self.count(relay, "opened");
                         relay.is_there();
@@ -191,9 +191,9 @@ impl Relays {
                     Err(trouble) => return self.not_open(relay, &trouble),
                 },
             };
-            let Err(trouble) = session.deliver(relay, letter, &self.manners, deadline).await else {
+            let Err(trouble) = session.deliver(relay, letter, &self.session_config, deadline).await else {
                 relay.took_one();
-                self.standing.took();
+                self.rejections.took();
                 self.put_aside(relay, session);
                 return Tried::Said(Outcome::Sent);
             };
@@ -202,7 +202,7 @@ impl Relays {
                 continue;
             }
             let tried = self.judge(relay, letter, &trouble);
-            if session.recover(&trouble, &self.manners, deadline).await {
+            if session.recover(&trouble, &self.session_config, deadline).await {
                 self.put_aside(relay, session);
             }
             return tried;
@@ -260,12 +260,12 @@ impl Relays {
         let more = Duration::from_millis(letter.identity.below(spread));
         found.after = found.after.map(|after| after + more);
         if found.policy {
-            if let Some(refused) = self.standing.refused() {
+            if let Some(refused) = self.rejections.refused() {
                 let how = format!("{refused} of the last {LAST} messages were rejected by policy (5.7.x)");
                 return Tried::Said(Outcome::Stop(format!("{how}, the last by {relay} with {reply}")));
             }
         } else if found.action.is_final() {
-            self.standing.took();
+            self.rejections.took();
         }
         match found.outcome(|| trouble.to_string()) {
             Ok(Outcome::Stop(why)) => Tried::Next(why, Then::Stop),
@@ -325,8 +325,8 @@ impl Relays {
     pub(crate) async fn check(&self) -> Result<(), String> {
         let mut troubles = Vec::new();
         for relay in &self.relays {
-            let deadline = Instant::now() + self.manners.connect;
-            match Session::open(relay, &self.manners, deadline).await {
+            let deadline = Instant::now() + self.session_config.connect;
+            match Session::open(relay, &self.session_config, deadline).await {
                 Ok(session) => {
                     relay.is_there();
                     session.close();
@@ -341,7 +341,7 @@ impl Relays {
 
 /// The wait of a message whose sessions break: no try is spent on it, and other messages go on meanwhile.
 fn longer_each_time(attempt: u8) -> Duration {
-    Duration::from_secs(1 << attempt.saturating_sub(1).min(10)).min(LONGEST_WAIT)
+    Duration::from_secs(1 << attempt.saturating_sub(1).min(10)).min(LONGEST_RECONNECT_WAIT)
 }
 
 /// Closes idle sessions until the transport is dropped.

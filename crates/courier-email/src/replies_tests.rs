@@ -112,8 +112,11 @@ fn strikes_count_to_two() {
 #[test]
 fn greylisted_messages_wait_five_to_fifteen_minutes() {
     let replies = table();
-    let verdict = judge(&replies, Rcpt, 450, "4.7.1 greylisted");
-    assert_eq!((verdict.after, verdict.spread), (Some(Duration::from_secs(300)), Duration::from_secs(600)));
+    let classification = judge(&replies, Rcpt, 450, "4.7.1 greylisted");
+    assert_eq!(
+        (classification.after, classification.spread),
+        (Some(Duration::from_secs(300)), Duration::from_secs(600))
+    );
 }
 
 #[test]

@@ -3,13 +3,10 @@
 
 use std::time::Duration;
 
+use posthaste_courier::provider_wait;
 use posthaste_courier::response_rules::{
     EnhancedCode, ProviderResponse, ResponseRules, RulesTable, TableWord,
 };
-
-/// Bounds of a wait requested by a server.
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The stage of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,7 +108,7 @@ impl SmtpReply {
                     _ => return None,
                 };
                 let wait = digits.parse::<u64>().ok()?.checked_mul(seconds)?;
-                Some(Duration::from_secs(wait).clamp(SHORTEST, LONGEST))
+                Some(provider_wait::obey(Duration::from_secs(wait)))
             }
             _ => None,
         })

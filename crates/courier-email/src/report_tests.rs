@@ -13,21 +13,21 @@ fn received(message: &str) -> BounceReport {
 const NOW: BounceReport = BounceReport::Word {
     word: ReceiptStatus::Failed,
     reason: Reason::Bounced,
-    ban: Some(SuppressAfter::Now),
+    suppress_after: Some(SuppressAfter::Now),
 };
 const SECOND: BounceReport = BounceReport::Word {
     word: ReceiptStatus::Failed,
     reason: Reason::Bounced,
-    ban: Some(SuppressAfter::After(2)),
+    suppress_after: Some(SuppressAfter::After(2)),
 };
 const FAILED: BounceReport =
-    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, ban: None };
+    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, suppress_after: None };
 const LATE: BounceReport =
-    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Undelivered, ban: None };
+    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Undelivered, suppress_after: None };
 const DELIVERED: BounceReport =
-    BounceReport::Word { word: ReceiptStatus::Delivered, reason: Reason::None, ban: None };
+    BounceReport::Word { word: ReceiptStatus::Delivered, reason: Reason::None, suppress_after: None };
 const RELAYED: BounceReport =
-    BounceReport::Word { word: ReceiptStatus::Sent, reason: Reason::None, ban: None };
+    BounceReport::Word { word: ReceiptStatus::Sent, reason: Reason::None, suppress_after: None };
 const UNCLEAR: BounceReport = BounceReport::Nothing(Kind::Unclear);
 
 /// A report with these groups of fields.
@@ -123,7 +123,7 @@ fn the_best_word_of_several_recipients_counts_and_the_mildest_of_failures() {
 
 /// Exim: fields of the message first, the text that failed as rfc822-headers, a status without detail.
 #[test]
-fn a_report_in_the_manner_of_exim_is_read() {
+fn a_report_of_exim_is_read() {
     let text = "Return-path: <>\nX-Failed-Recipients: anna@example.net\nAuto-Submitted: auto-replied\n\
         From: Mail Delivery System <Mailer-Daemon@mx.example.org>\nTo: bounces+x@example.org\n\
         Content-Type: multipart/report; report-type=delivery-status; boundary=1764-eximdsn-11\n\
@@ -138,7 +138,7 @@ fn a_report_in_the_manner_of_exim_is_read() {
 
 /// Exchange: nested alternatives before the report, comments and folds, a type of report in capitals.
 #[test]
-fn a_report_in_the_manner_of_exchange_is_read() {
+fn a_report_of_exchange_is_read() {
     let text = "From: <postmaster@example.net>\nTo: <bounces+x@example.org>\nMIME-Version: 1.0\n\
         Content-Type: Multipart/Report; report-type=\"Delivery-Status\";\n\tboundary=\"outer_000\"\n\
         X-MS-Exchange-Message-Is-Ndr:\nContent-Language: en-GB\nSubject: Undeliverable: News\n\
@@ -159,7 +159,7 @@ fn a_report_in_the_manner_of_exchange_is_read() {
 
 /// Gmail: a related part with a picture first, base64, X- fields after the status.
 #[test]
-fn a_report_in_the_manner_of_gmail_is_read() {
+fn a_report_of_gmail_is_read() {
     let text = "From: Mail Delivery Subsystem <mailer-daemon@mail.example.com>\nTo: bounces+x@example.org\n\
         Auto-Submitted: auto-replied\nSubject: Delivery Status Notification (Failure)\n\
         Content-Type: multipart/report; boundary=\"00000000000059\"; report-type=delivery-status\n\n\
@@ -226,7 +226,7 @@ fn complaint(kind: &str) -> String {
 }
 
 #[test]
-fn complaints_of_abuse_are_told_from_other_feedback() {
+fn complaints_of_abuse_are_distinguished_from_other_feedback() {
     assert_eq!(received(&complaint("abuse")), BounceReport::Complaint);
     assert_eq!(received(&complaint("Abuse")), BounceReport::Complaint);
     for kind in ["not-spam", "fraud", "virus", "other", "", "abuse-of-nothing"] {

@@ -130,13 +130,13 @@ impl Session {
     /// Connects, starts TLS and authenticates.
     pub(crate) async fn open(
         relay: &Relay,
-        manners: &SessionConfig,
+        session_config: &SessionConfig,
         deadline: Instant,
     ) -> Result<Self, SmtpError> {
-        let until = deadline.min(Instant::now() + manners.connect);
-        let greeted = Box::pin(greeted(relay, &manners.hello));
+        let until = deadline.min(Instant::now() + session_config.connect);
+        let greeted = Box::pin(greeted(relay, &session_config.hello));
         let (mut wire, offers) = within(SmtpStage::Connect, until, greeted).await?;
-        if let Some(credentials) = &manners.credentials {
+        if let Some(credentials) = &session_config.credentials {
             within(SmtpStage::Auth, until, authenticate(&mut wire, &offers, credentials)).await?;
         }
         let (pipelining, dsn) = (offers.has("PIPELINING"), offers.has("DSN"));
@@ -148,18 +148,18 @@ impl Session {
         &mut self,
         relay: &Relay,
         letter: &OutgoingMessage,
-        manners: &SessionConfig,
+        session_config: &SessionConfig,
         deadline: Instant,
     ) -> Result<(), SmtpError> {
         self.used += 1;
         let reports = self.dsn && letter.reports.is_some() && relay.takes_reports(Instant::now());
-        let ended = self.converse(letter, reports, manners, deadline).await;
+        let ended = self.converse(letter, reports, session_config, deadline).await;
         let Err(refused) = &ended else { return ended };
         if !reports || !refused.is_about_parameters() {
             return ended;
         }
-        let ended = if self.recover(refused, manners, deadline).await {
-            self.converse(letter, false, manners, deadline).await
+        let ended = if self.recover(refused, session_config, deadline).await {
+            self.converse(letter, false, session_config, deadline).await
         } else {
             Err(SmtpError::lost(SmtpStage::Mail, "the session can't continue"))
         };
@@ -179,7 +179,7 @@ impl Session {
         &mut self,
         letter: &OutgoingMessage,
         reports: bool,
-        manners: &SessionConfig,
+        session_config: &SessionConfig,
         deadline: Instant,
     ) -> Result<(), SmtpError> {
         let wait = |limit: Duration| deadline.min(Instant::now() + limit);
@@ -190,17 +190,17 @@ impl Session {
         let mail = Mail::new(Some(letter.from.clone()), of_mail);
         let rcpt = Rcpt::new(letter.to.clone(), of_rcpt);
         let go = if self.pipelining {
-            self.ask_at_once(&mail, &rcpt, wait(manners.reply)).await?
+            self.ask_at_once(&mail, &rcpt, wait(session_config.reply)).await?
         } else {
-            within(SmtpStage::Mail, wait(manners.reply), done(self.wire.ask(mail))).await?;
-            within(SmtpStage::Rcpt, wait(manners.reply), done(self.wire.ask(rcpt))).await?;
-            within(SmtpStage::Data, wait(manners.reply), self.wire.ask(Data)).await?
+            within(SmtpStage::Mail, wait(session_config.reply), done(self.wire.ask(mail))).await?;
+            within(SmtpStage::Rcpt, wait(session_config.reply), done(self.wire.ask(rcpt))).await?;
+            within(SmtpStage::Data, wait(session_config.reply), self.wire.ask(Data)).await?
         };
         // With any other code, replies and commands are out of step: then not one byte of the message is sent.
         if go.code != 354 {
             return Err(SmtpError { stage: SmtpStage::Data, what: SmtpErrorKind::Nonsense });
         }
-        self.hand_over(&letter.text, manners, deadline).await
+        self.hand_over(&letter.text, session_config, deadline).await
     }
 
     /// Sends MAIL, RCPT and DATA in one write (RFC 2920), then reads all replies.
@@ -232,16 +232,16 @@ impl Session {
     async fn hand_over(
         &mut self,
         text: &[u8],
-        manners: &SessionConfig,
+        session_config: &SessionConfig,
         deadline: Instant,
     ) -> Result<(), SmtpError> {
-        let until = deadline.min(Instant::now() + manners.text);
+        let until = deadline.min(Instant::now() + session_config.text);
         let handing = async {
             self.wire.nothing_came()?;
             self.wire.write(&stuffed(text)).await
         };
         within(SmtpStage::Data, until, handing).await?;
-        let until = deadline.min(Instant::now() + manners.final_reply);
+        let until = deadline.min(Instant::now() + session_config.final_reply);
         let ending = async {
             self.wire.write(b"\r\n.\r\n").await?;
             self.wire.answer().await
@@ -253,13 +253,13 @@ impl Session {
     pub(crate) async fn recover(
         &mut self,
         trouble: &SmtpError,
-        manners: &SessionConfig,
+        session_config: &SessionConfig,
         deadline: Instant,
     ) -> bool {
         if !trouble.is_answer() || trouble.is_out_of_step() {
             return false;
         }
-        let until = deadline.min(Instant::now() + manners.reply);
+        let until = deadline.min(Instant::now() + session_config.reply);
         within(SmtpStage::Mail, until, self.wire.ask(Rset)).await.is_ok()
     }
 

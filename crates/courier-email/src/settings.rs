@@ -1,7 +1,7 @@
 //! The channel's settings: sections `smtp`, `email`, `dkim`, `bounces` and `unsubscribe`. Every key is documented in
 //! `defaults.toml`.
 
-pub use posthaste_courier::setting::{BadSetting, UnknownPolicy};
+pub use posthaste_courier::setting::{BadSetting, OnUnknownSetting};
 use posthaste_ops::config::{ByteSize, HumanDuration};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -54,7 +54,7 @@ pub struct SmtpSettings {
     pub text_within: HumanDuration,
     pub final_reply_within: HumanDuration,
     pub send_within: HumanDuration,
-    pub on_unknown: UnknownPolicy,
+    pub on_unknown: OnUnknownSetting,
 }
 
 /// The section `email`.

@@ -37,7 +37,7 @@ const MOST_MARGIN: Duration = Duration::from_millis(500);
 /// E-mail over SMTP.
 pub struct EmailTransport {
     channel: Channel,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     composer: Composer,
     relays: Arc<Relays>,
     replies: Arc<ReplyRules>,
@@ -84,7 +84,7 @@ impl EmailTransport {
         let relays = Arc::new(Relays::new(&smtp, Arc::clone(&replies))?);
         let returns = ReturnPathStore::new(&bounces)?;
         let ports = Ports::new(&bounces, returns.is_some(), &unsubscribe, links.is_some())?;
-        let abilities = courier.abilities(Capabilities {
+        let capabilities = courier.capabilities(Capabilities {
             batching: Batching::Single,
             concurrency: smtp.max_connections.min(4),
             max_concurrency: smtp.max_connections,
@@ -96,7 +96,7 @@ impl EmailTransport {
         });
         tokio::spawn(tidy(Arc::downgrade(&relays), smtp.idle_for.get()));
         let feedback = OnceLock::new();
-        Ok(Self { channel, abilities, composer, relays, replies, returns, links, ports, feedback })
+        Ok(Self { channel, capabilities, composer, relays, replies, returns, links, ports, feedback })
     }
 
     /// Where it listens, once [`Transport::serve`] has bound its listeners.
@@ -111,8 +111,8 @@ impl Transport for EmailTransport {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

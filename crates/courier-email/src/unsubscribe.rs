@@ -171,7 +171,7 @@ impl Port {
                 "Nothing was changed. To unsubscribe, open the link and use the button on the page.",
             );
         }
-        // Each click is a new notice: a person who clicks after an operator lifted the suppression wants it back.
+        // Each click is a new notice: a person who clicks after an operator deleted the suppression wants it back.
         let notice = ConsentNotice::received(Instant::now());
         let (status, result, says) =
             match timeout(FEEDBACK_TIMEOUT, leaves(self.feedback.as_ref(), attempt, &notice)).await {

@@ -5,7 +5,7 @@
 //! - Segments are counted as providers charge them (GSM alphabet or UTF-16, no character is split), and the rate is
 //!   in segments.
 //! - A response is judged by the class of its HTTP status first, then by the provider's code. The rules are data: the
-//!   file `answers.toml` of the provider, which an operator may replace.
+//!   file `response_rules.toml` of the provider, which an operator may replace.
 //! - The courier has its own public listener for receipts and replies. A request is trusted only after its signature
 //!   is verified on the raw bytes, and acknowledged only after the feedback sink has stored it. The history decides
 //!   which of two receipts prevails.

@@ -37,7 +37,7 @@ impl Message<'_> {
 #[async_trait]
 pub(crate) trait Provider: Send + Sync + 'static {
     /// Its capabilities, added to those of the channel.
-    fn abilities(&self, channel: Capabilities) -> Capabilities;
+    fn capabilities(&self, channel: Capabilities) -> Capabilities;
 
     /// The number of segments of a text when this provider sends it.
     fn count(&self, text: &str) -> Counted;

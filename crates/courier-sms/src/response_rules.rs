@@ -1,5 +1,5 @@
 //! Decides what a response or a receipt means, by its HTTP status, its code and words in it. The rules are data that
-//! an operator may replace: `twilio/answers.toml` and `gateway/answers.toml`, embedded and documented there.
+//! an operator may replace: `twilio/response_rules.toml` and `gateway/response_rules.toml`, embedded and documented there.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub(crate) const fn table(text: &'static str) -> RulesTable {
 pub(crate) fn load(file: &str, embedded: &RulesTable) -> Result<SmsRules, TransportStartError> {
     SmsRules::load(file, embedded).map_err(|bad| match file {
         "" => bad.into(),
-        _ => BadSetting::new("sms.answers_file", bad.to_string()).into(),
+        _ => BadSetting::new("sms.response_rules_file", bad.to_string()).into(),
     })
 }
 
@@ -102,5 +102,5 @@ pub(crate) fn is_code(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "answers_tests.rs"]
+#[path = "response_rules_tests.rs"]
 mod tests;

@@ -13,7 +13,7 @@ use crate::sender_fault_detector::SenderFaultDetector;
 #[derive(Debug)]
 pub(crate) struct SenderHealth {
     streak: SenderFaultDetector,
-    standing: RejectionWindow,
+    rejections: RejectionWindow,
     /// Why the channel must stop, set by a receipt; the next message returns it, because no call waits for a receipt.
     stop: Mutex<Option<String>>,
 }
@@ -21,19 +21,19 @@ pub(crate) struct SenderHealth {
 impl SenderHealth {
     /// Tolerates rejections by policy up to this share of the last responses and receipts, 0 to 1.
     pub(crate) fn new(policy_share: f64) -> Self {
-        let standing = RejectionWindow::new(policy_share);
-        Self { streak: SenderFaultDetector::default(), standing, stop: Mutex::default() }
+        let rejections = RejectionWindow::new(policy_share);
+        Self { streak: SenderFaultDetector::default(), rejections, stop: Mutex::default() }
     }
 
     /// The provider accepted a message.
     pub(crate) fn took(&self) {
         self.streak.ends();
-        self.standing.took();
+        self.rejections.took();
     }
 
     /// A message was delivered, or failed for a reason that is not the sender's fault.
     pub(crate) fn ended(&self) {
-        self.standing.took();
+        self.rejections.took();
     }
 
     /// This number was rejected for what may be its fault or the sender's. Returns whether a different number was,
@@ -45,7 +45,7 @@ impl SenderHealth {
     /// A response rejected a message by policy; `by` names provider and code. If there are too many: why the channel
     /// must stop.
     pub(crate) fn refused(&self, by: &str) -> Option<String> {
-        self.standing.refused().map(|refused| {
+        self.rejections.refused().map(|refused| {
             format!(
                 "{refused} of the last {LAST} responses and receipts are policy rejections, the last by {by}"
             )
@@ -65,7 +65,7 @@ impl SenderHealth {
     /// the channel.
     fn refused_late(&self, by: &str) {
         // Once more, to offset the response that accepted it.
-        let _ = self.standing.refused();
+        let _ = self.rejections.refused();
         if let Some(why) = self.refused(by) {
             *self.stop() = Some(why);
         }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn most_messages_have_to_fail_whether_the_others_are_told_of_or_not() {
+    fn most_messages_have_to_fail_whether_the_others_are_reported_of_or_not() {
         assert!(stops(100, true) && stops(75, true) && stops(60, false));
         assert!(!stops(50, true) && !stops(30, false) && !stops(0, false));
     }

@@ -1,7 +1,7 @@
 //! The channel's settings: sections `sms`, `twilio` and `gateway`. Every key is documented in `defaults.toml`.
 
 use posthaste_courier::http_request::InvalidEndpoint;
-pub use posthaste_courier::setting::{BadSetting, UnknownPolicy};
+pub use posthaste_courier::setting::{BadSetting, OnUnknownSetting};
 use posthaste_ops::config::HumanDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -46,10 +46,10 @@ pub struct SmsSettings {
     pub max_concurrency: usize,
     pub connect_within: HumanDuration,
     pub send_within: HumanDuration,
-    pub on_unknown: UnknownPolicy,
+    pub on_unknown: OnUnknownSetting,
     pub policy_share: f64,
     pub proxy: SecretString,
-    pub answers_file: String,
+    pub response_rules_file: String,
     pub listen: String,
     pub public_url: String,
 }
@@ -98,10 +98,10 @@ pub struct GatewaySettings {
     pub headers: Vec<String>,
     pub from: String,
     pub secret: SecretString,
-    pub taken_status: Vec<String>,
-    pub taken_pointer: String,
-    pub taken_value: String,
-    pub taken_text: String,
+    pub accepted_status: Vec<String>,
+    pub accepted_pointer: String,
+    pub accepted_value: String,
+    pub accepted_text: String,
     pub code_pointer: String,
     pub code_after: String,
     pub check_url: String,

@@ -30,7 +30,7 @@ const AHEAD: Duration = Duration::from_millis(250);
 /// The SMS channel.
 pub struct SmsTransport {
     channel: Channel,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     max_characters: usize,
     provider: Box<dyn Provider>,
     public: Option<CallbackServer>,
@@ -59,9 +59,9 @@ impl SmsTransport {
             Kind::Twilio => Box::new(TwilioProvider::new(&settings, channel.clone(), Arc::clone(&sender))?),
             Kind::Gateway => Box::new(GatewayProvider::new(&settings, &channel, Arc::clone(&sender))?),
         };
-        let abilities = provider.abilities(abilities(&settings.sms, courier));
+        let capabilities = provider.capabilities(capabilities(&settings.sms, courier));
         Ok(Self {
-            abilities,
+            capabilities,
             max_characters: settings.sms.max_characters,
             provider,
             public: CallbackServer::read(&settings.sms)?,
@@ -157,8 +157,8 @@ impl SmsTransport {
 }
 
 /// The channel's capabilities common to all providers.
-fn abilities(settings: &Common, courier: &Section) -> Capabilities {
-    let abilities = courier.abilities(Capabilities {
+fn capabilities(settings: &Common, courier: &Section) -> Capabilities {
+    let capabilities = courier.capabilities(Capabilities {
         concurrency: settings.concurrency,
         max_concurrency: settings.max_concurrency,
         send_window: settings.send_within.get(),
@@ -167,11 +167,11 @@ fn abilities(settings: &Common, courier: &Section) -> Capabilities {
     });
     // A message has at least one segment, so no more messages per second need to be begun.
     let segments = (settings.segments_per_second > 0.0).then_some(settings.segments_per_second);
-    let rate = match (abilities.rate, segments) {
+    let rate = match (capabilities.rate, segments) {
         (Some(messages), Some(segments)) => Some(messages.min(segments)),
         (messages, segments) => messages.or(segments),
     };
-    Capabilities { rate, ..abilities }
+    Capabilities { rate, ..capabilities }
 }
 
 #[async_trait]
@@ -180,8 +180,8 @@ impl Transport for SmsTransport {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

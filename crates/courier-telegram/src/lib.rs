@@ -5,7 +5,7 @@
 //! - Texts are sent as they are. No parse mode is used, so no text can be mistaken for markup or be invalid markup.
 //! - A text over 4,096 UTF-16 units is sent in parts, in order. Each part is begun and settled on its own, so a crash
 //!   repeats at most the part on the wire and none before it.
-//! - An answer is judged by its HTTP status, its code and words in its description; see the table in `answers.toml`.
+//! - An answer is judged by its HTTP status, its code and words in its description; see the table in `response_rules.toml`.
 //!   An accepted message counts as accepted whatever the message in the answer looks like.
 //! - An answer 429 pauses the bot and lowers its rate. It pauses only the chat if that chat was sent many messages
 //!   recently, its own limit explains the wait, and no other chat of the bot has a wait of its own. Each bot has its

@@ -34,9 +34,9 @@ pub(crate) fn request(settings: &Bots, to: &Chat, part: &TextPart) -> SendMessag
 }
 
 /// The channel's capabilities with this number of bots.
-pub(crate) fn abilities(settings: &Bots, bots: usize, courier: &Section) -> Capabilities {
+pub(crate) fn capabilities(settings: &Bots, bots: usize, courier: &Section) -> Capabilities {
     let all = settings.messages_per_second * f64::from(u32::try_from(bots).unwrap_or(u32::MAX));
-    let abilities = courier.abilities(Capabilities {
+    let capabilities = courier.capabilities(Capabilities {
         concurrency: (10 * bots).min(200),
         // Enough for answers that take two seconds. Telegram refuses more than 1000 concurrent requests of a bot.
         max_concurrency: calls(all * 2.0),
@@ -45,9 +45,9 @@ pub(crate) fn abilities(settings: &Bots, bots: usize, courier: &Section) -> Capa
         ..Capabilities::default()
     });
     Capabilities {
-        rate: abilities.rate.or(Some(all)),
-        concurrency: abilities.concurrency.min(abilities.max_concurrency),
-        ..abilities
+        rate: capabilities.rate.or(Some(all)),
+        concurrency: capabilities.concurrency.min(capabilities.max_concurrency),
+        ..capabilities
     }
 }
 

@@ -1,14 +1,11 @@
 //! Answers of the Bot API, and the rules that say what they mean, by HTTP status, code and words in the description. The
-//! rules are data, embedded from `answers.toml` and documented there.
+//! rules are data, embedded from `response_rules.toml` and documented there.
 
 use std::time::Duration;
 
-use posthaste_courier::http_request::LONGEST_WAIT;
+use posthaste_courier::provider_wait;
 use posthaste_courier::response_rules::{ProviderResponse, ResponseRules, RulesTable, TableWord};
 use serde::Deserialize;
-
-/// A wait requested by an answer is limited to the range from this to [`LONGEST_WAIT`].
-const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The parts of an answer that matter. Its words are never logged: they may repeat what was sent.
 pub struct BotAnswer {
@@ -68,7 +65,7 @@ impl BotAnswer {
     pub fn wait(&self) -> Option<Duration> {
         let reported = self.said.as_ref().and_then(|said| said.parameters.as_ref()?.retry_after);
         let wait = reported.map(Duration::from_secs).or(self.retry_after)?;
-        Some(wait.clamp(SHORTEST, LONGEST_WAIT))
+        Some(provider_wait::obey(wait))
     }
 
     /// Whether its description contains this word (lower case).
@@ -134,11 +131,11 @@ pub type TelegramRules = ResponseRules<TelegramAction, AnswerSubject>;
 /// The embedded table.
 pub const TABLE: RulesTable<AnswerSubject> = RulesTable {
     name: "the embedded table of Bot API answers",
-    text: include_str!("answers.toml"),
+    text: include_str!("response_rules.toml"),
     keys: &["at", "status", "form", "strikes", "elsewhere", "content"],
     reason: |answer| answer.code_reason(),
 };
 
 #[cfg(test)]
-#[path = "answers_tests.rs"]
+#[path = "response_rules_tests.rs"]
 mod tests;

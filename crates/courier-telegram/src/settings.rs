@@ -1,6 +1,6 @@
 //! The channel's settings: section `telegram`. Every key is documented in `defaults.toml`.
 
-pub use posthaste_courier::setting::{BadSetting, UnknownPolicy};
+pub use posthaste_courier::setting::{BadSetting, OnUnknownSetting};
 use posthaste_ops::config::HumanDuration;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -35,7 +35,7 @@ pub struct TelegramSettings {
     pub connect_within: HumanDuration,
     pub send_within: HumanDuration,
     pub max_parts: usize,
-    pub on_unknown: UnknownPolicy,
+    pub on_unknown: OnUnknownSetting,
     pub subject: bool,
     pub link_previews: bool,
     pub silent: bool,

@@ -48,7 +48,7 @@ const MOST_MOVES: u8 = 2;
 pub struct TelegramTransport {
     channel: Channel,
     settings: Bots,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     answers: TelegramRules,
     bots: Vec<BotSender>,
     chats: Mutex<ChatLimits>,
@@ -78,12 +78,12 @@ impl TelegramTransport {
             SendWindow { messages: settings.chat_messages, span: settings.chat_span.get() },
             SendWindow { messages: settings.group_messages, span: settings.group_span.get() },
         );
-        let abilities = outgoing::abilities(&settings, bots.len(), courier);
+        let capabilities = outgoing::capabilities(&settings, bots.len(), courier);
         let (chats, order_faults) = (Mutex::new(chats), OrderFaults::new(channel.clone()));
         Ok(Self {
             channel,
             settings,
-            abilities,
+            capabilities,
             answers: TelegramRules::embedded(&TABLE)?,
             bots,
             chats,
@@ -209,7 +209,7 @@ impl TelegramTransport {
             };
             let ended = sender.bot.send(&outgoing::request(&self.settings, &to, part), deadline).await;
             let answer = match ended {
-                HttpResult::Answered(answer) => {
+                HttpResult::Response(answer) => {
                     BotAnswer::new(answer.status, answer.retry_after, &answer.body)
                 }
                 HttpResult::NotConnected => {
@@ -302,8 +302,8 @@ impl Transport for TelegramTransport {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

@@ -32,7 +32,7 @@ const MOST: u8 = 25;
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 /// Conflicts in a row after which the bot's updates are left to the other program for a while.
 const CONFLICTS: u32 = 3;
-/// The suppression reasons that a chat's return lifts. Telegram has reported existing chats as missing.
+/// The suppression reasons that a chat's return deletes. Telegram has reported existing chats as missing.
 const FORGIVEN: [Reason; 2] = [Reason::Blocked, Reason::InvalidAddress];
 
 /// The updates of one bot.
@@ -179,7 +179,7 @@ impl Updates {
             .allowed_updates([AllowedUpdate::MyChatMember, AllowedUpdate::Message]);
         question.offset = self.next;
         let answer = match self.bot.updates(&question, requested + WITHIN).await {
-            HttpResult::Answered(answer) => answer,
+            HttpResult::Response(answer) => answer,
             HttpResult::Lost(Reason::InvalidProviderResponse) => {
                 self.limit = 1;
                 return Err((Trouble::NoAnswer, None));
@@ -249,7 +249,7 @@ impl Updates {
     }
 }
 
-fn refused(answer: &http_request::HttpAnswer) -> (Trouble, Option<Duration>) {
+fn refused(answer: &http_request::HttpResponse) -> (Trouble, Option<Duration>) {
     let answer = BotAnswer::new(answer.status, answer.retry_after, &answer.body);
     match answer.code() {
         409 if answer.says("webhook") => (Trouble::Webhook, None),

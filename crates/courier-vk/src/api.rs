@@ -92,7 +92,7 @@ impl Api {
     pub(crate) async fn look_at_token(&self, answers: &VkRules, deadline: Instant) -> Token {
         let host = &self.host;
         let form = [("v", self.version.as_str())];
-        let HttpResult::Answered(answer) =
+        let HttpResult::Response(answer) =
             self.ask(&self.permissions, &form, http_request::SHORT, deadline).await
         else {
             return Token::CannotTell(format!("{host} can't be reached or does not answer"));

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::execute_answer::{self, ExecuteAnswer};
+use crate::execute_response::{self, ExecuteResponse};
 use crate::inbound::CallbackEvent;
 use crate::peer::Peer;
 
@@ -21,7 +21,7 @@ pub fn vk_callbacks(data: &[u8]) {
 pub fn vk_answers(data: &[u8]) {
     let Some((calls, body)) = data.split_first() else { return };
     let calls = usize::from(*calls % 26);
-    if let ExecuteAnswer::Results(became) = execute_answer::read(body, calls) {
+    if let ExecuteResponse::Results(became) = execute_response::read(body, calls) {
         assert_eq!(became.len(), calls);
     }
 }

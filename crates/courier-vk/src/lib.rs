@@ -6,7 +6,7 @@
 //!   one `execute`. A request's program contains an order's data only as JSON made by a serializer, never as pasted text.
 //! - `random_id` is the envelope's token, so VK drops a repeat of a message it accepted.
 //! - An answer is judged by its code and by what it concerns: one peer, one call to many, the whole request. See the table in
-//!   `answers.toml`. An ambiguous result counts as unknown.
+//!   `response_rules.toml`. An ambiguous result counts as unknown.
 //! - "Too fast" and similar answers pause the channel and lower its rate; an interrupted program halves the calls per request.
 //! - If VK fails at a repeat too, the request is split until the peer that makes it fail is alone. VK drops messages it already
 //!   accepted.
@@ -20,7 +20,7 @@
 mod api;
 mod batch_size;
 mod batching;
-mod execute_answer;
+mod execute_response;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod inbound;

@@ -1,4 +1,4 @@
-//! What an error of the API means, by its code and by what it concerns. The rules are data, embedded from `answers.toml` and
+//! What an error of the API means, by its code and by what it concerns. The rules are data, embedded from `response_rules.toml` and
 //! documented there.
 
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub type VkClassification<'a> = Classification<'a, VkAction>;
 /// The embedded table.
 pub const TABLE: RulesTable<About> = RulesTable {
     name: "the embedded table of VK answers",
-    text: include_str!("answers.toml"),
+    text: include_str!("response_rules.toml"),
     keys: &["at", "status", "form", "cause", "shrink"],
     reason: |answer| {
         let code = answer.code.as_ref().and_then(|code| code.parse::<u16>().ok());
@@ -78,5 +78,5 @@ pub fn other_answer(status: u16, retry_after: Option<Duration>) -> ProviderRespo
 }
 
 #[cfg(test)]
-#[path = "answers_tests.rs"]
+#[path = "response_rules_tests.rs"]
 mod tests;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::api::{LOOK_WITHIN, Token};
 use crate::batching::{Call, Peers};
-use crate::execute_answer::{self, Became, ExecuteAnswer, Word};
+use crate::execute_response::{self, Became, ExecuteResponse, Word};
 use crate::response_rules::{About, VkAction, VkClassification, api_error, other_answer};
 use crate::transport::VkTransport;
 use crate::vkscript;
@@ -125,7 +125,7 @@ impl<'a> Sending<'a> {
             return Then::Next;
         };
         let answer = match self.vk.api.execute(&program, self.deadline).await {
-            HttpResult::Answered(answer) => answer,
+            HttpResult::Response(answer) => answer,
             HttpResult::NotConnected => {
                 let not_sent = Outcome::NotSent { after: None, reason: Reason::ConnectionFailed };
                 self.settle_all(&calls, doubt, &not_sent);
@@ -137,23 +137,23 @@ impl<'a> Sending<'a> {
             }
         };
         let said = if answer.status < 500 {
-            execute_answer::read(&answer.body, calls.len())
+            execute_response::read(&answer.body, calls.len())
         } else {
-            ExecuteAnswer::Senseless
+            ExecuteResponse::Senseless
         };
         let (found, number) = match said {
-            ExecuteAnswer::Results(became) => {
+            ExecuteResponse::Results(became) => {
                 self.vk.groups().went(calls.len());
                 return self.results(calls, became, doubt, sent).await;
             }
-            ExecuteAnswer::Refused(code) => {
+            ExecuteResponse::Refused(code) => {
                 let found = self.vk.answers.classify(&api_error(code, About::Request));
                 if self.searches_in(&calls, found) {
                     return Then::Next;
                 }
                 (found, code)
             }
-            ExecuteAnswer::Senseless => {
+            ExecuteResponse::Senseless => {
                 let found = self.vk.answers.classify(&other_answer(answer.status, answer.retry_after));
                 (found, u32::from(answer.status))
             }

@@ -34,7 +34,7 @@ const SPREAD: Duration = Duration::from_millis(500);
 pub struct VkTransport {
     channel: Channel,
     pub(crate) settings: settings::VkSettings,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     pub(crate) answers: VkRules,
     pub(crate) api: Api,
     inbound: Option<Inbound>,
@@ -60,7 +60,7 @@ impl VkTransport {
         Ok(Self {
             order_faults: OrderFaults::new(channel.clone()),
             channel,
-            abilities: abilities(&settings, courier),
+            capabilities: capabilities(&settings, courier),
             answers: VkRules::embedded(&TABLE)?,
             api: Api::new(&settings)?,
             inbound: Inbound::read(&settings)?,
@@ -112,9 +112,9 @@ impl VkTransport {
     }
 }
 
-fn abilities(settings: &settings::VkSettings, courier: &Section) -> Capabilities {
+fn capabilities(settings: &settings::VkSettings, courier: &Section) -> Capabilities {
     let at_once = requests(settings.requests_per_second * 2.0);
-    courier.abilities(Capabilities {
+    courier.capabilities(Capabilities {
         batching: Batching::Groups { groups: settings.groups_per_request, deliveries: MOST_PEERS },
         concurrency: at_once.min(8),
         // Enough for answers that take two seconds.
@@ -138,8 +138,8 @@ impl Transport for VkTransport {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

@@ -11,7 +11,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder};
 use tokio::time::Instant;
 
-use crate::resolver::{ForbiddenAddress, GuardedResolver, Lookup};
+use crate::public_dns::{ForbiddenAddress, Lookup, PublicDns};
 use crate::settings::{BadSetting, WebhookSettings};
 use crate::target::Target;
 
@@ -28,7 +28,7 @@ pub(crate) struct Clients {
 /// The result of a POST.
 pub(crate) enum CallResult {
     /// The receiver answered.
-    Answered {
+    Response {
         /// HTTP status.
         status: u16,
         /// The wait it asks for.
@@ -49,9 +49,9 @@ impl Clients {
     /// TLS is unavailable.
     pub(crate) fn new(settings: &WebhookSettings, lookup: &Lookup) -> Result<Self, BadSetting> {
         let client = |private, https_only| {
-            let resolver = GuardedResolver { lookup: Arc::clone(lookup), private };
+            let public_dns = PublicDns { lookup: Arc::clone(lookup), private };
             let builder = http_request::builder(settings.connect_within.get());
-            let built = builder.dns_resolver(Arc::new(resolver)).https_only(https_only).build();
+            let built = builder.dns_resolver(Arc::new(public_dns)).https_only(https_only).build();
             built
                 .map_err(|_| BadSetting::new("webhook.hosts", http_request::InvalidEndpoint::Tls.to_string()))
         };
@@ -84,7 +84,7 @@ pub(crate) async fn exchange(request: RequestBuilder, deadline: Instant) -> Call
             Err(error) => return CallResult::Lost(lost(&error)),
         }
     }
-    CallResult::Answered { status, retry_after }
+    CallResult::Response { status, retry_after }
 }
 
 fn is_forbidden(error: &reqwest::Error) -> bool {

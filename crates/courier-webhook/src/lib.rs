@@ -8,7 +8,7 @@
 //!   the settings, and addresses of the public internet are called; see [`address_guard`]. A name is resolved once per
 //!   connection, and the connection goes to an address that was checked. Redirects are not followed; no proxy is used.
 //! - Every attempt of a delivery has the same id, in the body and in the header `webhook-id`.
-//! - An answer is judged by its HTTP status; see the table in `answers.toml`. Of its body at most 16 KiB are read, and none
+//! - An answer is judged by its HTTP status; see the table in `response_rules.toml`. Of its body at most 16 KiB are read, and none
 //!   of it is kept. An answer that breaks off counts as unknown.
 //! - A URL is an address: no log, error or metric of this channel shows it. (At the level `debug` the HTTP client logs the
 //!   hosts it connects to.)
@@ -16,7 +16,7 @@
 pub mod address_guard;
 mod call;
 mod message;
-mod resolver;
+mod public_dns;
 pub mod response_rules;
 pub mod settings;
 mod target;
@@ -27,7 +27,7 @@ use posthaste_courier::program::{CourierArgs, CourierProgram, NewTransport};
 use posthaste_model::channels;
 
 pub use message::ID_HEADER;
-pub use resolver::{LookingUp, Lookup, system_lookup};
+pub use public_dns::{LookingUp, Lookup, system_lookup};
 pub use settings::Settings;
 pub use transport::WebhookTransport;
 

@@ -1,4 +1,4 @@
-//! What a receiver's answer means, by its HTTP status. The rules are data, embedded from `answers.toml` and documented there.
+//! What a receiver's answer means, by its HTTP status. The rules are data, embedded from `response_rules.toml` and documented there.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use posthaste_courier::{Outcome, ThrottleScope};
 /// The embedded table.
 pub const TABLE: RulesTable = RulesTable {
     name: "the embedded table of webhook answers",
-    text: include_str!("answers.toml"),
+    text: include_str!("response_rules.toml"),
     keys: &["status"],
     reason: |answer| answer.code_reason(),
 };
@@ -52,7 +52,7 @@ impl WebhookRules {
 
 #[cfg(test)]
 mod tests {
-    use posthaste_courier::http_request::LONGEST_WAIT;
+    use posthaste_courier::provider_wait;
     use posthaste_model::Reason;
 
     use super::*;
@@ -92,6 +92,9 @@ mod tests {
     fn no_receiver_makes_an_address_wait_longer_than_a_day() {
         let rules = WebhookRules::embedded().unwrap();
         let long = rules.outcome(429, Some(Duration::MAX));
-        assert_eq!(long, Outcome::Throttled { scope: ThrottleScope::Recipient, wait: LONGEST_WAIT });
+        assert_eq!(
+            long,
+            Outcome::Throttled { scope: ThrottleScope::Recipient, wait: provider_wait::LONGEST }
+        );
     }
 }

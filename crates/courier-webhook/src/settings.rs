@@ -1,7 +1,7 @@
 //! The channel's settings: section `webhook`. Every key is documented in `defaults.toml`.
 
 pub use posthaste_courier::setting::BadSetting;
-use posthaste_courier::setting::UnknownPolicy;
+use posthaste_courier::setting::OnUnknownSetting;
 use posthaste_ops::config::HumanDuration;
 use serde::Deserialize;
 
@@ -30,11 +30,11 @@ pub struct WebhookSettings {
     pub connect_within: HumanDuration,
     pub send_within: HumanDuration,
     pub max_concurrency: usize,
-    pub on_unknown: UnknownPolicy,
+    pub on_unknown: OnUnknownSetting,
 }
 
 impl WebhookSettings {
-    /// Rejects invalid values. [`crate::target::Policy::new`] rejects invalid hosts.
+    /// Rejects invalid values. [`crate::target::AllowedTargets::new`] rejects invalid hosts.
     pub(crate) fn check(&self) -> Result<(), BadSetting> {
         let bad = |key, why: &str| Err(BadSetting::new(key, why));
         if self.hosts.is_empty() && self.private_hosts.is_empty() {

@@ -1,5 +1,5 @@
 //! Which URLs may receive messages: the part that needs no name resolution. The addresses of a host are checked when it is
-//! resolved (`resolver.rs`), those that a URL gives as numbers are checked here.
+//! resolved (`public_dns.rs`), those that a URL gives as numbers are checked here.
 
 use reqwest::Url;
 use url::Host;
@@ -28,14 +28,14 @@ enum HostPattern {
 
 /// Which URLs may receive messages.
 #[derive(Debug)]
-pub(crate) struct Policy {
+pub(crate) struct AllowedTargets {
     hosts: Vec<HostPattern>,
     ports: Vec<u16>,
     http: bool,
     private: Vec<(String, u16)>,
 }
 
-impl Policy {
+impl AllowedTargets {
     /// Parses the hosts of the settings.
     ///
     /// # Errors
@@ -134,22 +134,22 @@ mod tests {
     use super::*;
     use crate::settings::{DEFAULTS, Settings};
 
-    fn policy(changes: &[(&str, &str)]) -> Result<Policy, BadSetting> {
+    fn allowed(changes: &[(&str, &str)]) -> Result<AllowedTargets, BadSetting> {
         let name = |key: &str| format!("POSTHASTE_WEBHOOK__{}", key.to_ascii_uppercase());
         let variables = changes.iter().map(|(key, value)| (name(key).into(), (*value).into()));
         let settings =
             Sources::new(DEFAULTS).environment(variables).load::<Settings>().unwrap().settings.webhook;
         settings.check()?;
-        Policy::new(&settings)
+        AllowedTargets::new(&settings)
     }
 
-    fn allows(policy: &Policy, url: &str) -> bool {
-        policy.target(url).is_some()
+    fn allows(allowed: &AllowedTargets, url: &str) -> bool {
+        allowed.target(url).is_some()
     }
 
     #[test]
     fn nobody_receives_messages_until_the_settings_name_somebody() {
-        assert_eq!(policy(&[]).unwrap_err().key, "webhook.hosts");
+        assert_eq!(allowed(&[]).unwrap_err().key, "webhook.hosts");
         for (key, value) in [
             ("hosts", "*.127.0.0.1"),
             ("hosts", "a*.example.org"),
@@ -159,13 +159,13 @@ mod tests {
             ("private_hosts", "*:443"),
             ("private_hosts", ":443"),
         ] {
-            assert_eq!(policy(&[(key, value)]).unwrap_err().key, format!("webhook.{key}"), "{value}");
+            assert_eq!(allowed(&[(key, value)]).unwrap_err().key, format!("webhook.{key}"), "{value}");
         }
     }
 
     #[test]
     fn only_plain_https_urls_of_the_named_hosts_and_ports_pass() {
-        let all = policy(&[("hosts", "*")]).unwrap();
+        let all = allowed(&[("hosts", "*")]).unwrap();
         for good in [
             "https://example.org",
             "https://EXAMPLE.org:443/a?b=c",
@@ -189,7 +189,7 @@ mod tests {
         ] {
             assert!(!allows(&all, bad), "{bad}");
         }
-        let some = policy(&[("hosts", "example.org,*.example.com"), ("ports", "443,8443")]).unwrap();
+        let some = allowed(&[("hosts", "example.org,*.example.com"), ("ports", "443,8443")]).unwrap();
         for good in ["https://example.org./", "https://a.example.com:8443/", "https://b.a.example.com/"] {
             assert!(allows(&some, good), "{good}");
         }
@@ -198,13 +198,13 @@ mod tests {
         {
             assert!(!allows(&some, bad), "{bad}");
         }
-        let plain = policy(&[("hosts", "*"), ("http", "true"), ("ports", "80")]).unwrap();
+        let plain = allowed(&[("hosts", "*"), ("http", "true"), ("ports", "80")]).unwrap();
         assert!(allows(&plain, "http://example.org/") && !allows(&plain, "https://example.org/"));
     }
 
     #[test]
     fn numbers_that_stand_for_this_computer_or_its_network_never_pass() {
-        let all = policy(&[("hosts", "*"), ("http", "true"), ("ports", "80,443")]).unwrap();
+        let all = allowed(&[("hosts", "*"), ("http", "true"), ("ports", "80,443")]).unwrap();
         for host in [
             "127.0.0.1",
             "127.1",
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_private_host_is_one_host_with_one_port() {
         let own =
-            policy(&[("private_hosts", "127.0.0.1:8080,[::1]:8080,hooks.internal:80,169.254.169.254:80")])
+            allowed(&[("private_hosts", "127.0.0.1:8080,[::1]:8080,hooks.internal:80,169.254.169.254:80")])
                 .unwrap();
         for good in [
             "http://127.0.0.1:8080/x",

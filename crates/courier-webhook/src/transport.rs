@@ -8,16 +8,16 @@ use tokio::time::Instant;
 
 use crate::call::{self, CallResult, Clients};
 use crate::message::{ID_HEADER, Message};
-use crate::resolver::{Lookup, system_lookup};
+use crate::public_dns::{Lookup, system_lookup};
 use crate::response_rules::WebhookRules;
 use crate::settings::Settings;
-use crate::target::Policy;
+use crate::target::AllowedTargets;
 
 /// The webhook channel.
 pub struct WebhookTransport {
     channel: Channel,
-    abilities: Capabilities,
-    policy: Policy,
+    capabilities: Capabilities,
+    allowed: AllowedTargets,
     clients: Clients,
     rules: WebhookRules,
 }
@@ -43,7 +43,7 @@ impl WebhookTransport {
     ) -> Result<Self, TransportStartError> {
         let settings = settings.webhook;
         settings.check()?;
-        let abilities = courier.abilities(Capabilities {
+        let capabilities = courier.capabilities(Capabilities {
             batching: Batching::Single,
             concurrency: settings.max_concurrency.min(16),
             max_concurrency: settings.max_concurrency,
@@ -53,21 +53,21 @@ impl WebhookTransport {
         });
         Ok(Self {
             channel,
-            abilities,
-            policy: Policy::new(&settings)?,
+            capabilities,
+            allowed: AllowedTargets::new(&settings)?,
             clients: Clients::new(&settings, lookup)?,
             rules: WebhookRules::embedded()?,
         })
     }
 
     async fn post(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
-        let Some(target) = self.policy.target(envelope.to.address.expose()) else {
+        let Some(target) = self.allowed.target(envelope.to.address.expose()) else {
             return Outcome::Failed(Reason::InvalidAddress);
         };
         let message = Message::new(envelope, &self.channel);
         let request = self.clients.post(target).header(ID_HEADER, &message.id).json(&message);
         match call::exchange(request, deadline).await {
-            CallResult::Answered { status, retry_after } => self.rules.outcome(status, retry_after),
+            CallResult::Response { status, retry_after } => self.rules.outcome(status, retry_after),
             CallResult::Forbidden => Outcome::Failed(Reason::InvalidAddress),
             CallResult::NotConnected => Outcome::NotSent { after: None, reason: Reason::ConnectionFailed },
             CallResult::Lost(reason) => Outcome::Unknown(reason),
@@ -81,8 +81,8 @@ impl Transport for WebhookTransport {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

@@ -2,21 +2,12 @@
 
 use std::time::Duration;
 
-/// Shortest and longest wait accepted from a provider's hint.
-pub const HINT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
-
 /// The wait before try `tries + 1`: the fraction `chance` (0 to 1) of `base · 2^tries`, which is at most `cap`.
 #[must_use]
 pub fn wait(base: Duration, cap: Duration, tries: u8, chance: f64) -> Duration {
     let ceiling =
         base.saturating_mul(1_u32.checked_shl(u32::from(tries.min(31))).unwrap_or(u32::MAX)).min(cap);
     ceiling.mul_f64(chance.clamp(0.0, 1.0))
-}
-
-/// A provider's hint, clamped.
-#[must_use]
-pub fn obey(hint: Duration) -> Duration {
-    hint.clamp(*HINT.start(), *HINT.end())
 }
 
 #[cfg(test)]
@@ -30,12 +21,5 @@ mod tests {
         assert_eq!(ceilings, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(wait(base, cap, 5, 0.0), Duration::ZERO);
         assert_eq!(wait(base, cap, 255, 1.0), cap);
-    }
-
-    #[test]
-    fn a_hint_is_clamped() {
-        assert_eq!(obey(Duration::ZERO), Duration::from_secs(1));
-        assert_eq!(obey(Duration::from_secs(30)), Duration::from_secs(30));
-        assert_eq!(obey(Duration::from_secs(1 << 40)), Duration::from_secs(3600));
     }
 }

@@ -68,8 +68,8 @@ impl SendRecorder for () {
 /// A transport without a provider.
 pub struct FaultyTransport {
     channel: Channel,
-    abilities: Capabilities,
-    manner: Misbehaviour,
+    capabilities: Capabilities,
+    misbehaviour: Misbehaviour,
     recorder: Arc<dyn SendRecorder>,
     count: std::sync::atomic::AtomicU64,
 }
@@ -79,17 +79,17 @@ impl FaultyTransport {
     #[must_use]
     pub fn new(
         channel: Channel,
-        manner: Misbehaviour,
-        abilities: Capabilities,
+        misbehaviour: Misbehaviour,
+        capabilities: Capabilities,
         recorder: Arc<dyn SendRecorder>,
     ) -> Self {
-        Self { channel, abilities, manner, recorder, count: std::sync::atomic::AtomicU64::new(0) }
+        Self { channel, capabilities, misbehaviour, recorder, count: std::sync::atomic::AtomicU64::new(0) }
     }
 
     async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
         let n = self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-        match &self.manner {
-            manner if manner.is_stopped() => return Outcome::Stop(BAD_CREDENTIAL.to_owned()),
+        match &self.misbehaviour {
+            misbehaviour if misbehaviour.is_stopped() => return Outcome::Stop(BAD_CREDENTIAL.to_owned()),
             Misbehaviour::Throttling { every, wait } if n.is_multiple_of(every + 1) => {
                 return Outcome::Throttled { scope: ThrottleScope::Channel, wait: *wait };
             }
@@ -99,7 +99,7 @@ impl FaultyTransport {
             _ => {}
         }
         self.recorder.leaving(envelope);
-        match &self.manner {
+        match &self.misbehaviour {
             Misbehaviour::Slow(wait) => tokio::time::sleep(*wait).await,
             Misbehaviour::Hanging => tokio::time::sleep_until(deadline + Duration::from_secs(3600)).await,
             #[expect(clippy::panic, reason = "to panic is what this transport is for")]
@@ -108,7 +108,7 @@ impl FaultyTransport {
             _ => {}
         }
         self.recorder.taken(envelope);
-        match &self.manner {
+        match &self.misbehaviour {
             Misbehaviour::UnknownShare(percent) if n % 100 < u64::from(*percent) => {
                 Outcome::Unknown(Reason::TimedOut)
             }
@@ -123,8 +123,8 @@ impl Transport for FaultyTransport {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {
@@ -136,6 +136,6 @@ impl Transport for FaultyTransport {
     }
 
     async fn check(&self) -> Result<(), String> {
-        if self.manner.is_stopped() { Err(BAD_CREDENTIAL.to_owned()) } else { Ok(()) }
+        if self.misbehaviour.is_stopped() { Err(BAD_CREDENTIAL.to_owned()) } else { Ok(()) }
     }
 }

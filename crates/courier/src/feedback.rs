@@ -62,7 +62,7 @@ pub struct DeliveryReceipt {
     /// The reason, stored in the history if the message did not arrive.
     pub reason: Reason,
     /// Whether and when to suppress the address.
-    pub ban: Option<SuppressAfter>,
+    pub suppress_after: Option<SuppressAfter>,
 }
 
 /// When an address is suppressed.
@@ -102,7 +102,7 @@ pub struct NotStored(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 /// Stores what a transport receives from outside. All calls may be repeated.
 #[async_trait]
 pub trait FeedbackSink: Send + Sync + 'static {
-    /// Stores a receipt before it returns. A ban puts the address of the delivery on the channel's list.
+    /// Stores a receipt before it returns. With `suppress_after`, it puts the address of the delivery on the channel's list.
     ///
     /// # Errors
     /// [`NotStored`], also when this program can't read the order's record.

@@ -9,19 +9,19 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Url};
 use tokio::time::Instant;
 
+use crate::provider_wait;
+
 /// Maximum length of a response about one item: a message, an account.
 pub const SHORT: usize = 64 << 10;
 /// Maximum length of a response that is a list, or that answers a request for many items.
 pub const LONG: usize = 4 << 20;
-/// Maximum wait accepted from a provider.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// A complete response.
 #[derive(Clone)]
-pub struct HttpAnswer {
+pub struct HttpResponse {
     /// HTTP status.
     pub status: u16,
-    /// The header Retry-After, if it is a number of seconds; at most a day.
+    /// The header Retry-After, if it is a number of seconds; at most [`provider_wait::LONGEST`].
     pub retry_after: Option<Duration>,
     /// The raw body. It may repeat what was sent, so it is never logged.
     pub body: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct HttpAnswer {
 /// The result of a request.
 pub enum HttpResult {
     /// A complete response was received.
-    Answered(HttpAnswer),
+    Response(HttpResponse),
     /// There was no connection; nothing left.
     NotConnected,
     /// Something may have left, and no complete response was received.
@@ -128,7 +128,7 @@ pub async fn exchange(request: RequestBuilder, most: usize, deadline: Instant) -
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
             Ok(Some(_)) => return HttpResult::Lost(Reason::InvalidProviderResponse),
-            Ok(None) => return HttpResult::Answered(HttpAnswer { status, retry_after, body }),
+            Ok(None) => return HttpResult::Response(HttpResponse { status, retry_after, body }),
             Err(error) => return HttpResult::Lost(lost(&error)),
         }
     }
@@ -144,7 +144,7 @@ pub fn wait_of(header: &str) -> Option<Duration> {
     }
     // A number that does not fit is still a long wait.
     let wait = Duration::from_secs(digits.parse().unwrap_or(u64::MAX));
-    Some(wait.min(LONGEST_WAIT))
+    Some(provider_wait::capped(wait))
 }
 
 fn lost(error: &reqwest::Error) -> Reason {

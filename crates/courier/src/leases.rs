@@ -81,14 +81,14 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    /// Reclaims the expired leases of a channel until stopped. `kicks`: one per partition, notified when a lease may
+    /// Reclaims the expired leases of a channel until stopped. `wakers`: one per partition, notified when a lease may
     /// be over.
-    pub(crate) async fn run(self, channel: Channel, kicks: Arc<[Notify]>, stop: Shutdown) {
-        let partitions = (0..self.store.partitions()).zip(kicks.iter());
-        join_all(partitions.map(|(p, kick)| self.watch(p, &channel, kick, &stop))).await;
+    pub(crate) async fn run(self, channel: Channel, wakers: Arc<[Notify]>, stop: Shutdown) {
+        let partitions = (0..self.store.partitions()).zip(wakers.iter());
+        join_all(partitions.map(|(p, waker)| self.watch(p, &channel, waker, &stop))).await;
     }
 
-    async fn watch(&self, p: u16, channel: &Channel, kick: &Notify, stop: &Shutdown) {
+    async fn watch(&self, p: u16, channel: &Channel, waker: &Notify, stop: &Shutdown) {
         let mut outages = Outages::default();
         loop {
             let looked = Instant::now();
@@ -116,7 +116,7 @@ impl Leases {
                 () = tokio::time::sleep_until(looked + wait.max(REST)) => {}
                 () = async {
                     tokio::time::sleep_until(looked + REST).await;
-                    kick.notified().await;
+                    waker.notified().await;
                 } => {}
             }
         }

@@ -18,6 +18,7 @@ pub mod probe;
 pub mod process;
 pub mod program;
 mod provider_check;
+pub mod provider_wait;
 pub mod rate_limiter;
 mod ready;
 pub mod recording_sink;
@@ -47,5 +48,6 @@ pub use run::{Courier, RunError};
 pub use settings::Settings;
 pub use start_error::TransportStartError;
 pub use transport::{
-    Batching, Capabilities, Checked, Envelope, LookupResult, Outcome, Policy, ThrottleScope, Transport,
+    Batching, Capabilities, Checked, Envelope, LookupResult, Outcome, ThrottleScope, Transport,
+    UnknownHandling,
 };

@@ -179,7 +179,7 @@ impl Meter {
             Reported::Evidence => "late",
             Reported::Applied | Reported::NothingNew | Reported::Unreadable => return,
         };
-        counter!("posthaste_attempt_reports_total", "channel" => self.channel.clone(), "result" => result)
+        counter!("posthaste_attempt_reports_after_lease_total", "channel" => self.channel.clone(), "result" => result)
             .increment(1);
     }
 

@@ -77,14 +77,14 @@ impl Args {
     fn check(&self) -> Result<(), ConfigError> {
         let Some(url) = &self.redis else { return Ok(()) };
         posthaste_store::check_typed_url(url).map_err(|why| {
-            let mend = match why {
+            let remedy = match why {
                 TypedUrlError::NoAddress(_) => "",
                 TypedUrlError::Password => {
                     ": put it in a file and set POSTHASTE_REDIS__PASSWORD_FILE to its path"
                 }
             };
             let origin = Origin::Flag("--redis".to_owned());
-            ConfigError::Setting { key: "redis.url".to_owned(), what: format!("{why}{mend}"), origin }
+            ConfigError::Setting { key: "redis.url".to_owned(), what: format!("{why}{remedy}"), origin }
         })
     }
 }
@@ -125,7 +125,7 @@ struct Shared {
 impl Section {
     /// The channel's capabilities with the operator's `messages_per_second` and `max_tries`.
     #[must_use]
-    pub fn abilities(&self, channel: Capabilities) -> Capabilities {
+    pub fn capabilities(&self, channel: Capabilities) -> Capabilities {
         let rate = (self.messages_per_second > 0.0).then_some(self.messages_per_second);
         Capabilities { rate, max_tries: self.max_tries, ..channel }
     }
@@ -206,7 +206,7 @@ impl Process {
         let admin = AdminPort::start(&shared.admin, subject).await?;
 
         let transport: Arc<dyn Transport> = Arc::new(transport);
-        let receipts = transport.abilities().receipts;
+        let receipts = transport.capabilities().receipts;
         let role = Role::CourierWith { channel: transport.channel(), receipts };
         let troubles = ServerTroubles::new();
         let connecting = Store::connect_when_ready(shared.redis, role, troubles.clone());
@@ -306,7 +306,7 @@ impl Process {
         let made = transport(settings, &shared.courier, channel);
         let transport = made.map_err(|error| error.exit(&origins))?;
         let runtime = shared.courier.settings();
-        match runtime.check(&transport.abilities()) {
+        match runtime.check(&transport.capabilities()) {
             Ok(()) => Ok((shared, runtime, transport)),
             Err(bad) => Err(origins.refuse(&format!("courier.{}", bad.key), bad.why).into()),
         }

@@ -11,7 +11,7 @@
 //! # #[async_trait::async_trait]
 //! # impl Transport for Pigeons {
 //! #     fn channel(&self) -> Channel { unimplemented!() }
-//! #     fn abilities(&self) -> Capabilities { unimplemented!() }
+//! #     fn capabilities(&self) -> Capabilities { unimplemented!() }
 //! #     async fn send(&self, _: &[Envelope], _: tokio::time::Instant) -> Vec<Outcome> { Vec::new() }
 //! # }
 //! # #[derive(clap::Args)]

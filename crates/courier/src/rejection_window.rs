@@ -1,4 +1,4 @@
-//! A sender's standing with its providers: the share of policy rejections among its last messages. A single one is
+//! A sender's rejections with its providers: the share of policy rejections among its last messages. A single one is
 //! about a message; many are about the sender (reputation, authentication, registration), and every further message
 //! makes it worse.
 
@@ -47,13 +47,13 @@ mod tests {
 
     #[test]
     fn only_the_last_messages_count() {
-        let standing = RejectionWindow::new(0.2);
-        let refused = |times: u32| (0..times).filter(|_| standing.refused().is_some()).count();
+        let rejections = RejectionWindow::new(0.2);
+        let refused = |times: u32| (0..times).filter(|_| rejections.refused().is_some()).count();
         assert_eq!(refused(10), 0, "a fifth is tolerated");
-        assert_eq!(standing.refused(), Some(11));
-        (0..39).for_each(|_| standing.took());
+        assert_eq!(rejections.refused(), Some(11));
+        (0..39).for_each(|_| rejections.took());
         assert_eq!(refused(1), 1, "the earlier ones are still in the window");
-        (0..50).for_each(|_| standing.took());
+        (0..50).for_each(|_| rejections.took());
         assert_eq!(refused(10), 0, "they have left the window");
         assert_eq!(refused(1), 1);
     }

@@ -9,14 +9,14 @@ use futures::FutureExt;
 use posthaste_model::{Channel, OnUnknown, OutcomeKind, ParcelId, Reason, State, UnixMs};
 use posthaste_ops::shutdown::Shutdown;
 use posthaste_store::{
-    CallError, Decided, Decision, DeliveryOutcome, Head, InvalidReply, LoadedParcel, Resolved, Store, ToPark,
+    CallError, Decided, Decision, DeliveryRecord, Head, InvalidReply, LoadedParcel, Resolved, Store, ToPark,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::engine::malformed_word;
 use crate::metrics::Meter;
-use crate::transport::{Capabilities, Envelope, LookupResult, Policy, Transport};
+use crate::transport::{Capabilities, Envelope, LookupResult, Transport, UnknownHandling};
 
 /// Parcels per call.
 const PARCELS: u32 = 20;
@@ -40,33 +40,33 @@ pub(crate) enum Plan {
 
 /// The decision rule. Pure.
 pub(crate) fn plan(
-    abilities: &Capabilities,
+    capabilities: &Capabilities,
     order: OnUnknown,
-    delivery: &DeliveryOutcome,
+    delivery: &DeliveryRecord,
     now: UnixMs,
 ) -> Plan {
     // Already decided when it was reported. Poison has ended every courier that sent it alone.
     if matches!(delivery.reason, Reason::RetriesExhausted | Reason::NotRetried | Reason::Poison) {
         return Plan::Decide(Decision::Hold(delivery.reason));
     }
-    if abilities.idempotent_for > Duration::ZERO && delivery.token.is_some() {
+    if capabilities.idempotent_for > Duration::ZERO && delivery.token.is_some() {
         // A repeat is safe while the provider remembers the token, and a duplicate afterwards. Each repeat spends a
         // try.
         let age = now.since(delivery.changed);
-        return if age >= abilities.idempotent_for {
+        return if age >= capabilities.idempotent_for {
             Plan::Decide(Decision::Hold(Reason::NotRetried))
-        } else if delivery.tries >= abilities.max_tries {
+        } else if delivery.tries >= capabilities.max_tries {
             Plan::Decide(Decision::Hold(Reason::RetriesExhausted))
-        } else if delivery.repeated && age < rest(abilities.idempotent_for, delivery.tries) {
+        } else if delivery.repeated && age < rest(capabilities.idempotent_for, delivery.tries) {
             Plan::Wait
         } else {
             Plan::Decide(Decision::Repeat)
         };
     }
-    if abilities.looks_up {
+    if capabilities.looks_up {
         return Plan::Ask;
     }
-    Plan::Decide(without_asking(abilities, order, delivery))
+    Plan::Decide(without_asking(capabilities, order, delivery))
 }
 
 /// The minimum age of the first attempt for one more repeat, after this many tries.
@@ -76,14 +76,14 @@ fn rest(idempotent_for: Duration, tries: u8) -> Duration {
 
 /// The decision by policy, when the provider can't be asked.
 pub(crate) fn without_asking(
-    abilities: &Capabilities,
+    capabilities: &Capabilities,
     order: OnUnknown,
-    delivery: &DeliveryOutcome,
+    delivery: &DeliveryRecord,
 ) -> Decision {
     let retry = match order {
         OnUnknown::Retry => true,
         OnUnknown::Hold => false,
-        OnUnknown::Default => abilities.on_unknown == Policy::RetryOnce,
+        OnUnknown::Default => capabilities.on_unknown == UnknownHandling::RetryOnce,
     };
     match (retry, delivery.repeated) {
         (true, false) => Decision::Retry,
@@ -98,7 +98,7 @@ pub(crate) struct Resolver {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) channel: Channel,
     pub(crate) meter: Arc<Meter>,
-    pub(crate) kick: Arc<Notify>,
+    pub(crate) waker: Arc<Notify>,
     pub(crate) every: Duration,
 }
 
@@ -109,7 +109,7 @@ impl Resolver {
         loop {
             tokio::select! {
                 () = stop.soft.cancelled() => return,
-                () = self.kick.notified() => {}
+                () = self.waker.notified() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
             wake = Instant::now() + self.every;
@@ -132,7 +132,7 @@ impl Resolver {
     /// Returns when the next parcel may be resolved.
     async fn resolve_partition(&self, p: u16) -> Result<Option<Instant>, CallError> {
         loop {
-            let put_off = PUT_OFF.min(self.transport.abilities().send_window);
+            let put_off = PUT_OFF.min(self.transport.capabilities().send_window);
             let answer = self.store.claim_unresolved(p, &self.channel, PARCELS, put_off).await?;
             let now = answer.now;
             if answer.reply.parcel_ids.is_empty() {
@@ -179,7 +179,7 @@ impl Resolver {
 
     async fn resolve_parcel(&self, p: u16, parcel_id: &ParcelId, now: UnixMs) -> Result<(), CallError> {
         let Some((head, loaded)) = self.load(p, parcel_id).await? else { return Ok(()) };
-        let abilities = self.transport.abilities();
+        let capabilities = self.transport.capabilities();
         let mut decisions = Vec::new();
         for (at, delivery) in loaded
             .outcomes
@@ -188,10 +188,12 @@ impl Resolver {
             .filter(|(_, delivery)| delivery.state == State::Unresolved)
         {
             let Ok(index) = u16::try_from(at) else { break };
-            let decision = match plan(&abilities, head.on_unknown, &delivery, now) {
+            let decision = match plan(&capabilities, head.on_unknown, &delivery, now) {
                 Plan::Decide(decision) => Some(decision),
                 Plan::Wait => None,
-                Plan::Ask => self.ask(&abilities, &head, parcel_id, &loaded, (index, &delivery), now).await,
+                Plan::Ask => {
+                    self.ask(&capabilities, &head, parcel_id, &loaded, (index, &delivery), now).await
+                }
             };
             if let Some(decision) = decision {
                 decisions.push((index, delivery.attempt, decision));
@@ -225,11 +227,11 @@ impl Resolver {
     /// Asks the provider. `None`: no answer now, ask again later.
     async fn ask(
         &self,
-        abilities: &Capabilities,
+        capabilities: &Capabilities,
         head: &Head,
         parcel_id: &ParcelId,
         loaded: &LoadedParcel,
-        (index, delivery): (u16, &DeliveryOutcome),
+        (index, delivery): (u16, &DeliveryRecord),
         now: UnixMs,
     ) -> Option<Decision> {
         let envelope = Envelope {
@@ -247,7 +249,7 @@ impl Resolver {
         let inquiry =
             AssertUnwindSafe(self.transport.look_up(&envelope, delivery.changed, now)).catch_unwind();
         let found =
-            tokio::time::timeout(abilities.send_window, inquiry).await.unwrap_or(Ok(LookupResult::NotNow));
+            tokio::time::timeout(capabilities.send_window, inquiry).await.unwrap_or(Ok(LookupResult::NotNow));
         let found = found.unwrap_or_else(|_| {
             tracing::error!(
                 event = "courier.call_panicked",
@@ -261,11 +263,11 @@ impl Resolver {
         match found {
             LookupResult::Known(kind, reason) => Some(Decision::Found(kind, reason)),
             // It never arrived, so sending it again causes no duplicate; but the number of tries is limited.
-            LookupResult::Never if delivery.tries >= abilities.max_tries => {
+            LookupResult::Never if delivery.tries >= capabilities.max_tries => {
                 Some(Decision::Found(OutcomeKind::Failed, Reason::RetriesExhausted))
             }
             LookupResult::Never => Some(Decision::Repeat),
-            LookupResult::CannotTell => Some(without_asking(abilities, head.on_unknown, delivery)),
+            LookupResult::CannotTell => Some(without_asking(capabilities, head.on_unknown, delivery)),
             LookupResult::NotNow => None,
         }
     }
@@ -285,8 +287,8 @@ fn word(decision: &Decision) -> &'static str {
 mod tests {
     use super::*;
 
-    fn delivery(repeated: bool, token: Option<u32>) -> DeliveryOutcome {
-        DeliveryOutcome {
+    fn delivery(repeated: bool, token: Option<u32>) -> DeliveryRecord {
+        DeliveryRecord {
             state: State::Unresolved,
             attempt: 1,
             tries: 0,
@@ -298,14 +300,14 @@ mod tests {
         }
     }
 
-    fn decide(abilities: &Capabilities, order: OnUnknown, delivery: &DeliveryOutcome) -> Plan {
-        plan(abilities, order, delivery, UnixMs(1_010_000))
+    fn decide(capabilities: &Capabilities, order: OnUnknown, delivery: &DeliveryRecord) -> Plan {
+        plan(capabilities, order, delivery, UnixMs(1_010_000))
     }
 
     #[test]
     fn the_order_decides_before_the_channel() {
-        let holds = Capabilities { on_unknown: Policy::Hold, ..Capabilities::default() };
-        let retries = Capabilities { on_unknown: Policy::RetryOnce, ..Capabilities::default() };
+        let holds = Capabilities { on_unknown: UnknownHandling::Hold, ..Capabilities::default() };
+        let retries = Capabilities { on_unknown: UnknownHandling::RetryOnce, ..Capabilities::default() };
         let fresh = delivery(false, None);
         assert_eq!(
             decide(&holds, OnUnknown::Default, &fresh),
@@ -321,22 +323,22 @@ mod tests {
 
     #[test]
     fn without_a_token_a_delivery_is_repeated_once() {
-        let retries = Capabilities { on_unknown: Policy::RetryOnce, ..Capabilities::default() };
+        let retries = Capabilities { on_unknown: UnknownHandling::RetryOnce, ..Capabilities::default() };
         let decision = decide(&retries, OnUnknown::Default, &delivery(true, None));
         assert_eq!(decision, Plan::Decide(Decision::Hold(Reason::RetryUnconfirmed)));
     }
 
     #[test]
     fn a_delivery_is_repeated_while_the_provider_remembers_its_token() {
-        let abilities = Capabilities {
+        let capabilities = Capabilities {
             idempotent_for: Duration::from_secs(3000),
             tokens: true,
             ..Capabilities::default()
         };
         let young =
-            plan(&abilities, OnUnknown::Hold, &delivery(true, Some(7)), UnixMs(1_000_000 + 2_999_000));
+            plan(&capabilities, OnUnknown::Hold, &delivery(true, Some(7)), UnixMs(1_000_000 + 2_999_000));
         let old =
-            plan(&abilities, OnUnknown::Retry, &delivery(false, Some(7)), UnixMs(1_000_000 + 3_000_000));
+            plan(&capabilities, OnUnknown::Retry, &delivery(false, Some(7)), UnixMs(1_000_000 + 3_000_000));
         assert_eq!(young, Plan::Decide(Decision::Repeat));
         assert_eq!(old, Plan::Decide(Decision::Hold(Reason::NotRetried)));
     }
@@ -344,15 +346,15 @@ mod tests {
     #[test]
     fn repeats_under_a_token_become_rarer_and_end() {
         let minutes = |minutes: u64| minutes * 60;
-        let abilities = Capabilities {
+        let capabilities = Capabilities {
             idempotent_for: Duration::from_secs(minutes(64)),
             tokens: true,
             max_tries: 8,
             ..Capabilities::default()
         };
         let at = |tries, age: u64| {
-            let delivery = DeliveryOutcome { tries, ..delivery(true, Some(7)) };
-            plan(&abilities, OnUnknown::Default, &delivery, UnixMs(1_000_000 + age * 1_000))
+            let delivery = DeliveryRecord { tries, ..delivery(true, Some(7)) };
+            plan(&capabilities, OnUnknown::Default, &delivery, UnixMs(1_000_000 + age * 1_000))
         };
         for (tries, minute) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32)] {
             assert_eq!(at(tries, minutes(minute) - 1), Plan::Wait, "after {tries} tries");
@@ -365,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_can_tell_is_asked() {
-        let abilities = Capabilities { looks_up: true, ..Capabilities::default() };
-        assert_eq!(decide(&abilities, OnUnknown::Retry, &delivery(false, None)), Plan::Ask);
+        let capabilities = Capabilities { looks_up: true, ..Capabilities::default() };
+        assert_eq!(decide(&capabilities, OnUnknown::Retry, &delivery(false, None)), Plan::Ask);
     }
 }

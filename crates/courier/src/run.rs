@@ -64,7 +64,7 @@ impl Courier {
     /// # Errors
     /// When the settings are invalid, the channel can't receive requests, or the database is not the same any more.
     pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
-        self.settings.check(&self.transport.abilities())?;
+        self.settings.check(&self.transport.capabilities())?;
         let channel = self.transport.channel();
         let meter = Arc::new(Meter::new(&channel, self.progress.clone()));
         let feedback = Arc::new(StoreFeedback::new(self.store.clone(), channel.clone(), Arc::clone(&meter)));
@@ -133,7 +133,7 @@ impl Courier {
             transport: Arc::clone(&self.transport),
             channel,
             meter: Arc::clone(meter),
-            kick: resolve,
+            waker: resolve,
             every: self.settings.sweep_every,
         };
         let until = stop.clone();

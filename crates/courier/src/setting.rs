@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::transport::Policy;
+use crate::transport::UnknownHandling;
 
 /// A setting with an invalid value. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,18 +25,18 @@ impl BadSetting {
 /// What to do with unknown deliveries when the order leaves it to the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum UnknownPolicy {
+pub enum OnUnknownSetting {
     /// Repeat once.
     Retry,
     /// Leave it unknown.
     Hold,
 }
 
-impl From<UnknownPolicy> for Policy {
-    fn from(said: UnknownPolicy) -> Self {
+impl From<OnUnknownSetting> for UnknownHandling {
+    fn from(said: OnUnknownSetting) -> Self {
         match said {
-            UnknownPolicy::Retry => Self::RetryOnce,
-            UnknownPolicy::Hold => Self::Hold,
+            OnUnknownSetting::Retry => Self::RetryOnce,
+            OnUnknownSetting::Hold => Self::Hold,
         }
     }
 }

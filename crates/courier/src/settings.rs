@@ -81,7 +81,7 @@ impl Settings {
     ///
     /// # Errors
     /// Names the setting to change.
-    pub fn check(&self, abilities: &Capabilities) -> Result<(), BadSettings> {
+    pub fn check(&self, capabilities: &Capabilities) -> Result<(), BadSettings> {
         let bad = |key, why| Err(BadSettings { key, why });
         if self.lease < Duration::from_millis(200) {
             return bad("lease", "must be at least 200 ms");
@@ -101,10 +101,10 @@ impl Settings {
         if self.poll.is_zero() || self.poll > self.lease {
             return bad("poll", "must be longer than 0 and at most as long as lease");
         }
-        if abilities.max_tries == 0 || abilities.max_tries > 15 {
+        if capabilities.max_tries == 0 || capabilities.max_tries > 15 {
             return bad("max_tries", "must be 1 to 15");
         }
-        if abilities.send_window.is_zero() {
+        if capabilities.send_window.is_zero() {
             return bad("send_window", "must be longer than 0");
         }
         Ok(())

@@ -94,10 +94,11 @@ impl FeedbackSink for StoreFeedback {
         self.meter.receipt(word, noted);
         // Only for an attempt that exists: then the receipt is right about the address, whatever the history already
         // had.
-        if let (Some(ban), ReceiptResult::Changed | ReceiptResult::Known) = (receipt.ban, noted)
+        if let (Some(suppress_after), ReceiptResult::Changed | ReceiptResult::Known) =
+            (receipt.suppress_after, noted)
             && let Some(address) = self.address(of).await?
         {
-            let after = match ban {
+            let after = match suppress_after {
                 SuppressAfter::Now => 1,
                 SuppressAfter::After(failures) => failures.max(1),
             };

@@ -20,7 +20,7 @@ use crate::settings::Settings;
 /// Members checked in one step of a walk.
 const STEP: u32 = 200;
 /// Orders per scan.
-const PATROL: u32 = 500;
+const ORDERS_A_SCAN: u32 = 500;
 /// Maximum steps per round that only read, so that a long index does not keep the server busy.
 const STEPS: usize = 20;
 /// Cost of a step that checked the maximum number of members, relative to a step at the end of its index.
@@ -333,8 +333,8 @@ impl Sweeper {
             if audit.named.len() >= NAMED {
                 break;
             }
-            let patrolled = self.store.scan_orders(p, audit.position, PATROL).await?.reply;
-            for order_id in &patrolled.named {
+            let scanned = self.store.scan_orders(p, audit.position, ORDERS_A_SCAN).await?.reply;
+            for order_id in &scanned.named {
                 match self.store.order_head(order_id).await {
                     Ok(None) => {}
                     Ok(Some(head)) => {
@@ -344,7 +344,7 @@ impl Sweeper {
                     Err(error) => self.apart(p, "audit", Err(error))?,
                 }
             }
-            audit.position = patrolled.next.unwrap_or(0);
+            audit.position = scanned.next.unwrap_or(0);
             if audit.position == 0 {
                 break;
             }

@@ -45,7 +45,8 @@ impl Envelope {
     }
 }
 
-/// The outcome of one envelope, which decides what the runtime does next.
+/// The outcome of one envelope, which decides what the runtime does next. The engine settles it as an [`OutcomeKind`],
+/// which has no strike (failed), and neither throttled nor stopped (not sent).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Settle as sent: the provider accepted it.
@@ -146,7 +147,7 @@ impl Batching {
 
 /// How to resolve an unknown outcome if nothing more can be found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
+pub enum UnknownHandling {
     /// Repeat once; the recipient may get a duplicate.
     RetryOnce,
     /// Leave it unknown; the message may be lost.
@@ -176,7 +177,7 @@ pub struct Capabilities {
     /// Whether [`Transport::look_up`] can find out what became of an attempt.
     pub looks_up: bool,
     /// What to do with unknown deliveries when the order leaves it to the channel.
-    pub on_unknown: Policy,
+    pub on_unknown: UnknownHandling,
     /// Maximum number of tries, 1 to 15.
     pub max_tries: u8,
     /// Whether the provider reports after the send whether a message was delivered or returned. Clients can then see
@@ -208,7 +209,7 @@ impl Default for Capabilities {
             deliveries_a_token: 1,
             idempotent_for: Duration::ZERO,
             looks_up: false,
-            on_unknown: Policy::Hold,
+            on_unknown: UnknownHandling::Hold,
             max_tries: 8,
             receipts: false,
         }
@@ -244,7 +245,7 @@ pub trait Transport: Send + Sync + 'static {
     fn channel(&self) -> Channel;
 
     /// What it can do.
-    fn abilities(&self) -> Capabilities;
+    fn capabilities(&self) -> Capabilities;
 
     /// Sends envelopes and returns one outcome for each, in their order. Every delivery was begun before. At
     /// `deadline` the runtime drops the future and treats envelopes without an outcome as unknown.

@@ -41,22 +41,22 @@ pub(crate) async fn check(store: Store, meter: Arc<Meter>, every: Duration, stop
     }
 }
 
-/// Rings a bell at every reachable server and waits for all events; `None` if no bell was rung, or when asked to
+/// Rings a bell at every reachable server and waits for all events; `None` if no bell was promoted, or when asked to
 /// stop.
 async fn hears_all(store: &Store, hearing: &WakeupListener, stop: &Shutdown) -> Option<bool> {
     let mut nodes = BTreeMap::new();
     for p in (0..store.partitions()).filter(|p| store.can_ask(*p)) {
         nodes.entry(store.node_of(p)).or_insert(p);
     }
-    let mut rung = Vec::new();
+    let mut promoted = Vec::new();
     for p in nodes.into_values() {
         let before = hearing.bells_of(p);
         // A server that is down is reported elsewhere.
         if store.ring_own_bell(p).await.is_ok() {
-            rung.push((p, before));
+            promoted.push((p, before));
         }
     }
-    let deaf = || rung.iter().any(|(p, before)| hearing.bells_of(*p) == *before);
+    let deaf = || promoted.iter().any(|(p, before)| hearing.bells_of(*p) == *before);
     let until = Instant::now() + PATIENCE;
     while deaf() && Instant::now() < until {
         tokio::select! {
@@ -64,7 +64,7 @@ async fn hears_all(store: &Store, hearing: &WakeupListener, stop: &Shutdown) -> 
             () = tokio::time::sleep(Duration::from_millis(50)) => {}
         }
     }
-    (!rung.is_empty()).then(|| !deaf())
+    (!promoted.is_empty()).then(|| !deaf())
 }
 
 #[cfg(test)]

@@ -131,21 +131,22 @@ impl OrderId {
     /// # Errors
     /// The text is not `<sender id>.<ns>`.
     pub fn from_wire_id(id: &str) -> Result<Self, InvalidId> {
-        let (sender, ns) = id.rsplit_once('.').ok_or(SUFFIX)?;
+        let (sender, ns) = id.rsplit_once('.').ok_or(ORDER_ID)?;
         format!("{sender}:{ns}").parse()
     }
 }
 
-const SUFFIX: InvalidId = InvalidId { kind: "order id", grammar: "a sender id, a separator, 1 to 20 digits" };
+const ORDER_ID: InvalidId =
+    InvalidId { kind: "order id", grammar: "a sender id, a separator, 1 to 20 digits" };
 
 impl FromStr for OrderId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let (sender, ns) = text.rsplit_once(':').ok_or(SUFFIX)?;
+        let (sender, ns) = text.rsplit_once(':').ok_or(ORDER_ID)?;
         let digits = (1..=20).contains(&ns.len()) && ns.bytes().all(|b| b.is_ascii_digit());
         if !digits || sender.parse::<SenderId>().is_err() || ns.parse::<u64>().is_err() {
-            return Err(SUFFIX);
+            return Err(ORDER_ID);
         }
         Ok(Self { text: text.into(), sender_len: sender.len() })
     }

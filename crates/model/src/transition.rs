@@ -3,7 +3,8 @@
 
 use crate::state::State;
 
-/// The outcome of one attempt.
+/// The outcome of one attempt as scripts read it. A transport's `Outcome` has three more, for the engine alone: a strike
+/// is settled as [`Failed`](Self::Failed), a throttled or stopped one as [`NotSent`](Self::NotSent).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OutcomeKind {
     /// The provider accepted the message.

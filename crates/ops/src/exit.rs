@@ -214,7 +214,7 @@ mod tests {
         let ended = |stage, panicked| Exit::from(ProcessEnd { stage, left: 0, panicked }).code();
         assert_eq!(ended(ShutdownStage::Finished, None), 0);
         assert_eq!(ended(ShutdownStage::Drained, None), 0);
-        assert_eq!(ended(ShutdownStage::Hard(Cause::Asked), None), 75);
+        assert_eq!(ended(ShutdownStage::Hard(Cause::Requested), None), 75);
         assert_eq!(ended(ShutdownStage::Hard(Cause::DrainTimeOver), None), 75);
         assert_eq!(ended(ShutdownStage::Drained, Some("work")), 70);
     }

@@ -69,7 +69,7 @@ pub enum ShutdownStage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// A second signal, or the process itself cancelled the hard token.
-    Asked,
+    Requested,
     /// The drain time ended.
     DrainTimeOver,
 }
@@ -145,7 +145,7 @@ impl Shutdown {
         let cause = tokio::select! {
             // In this order, so that tasks that ended because of the hard token do not count as drained.
             biased;
-            () = self.hard.cancelled() => Cause::Asked,
+            () = self.hard.cancelled() => Cause::Requested,
             () = self.tasks.wait() => return self.end(self.stage()),
             () = tokio::time::sleep(self.drain_for) => Cause::DrainTimeOver,
         };
@@ -166,7 +166,7 @@ impl Shutdown {
     /// The stage that was reached when all tasks ended.
     fn stage(&self) -> ShutdownStage {
         if self.hard.is_cancelled() {
-            ShutdownStage::Hard(Cause::Asked)
+            ShutdownStage::Hard(Cause::Requested)
         } else if self.soft.is_cancelled() {
             ShutdownStage::Drained
         } else {
@@ -253,7 +253,7 @@ mod tests {
             hard.cancelled().await;
         });
         stop.request();
-        assert_eq!(stop.ended().await, ended(ShutdownStage::Hard(Cause::Asked), 0));
+        assert_eq!(stop.ended().await, ended(ShutdownStage::Hard(Cause::Requested), 0));
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
@@ -263,7 +263,7 @@ mod tests {
         stop.spawn("stuck", std::future::pending());
         stop.hard.cancel();
         assert!(stop.soft.is_cancelled(), "hard is also soft");
-        assert_eq!(stop.ended().await, ended(ShutdownStage::Hard(Cause::Asked), 1));
+        assert_eq!(stop.ended().await, ended(ShutdownStage::Hard(Cause::Requested), 1));
         assert_eq!(start.elapsed(), Duration::from_secs(5));
     }
 

@@ -53,7 +53,7 @@ pub(crate) enum Command {
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Key(command::key::Command),
-    /// List, find, add and lift suppressions: addresses that get no messages.
+    /// List, find, add and delete suppressions: addresses that get no messages.
     #[command(subcommand)]
     Suppression(command::suppression::Command),
     /// List parked orders, which can't be read, and release or end them.

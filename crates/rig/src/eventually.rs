@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_names_the_fact_and_what_was_seen() {
+    fn the_error_names_the_fact_and_what_was_seen() {
         let text = failure_text("ten rows sent", Duration::from_secs(30), &"9 rows");
         assert_eq!(text, "ten rows sent: not true after 30s; last seen: 9 rows");
     }

@@ -70,7 +70,7 @@ enum What {
     /// Explore one system of two couriers and one order, with the given adversities
     One {
         /// How unknowns are handled
-        policy: Policy,
+        on_unknown: OnUnknownOption,
         /// How the order is stored
         layout: Layout,
         /// Deliveries of the order
@@ -88,7 +88,7 @@ enum What {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Policy {
+enum OnUnknownOption {
     Hold,
     Retry,
 }
@@ -113,10 +113,11 @@ fn main() -> Result<ExitCode, ScriptError> {
         )?,
         What::Mutants { only } => mutants(&only)?,
         What::Walk { seed, minutes, steps } => walk_on(seed, span(minutes), steps)?,
-        What::One { policy, layout, deliveries, minutes, settings } => {
-            let policy = if matches!(policy, Policy::Hold) { OnUnknown::Hold } else { OnUnknown::Retry };
+        What::One { on_unknown, layout, deliveries, minutes, settings } => {
+            let on_unknown =
+                if matches!(on_unknown, OnUnknownOption::Hold) { OnUnknown::Hold } else { OnUnknown::Retry };
             let scenario =
-                suite::deliveries(policy, matches!(layout, Layout::Big), deliveries, Budgets::NONE);
+                suite::deliveries(on_unknown, matches!(layout, Layout::Big), deliveries, Budgets::NONE);
             match set(scenario, &settings) {
                 Ok(scenario) => one(
                     scenario,

@@ -174,7 +174,7 @@ fn copies_live_apart() {
 }
 
 #[test]
-fn the_order_of_fields_counts_unless_told_not_to() {
+fn the_order_of_fields_counts_unless_ruled_out() {
     let (mut one, mut other) = (world(Flavour::Redis70), world(Flavour::Redis70));
     call(&mut one, "HSET h a 1 b 2");
     call(&mut other, "HSET h b 2 a 1");

@@ -103,7 +103,7 @@ pub use wakeups::{WakeupEvent, WakeupListener};
 pub use posthaste_protocol::Malformed;
 pub use posthaste_protocol::ScriptAnswer;
 pub use posthaste_protocol::record::{
-    DeliveryOutcome, Head, Inline, KeyId, KeyRecord, KeyScope, KeyScopes, NewKey, Outcomes, SecretHash,
+    DeliveryRecord, DeliveryRecords, Head, Inline, KeyId, KeyRecord, KeyScope, KeyScopes, NewKey, SecretHash,
     SendAs, SuppressionId, SuppressionSource,
 };
 pub use posthaste_protocol::scripts::apply_receipt::ReceiptStatus;

@@ -1,6 +1,6 @@
 //! Builds the programs that whole-process tests start, runs the tests, and prints the totals.
 
-mod lanes;
+mod workers;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::counts::{self, Counts};
 use crate::shell::{self, say};
 use crate::workspace;
 
-use self::lanes::Job;
+use self::workers::Job;
 
 /// The variable the rig reads to choose the server.
 const TEST_SERVER: &str = "RIG_SERVER";
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
                 command.env(TEST_SERVER, server);
                 Job { title, command }
             });
-            lanes::run(jobs.collect(), &mut counts)?;
+            workers::run(jobs.collect(), &mut counts)?;
         }
         _ => bail!(
             "usage: `test`, `test --on <server> <folder of a package> …` or `test --named <test program> …`"
@@ -87,7 +87,7 @@ fn all(root: &Path, counts: &mut Counts) -> Result<()> {
             let title = format!("     Running {}", program.path.display());
             Job { title, command: program.command() }
         });
-        lanes::run(jobs.collect(), counts)?;
+        workers::run(jobs.collect(), counts)?;
         let mut documented = shell::cargo();
         documented.args(["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]).current_dir(root);
         add(counts, &mut documented)?;
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn test_programs_are_told_from_others() {
+    fn test_programs_are_distinguished_from_others() {
         let messages = r#"{"reason":"compiler-artifact","manifest_path":"/w/a/Cargo.toml","profile":{"test":true},"executable":"/t/a-1"}
 {"reason":"compiler-artifact","manifest_path":"/w/a/Cargo.toml","profile":{"test":false},"executable":"/t/a"}
 {"reason":"compiler-artifact","manifest_path":"/w/b/Cargo.toml","profile":{"test":true},"executable":null}

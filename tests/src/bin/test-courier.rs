@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use posthaste_courier::faulty_transports::{FaultyTransport, Misbehaviour, SendRecorder};
-use posthaste_courier::{Capabilities, Courier, Envelope, Point, Policy, Probe, Settings};
+use posthaste_courier::{Capabilities, Courier, Envelope, Point, Probe, Settings, UnknownHandling};
 use posthaste_model::{Channel, Clock, CourierId, SystemClock};
 use posthaste_ops::config::HumanDuration;
 use posthaste_ops::exit::{Exit, ExitFailure};
@@ -31,7 +31,7 @@ struct Options {
     /// at-once, slow:MS, hanging, throttling:EVERY:MS, unknown:PERCENT, panics:WORD, aborts:WORD, retry-first, stopped,
     /// stopped-while:FILE.
     #[arg(long, default_value = "at-once")]
-    manner: String,
+    misbehaviour: String,
     /// File that records every envelope: a line as it leaves and a line when it is taken
     #[arg(long)]
     record: PathBuf,
@@ -129,7 +129,7 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-fn manner(text: &str) -> anyhow::Result<Misbehaviour> {
+fn misbehaviour(text: &str) -> anyhow::Result<Misbehaviour> {
     let mut parts = text.split(':');
     let word = parts.next().unwrap_or_default();
     let mut rest = || parts.next().unwrap_or_default();
@@ -146,7 +146,7 @@ fn manner(text: &str) -> anyhow::Result<Misbehaviour> {
         "retry-first" => Misbehaviour::RetryFirst,
         "stopped" => Misbehaviour::Stopped,
         "stopped-while" => Misbehaviour::StoppedWhile(rest().into()),
-        _ => anyhow::bail!("unknown manner; see --help"),
+        _ => anyhow::bail!("unknown misbehaviour; see --help"),
     })
 }
 
@@ -167,14 +167,18 @@ fn send_log(options: &Options) -> Result<SendLog, ExitFailure> {
 
 fn courier(options: &Options, store: Store) -> Result<Courier, ExitFailure> {
     let send_log = Arc::new(send_log(options)?);
-    let abilities = Capabilities {
+    let capabilities = Capabilities {
         concurrency: options.concurrency,
         max_concurrency: options.concurrency,
         send_window: Duration::from_millis(options.send_window_ms),
-        on_unknown: if options.on_unknown == "retry" { Policy::RetryOnce } else { Policy::Hold },
+        on_unknown: if options.on_unknown == "retry" {
+            UnknownHandling::RetryOnce
+        } else {
+            UnknownHandling::Hold
+        },
         ..Capabilities::default()
     };
-    let manner = manner(&options.manner).map_err(ExitFailure::usage)?;
+    let misbehaviour = misbehaviour(&options.misbehaviour).map_err(ExitFailure::usage)?;
     let id = format!("c{}-{}", std::process::id(), SystemClock.now_ns());
     let id: CourierId = id.parse().map_err(ExitFailure::software)?;
     let lease = Duration::from_millis(options.lease_ms);
@@ -182,8 +186,8 @@ fn courier(options: &Options, store: Store) -> Result<Courier, ExitFailure> {
         store,
         transport: Arc::new(FaultyTransport::new(
             options.channel.clone(),
-            manner,
-            abilities,
+            misbehaviour,
+            capabilities,
             send_log.clone(),
         )),
         settings: Settings {

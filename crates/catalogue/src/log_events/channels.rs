@@ -104,7 +104,7 @@ pub(super) const EVENTS: &[LogEvent] = &[
         SMS,
         "opt_in.reply_hidden",
         "Twilio does not show a person's reply to these credentials.",
-        "Its time is not known, so a START cannot lift a suppression; STOP works.",
+        "Its time is not known, so a START cannot delete a suppression; STOP works.",
         "Allow the API key to read messages, or use the account's own token.",
     ),
     warn(
@@ -142,7 +142,7 @@ pub(super) const EVENTS: &[LogEvent] = &[
             "A setting at the provider that this program cannot make itself; logged at each start.",
         )
     },
-    info(SMS, "recipient.opted_in", "A person sent START; `lifted` says whether that ended a suppression."),
+    info(SMS, "recipient.opted_in", "A person sent START; `deleted` says whether that ended a suppression."),
     info(SMS, "recipient.opted_out", "A person sent STOP and gets no more messages on this channel."),
     error(
         EMAIL,

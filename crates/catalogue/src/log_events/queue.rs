@@ -76,6 +76,6 @@ pub(super) const EVENTS: &[LogEvent] = &[
         "suppression.unreadable",
         "An entry of a suppression list cannot be read.",
         "Its address gets no messages; the entry is left out of lists.",
-        "Check whether a newer version of Posthaste wrote it, and upgrade; otherwise lift the entry and add it again.",
+        "Check whether a newer version of Posthaste wrote it, and upgrade; otherwise delete the entry and add it again.",
     ),
 ];

@@ -145,7 +145,7 @@ const METRICS: &[Metric] = &[
         "",
     ),
     counter(
-        "posthaste_attempt_reports_total",
+        "posthaste_attempt_reports_after_lease_total",
         &[
             CHANNEL,
             fixed(

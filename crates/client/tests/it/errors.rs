@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::server::{Scene, client, header, json, refused};
 
 #[tokio::test]
-async fn a_problem_is_told_with_all_its_members() {
+async fn a_problem_is_reported_with_all_its_members() {
     let problem = json!({"type": "about:blank", "title": "Invalid order", "status": 422, "detail": "two parts are wrong",
         "code": "validation_failed", "trace_id": "7f3a", "errors": [{"line": 7, "pointer": "/contacts/email/0",
         "code": "invalid_email", "detail": "one mailbox"}]});
@@ -36,7 +36,7 @@ async fn a_server_that_is_busy_says_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn a_key_that_may_not_is_told_from_a_name_that_is_not_there() {
+async fn a_key_that_may_not_is_distinguished_from_a_name_that_is_not_there() {
     let answers = [json(401, json!({})), json(403, json!({})), json(404, json!({}))];
     let scene = Scene::with(answers).await;
     let (first, second, third) = (

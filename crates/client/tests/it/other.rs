@@ -64,7 +64,7 @@ async fn suppressions_are_listed_and_deleted_by_id() {
 }
 
 #[tokio::test]
-async fn a_new_key_is_told_once_and_prints_masked() {
+async fn a_new_key_is_reported_once_and_prints_masked() {
     let made = json!({"token": "ph_1_canarysecret", "id": "1", "name": "timetable", "scopes": ["write"]});
     let scene = Scene::with([json(201, made), json(200, json!({"items": [{"id": "1"}]})), none()]).await;
     let request = KeyRequest {

@@ -18,8 +18,8 @@ use crate::server::{Kind, Server};
 
 const FAILED: ReceiptStatus = ReceiptStatus::Failed;
 
-fn bounced(attempt: AttemptId, ban: Option<SuppressAfter>) -> DeliveryReceipt {
-    DeliveryReceipt { attempt, word: FAILED, reason: Reason::Bounced, ban }
+fn bounced(attempt: AttemptId, suppress_after: Option<SuppressAfter>) -> DeliveryReceipt {
+    DeliveryReceipt { attempt, word: FAILED, reason: Reason::Bounced, suppress_after }
 }
 
 /// A message of a sender.
@@ -36,10 +36,10 @@ async fn sent(server: &Server, served: &Served, message: &Envelope) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_attempt_has_a_return_path_of_its_own_and_what_comes_back_is_told_of_it() {
+async fn every_attempt_has_a_return_path_of_its_own_and_what_comes_back_is_reported_of_it() {
     let server = Server::plain().await;
     let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
-    assert!(served.email.abilities().receipts);
+    assert!(served.email.capabilities().receipts);
     let first = envelope("anna@mail.example");
     let again = Envelope { attempt: 2, ..first.clone() };
     let (from, later) = (sent(&server, &served, &first).await, sent(&server, &served, &again).await);
@@ -48,13 +48,13 @@ async fn every_attempt_has_a_return_path_of_its_own_and_what_comes_back_is_told_
     assert_eq!(texts[0], texts[1], "the message is the same");
     // A relay may change the case.
     let shouted = from.to_ascii_uppercase();
-    for (to, status, of, ban) in [
+    for (to, status, of, suppress_after) in [
         (&from, "5.1.1", &first, Some(SuppressAfter::Now)),
         (&later, "5.2.1", &again, Some(SuppressAfter::After(2))),
         (&shouted, "5.2.2", &first, None),
     ] {
         assert_eq!(served.bring(to, &report("failed", status)).await, "250 2.0.0 accepted\r\n");
-        assert_eq!(served.sink.receipts().last(), Some(&bounced(of.id(), ban)));
+        assert_eq!(served.sink.receipts().last(), Some(&bounced(of.id(), suppress_after)));
     }
     assert!(served.sink.record().names.is_empty(), "short senders need no short name");
 }
@@ -89,7 +89,7 @@ async fn a_sender_too_long_for_a_return_path_is_remembered_before_the_message_le
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_orders_with_long_names_are_told_apart() {
+async fn two_hundred_orders_with_long_names_are_distinguished() {
     let server = Server::plain().await;
     let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
     let mut sent_from = Vec::new();
@@ -112,9 +112,9 @@ async fn where_no_name_can_be_remembered_the_message_leaves_with_the_usual_retur
     let server = Server::plain().await;
     let usual = [BOUNCES[0], BOUNCES[1], ("email.return_path", "returned@example.org")];
     let transport = transport(&[server.url()], &usual);
-    assert!(transport.abilities().receipts, "another courier listens");
+    assert!(transport.capabilities().receipts, "another courier listens");
     assert!(
-        !crate::house::transport(&[server.url()], &usual[2..]).abilities().receipts,
+        !crate::house::transport(&[server.url()], &usual[2..]).capabilities().receipts,
         "nothing comes back"
     );
     let long = of("0b5cbbd0-1f0c-4d27-a9d6-5d0f43bcbd1c");
@@ -130,12 +130,13 @@ async fn where_no_name_can_be_remembered_the_message_leaves_with_the_usual_retur
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn words_of_all_kinds_are_told_or_passed_over() {
+async fn words_of_all_kinds_are_reported_or_passed_over() {
     let server = Server::plain().await;
     let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
     let message = envelope("anna@mail.example");
     let from = sent(&server, &served, &message).await;
-    let reported = |word, reason| DeliveryReceipt { attempt: message.id(), word, reason, ban: None };
+    let reported =
+        |word, reason| DeliveryReceipt { attempt: message.id(), word, reason, suppress_after: None };
     let holiday = "From: anna@mail.example\nAuto-Submitted: auto-replied\n\nI am away.\n";
     let in_words = "From: MAILER-DAEMON@mx.example.net\n\n<anna@mail.example>: 550 5.1.1 no such user\n";
     for (message, wanted) in [

@@ -126,7 +126,7 @@ async fn connections_nobody_uses_are_closed() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_sent_in_time_is_told_before_the_deadline() {
+async fn what_could_not_be_sent_in_time_is_reported_before_the_deadline() {
     let server = Server::plain().await;
     let transport = transport(&[server.url()], &[]);
     for step in [Step::Greeting, Step::Mail, Step::Rcpt, Step::Data] {

@@ -97,7 +97,7 @@ async fn after_a_message_that_is_taken_a_single_one_stops_nobody_again() {
 }
 
 #[tokio::test]
-async fn a_single_message_that_is_told_to_wait_stops_nobody() {
+async fn a_single_message_that_is_asked_to_wait_stops_nobody() {
     for step in [Step::Rcpt, Step::Data, Step::Text] {
         let server = Server::plain().await;
         let transport = transport(&[server.url()], &[("smtp.skip_relay_for", "1h")]);

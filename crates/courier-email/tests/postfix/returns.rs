@@ -43,7 +43,7 @@ async fn refusing() -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_it_could_not_deliver_is_told_of_the_attempt() {
+async fn what_it_could_not_deliver_is_reported_of_the_attempt() {
     // The port for bounces must be known before Postfix starts, and the relay is known only after.
     let settings = [
         ("bounces.address", "b+{}@bounces.example.org"),
@@ -51,19 +51,19 @@ async fn what_it_could_not_deliver_is_told_of_the_attempt() {
         ("bounces.listen", "127.0.0.1:0"),
     ];
     let listening = Served::start(transport(&["smtp+plain://127.0.0.1:1".to_owned()], &settings)).await;
-    assert!(listening.email.abilities().receipts);
+    assert!(listening.email.capabilities().receipts);
     let (next, bounces) = (refusing().await.port(), listening.bounces().port());
     let postfix = Postfix::between(next, bounces);
     let sending = transport(&[postfix.plain()], &settings[..2]);
     let mut wanted = Vec::new();
     let second = Some(SuppressAfter::After(2));
-    for (name, ban) in
+    for (name, suppress_after) in
         [("anna", Some(SuppressAfter::Now)), ("boris", second), ("vera", second), ("gleb", None)]
     {
         let message = envelope(&format!("{name}@relayed.example"));
         assert_eq!(send(&sending, &message).await, Outcome::Sent, "it accepts it and fails later");
         let (attempt, reason) = (message.id(), Reason::Bounced);
-        wanted.push(DeliveryReceipt { attempt, word: ReceiptStatus::Failed, reason, ban });
+        wanted.push(DeliveryReceipt { attempt, word: ReceiptStatus::Failed, reason, suppress_after });
     }
     assert_eq!(send(&sending, &envelope("a@mail.example")).await, Outcome::Sent, "this one does not bounce");
     eventually("all bounces", || {

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
-use posthaste_courier::http_request::HttpAnswer;
+use posthaste_courier::http_request::HttpResponse;
 
 use super::receipts::{self, Receipts};
 use super::response_parser::ResponseParser;
@@ -17,14 +17,14 @@ pub fn gateway_answers(data: &[u8]) {
         let judge =
             |changes: &[(&str, &str)]| ResponseParser::read(&settings(changes).gateway).expect("settings");
         [
-            judge(&[("gateway.taken_pointer", "/sid"), ("gateway.code_pointer", "/error/code")]),
-            judge(&[("gateway.taken_text", "OK"), ("gateway.code_after", "ERROR = ")]),
+            judge(&[("gateway.accepted_pointer", "/sid"), ("gateway.code_pointer", "/error/code")]),
+            judge(&[("gateway.accepted_text", "OK"), ("gateway.code_after", "ERROR = ")]),
         ]
     });
     let Some((first, body)) = data.split_first() else { return };
     let status = 200 + u16::from(*first) * 2;
     for judge in &*JUDGES {
-        judge.judge(&HttpAnswer { status, retry_after: None, body: body.to_vec() });
+        judge.judge(&HttpResponse { status, retry_after: None, body: body.to_vec() });
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use posthaste_courier::http_request::{self, HttpAnswer, HttpResult, exchange};
+use posthaste_courier::http_request::{self, HttpResponse, HttpResult, exchange};
 use posthaste_courier::response_rules::{ProviderResponse, RulesTable};
 use posthaste_courier::{Capabilities, FeedbackSink, Outcome, TransportStartError};
 use posthaste_model::segments::{self, Counted};
@@ -32,7 +32,7 @@ use response_parser::ResponseParser;
 use template::{Body, Name, Pairs, Template, Values};
 
 /// The embedded response rules.
-const ANSWERS: RulesTable = response_rules::table(include_str!("answers.toml"));
+const ANSWERS: RulesTable = response_rules::table(include_str!("response_rules.toml"));
 /// Timeout of the credentials check.
 const CHECK_WITHIN: Duration = Duration::from_secs(25);
 /// The name of the provider in messages to people.
@@ -73,7 +73,7 @@ impl GatewayProvider {
     ) -> Result<Self, TransportStartError> {
         let (sms, section) = (&settings.sms, &settings.gateway);
         let receipts = Receipts::read(settings, channel, &sender)?.map(Arc::new);
-        let answers = response_rules::load(&sms.answers_file, &ANSWERS)?;
+        let answers = response_rules::load(&sms.response_rules_file, &ANSWERS)?;
         let method = match section.method.as_str() {
             "POST" => Method::POST,
             "PUT" => Method::PUT,
@@ -157,7 +157,7 @@ impl GatewayProvider {
         Some(self.client.request(method, url).headers(headers))
     }
 
-    fn refused(&self, answer: &HttpAnswer, code: Option<&str>, message: Message<'_>) -> Outcome {
+    fn refused(&self, answer: &HttpResponse, code: Option<&str>, message: Message<'_>) -> Outcome {
         let response = ProviderResponse::http(answer, code);
         let found = self.answers.classify(&response);
         if found.alarm && message.is_news() {
@@ -219,7 +219,7 @@ fn headers(lines: &[String]) -> Result<Vec<(HeaderName, Template)>, BadSetting> 
 
 #[async_trait]
 impl Provider for GatewayProvider {
-    fn abilities(&self, channel: Capabilities) -> Capabilities {
+    fn capabilities(&self, channel: Capabilities) -> Capabilities {
         Capabilities { receipts: self.receipts.is_some(), ..channel }
     }
 
@@ -235,7 +235,7 @@ impl Provider for GatewayProvider {
         match exchange(self.body.write(request, &values), http_request::SHORT, deadline).await {
             HttpResult::NotConnected => Outcome::NotSent { after: None, reason: Reason::ConnectionFailed },
             HttpResult::Lost(reason) => Outcome::Unknown(reason),
-            HttpResult::Answered(answer) => match self.judge.judge(&answer) {
+            HttpResult::Response(answer) => match self.judge.judge(&answer) {
                 response_parser::Read::Taken => Outcome::Sent,
                 response_parser::Read::Refused(code) => self.refused(&answer, code.as_deref(), message),
             },
@@ -249,7 +249,7 @@ impl Provider for GatewayProvider {
         let request =
             request.ok_or_else(|| "gateway.headers: a value is not valid in a header".to_owned())?;
         let answer = match exchange(request, http_request::SHORT, Instant::now() + CHECK_WITHIN).await {
-            HttpResult::Answered(answer) => answer,
+            HttpResult::Response(answer) => answer,
             HttpResult::NotConnected | HttpResult::Lost(_) => {
                 return Err(format!("{host} can't be reached or does not respond"));
             }

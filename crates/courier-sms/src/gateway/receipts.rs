@@ -71,7 +71,7 @@ impl Receipts {
                 Err(BadSetting::new("gateway.callback_key", why).into())
             }
             Some(public) => {
-                let answers = response_rules::load(&settings.sms.answers_file, &ANSWERS)?;
+                let answers = response_rules::load(&settings.sms.response_rules_file, &ANSWERS)?;
                 let (key, settings) = (section.callback_key.clone(), section.clone());
                 let refusals = RejectedCallbacks::new(channel, REFUSED);
                 let sender = Arc::clone(sender);
@@ -102,7 +102,9 @@ impl Receipts {
     /// What a receipt reports; `None` if it has no known status.
     pub(super) fn word(&self, fields: &[(String, String)]) -> Option<ReceivedReceipt> {
         let settings = &self.settings;
-        let of = |word| Some(ReceivedReceipt { word, reason: Reason::None, ban: None, by_policy: None });
+        let of = |word| {
+            Some(ReceivedReceipt { word, reason: Reason::None, suppress_after: None, by_policy: None })
+        };
         let get = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let status = get(&settings.status_field)?;
         if settings.delivered_values.contains(status) {
@@ -120,7 +122,7 @@ impl Receipts {
         Some(ReceivedReceipt {
             word: ReceiptStatus::Failed,
             reason: late_reason(&found),
-            ban: found.suppress_after(),
+            suppress_after: found.suppress_after(),
             by_policy: by_policy(&found, WHO, &receipt),
         })
     }
@@ -130,7 +132,7 @@ impl Receipts {
 pub(super) struct ReceivedReceipt {
     word: ReceiptStatus,
     reason: Reason,
-    ban: Option<SuppressAfter>,
+    suppress_after: Option<SuppressAfter>,
     /// Provider and code of the rejection, if it may be the sender's fault.
     by_policy: Option<String>,
 }
@@ -157,8 +159,8 @@ async fn status(
     let mut fields = fields(&headers, &body);
     fields.extend(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned());
     let Some(received) = receipts.word(&fields) else { return StatusCode::NO_CONTENT };
-    let ReceivedReceipt { word, reason, ban, by_policy } = received;
-    let receipt = DeliveryReceipt { attempt, word, reason, ban };
+    let ReceivedReceipt { word, reason, suppress_after, by_policy } = received;
+    let receipt = DeliveryReceipt { attempt, word, reason, suppress_after };
     match timeout(STORE_WITHIN, feedback.receipt(&receipt)).await {
         Ok(Ok(noted)) => {
             tracing::debug!(order = %receipt.attempt.order_id, ?noted, "receipt processed");

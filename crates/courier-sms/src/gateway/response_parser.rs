@@ -1,6 +1,6 @@
 //! Decides whether a response accepts the message, and reads the code if it does not.
 
-use posthaste_courier::http_request::HttpAnswer;
+use posthaste_courier::http_request::HttpResponse;
 use posthaste_courier::response_rules::{self, Pattern};
 use serde_json::Value;
 
@@ -29,40 +29,40 @@ pub(super) enum Read {
 impl ResponseParser {
     pub(super) fn read(settings: &Section) -> Result<Self, BadSetting> {
         let bad = |key, why: &str| BadSetting::new(key, why);
-        let patterns = settings.taken_status.iter().map(|text| Pattern::try_from(text.clone()));
+        let patterns = settings.accepted_status.iter().map(|text| Pattern::try_from(text.clone()));
         let status: Vec<Pattern> = patterns
             .collect::<Result<_, _>>()
-            .map_err(|why| BadSetting::new("gateway.taken_status", why.to_string()))?;
+            .map_err(|why| BadSetting::new("gateway.accepted_status", why.to_string()))?;
         if status.is_empty() {
-            return Err(bad("gateway.taken_status", "must name at least one status, such as 2xx"));
+            return Err(bad("gateway.accepted_status", "must name at least one status, such as 2xx"));
         }
         for (key, pointer) in [
-            ("gateway.taken_pointer", &settings.taken_pointer),
+            ("gateway.accepted_pointer", &settings.accepted_pointer),
             ("gateway.code_pointer", &settings.code_pointer),
         ] {
             if !pointer.is_empty() && !pointer.starts_with('/') {
                 return Err(bad(key, "must begin with a slash, as in /id"));
             }
         }
-        if settings.taken_pointer.is_empty() && !settings.taken_value.is_empty() {
-            return Err(bad("gateway.taken_pointer", "is missing, but gateway.taken_value is set"));
+        if settings.accepted_pointer.is_empty() && !settings.accepted_value.is_empty() {
+            return Err(bad("gateway.accepted_pointer", "is missing, but gateway.accepted_value is set"));
         }
         Ok(Self {
             status,
-            pointer: settings.taken_pointer.clone(),
-            value: settings.taken_value.clone(),
-            text: settings.taken_text.clone(),
+            pointer: settings.accepted_pointer.clone(),
+            value: settings.accepted_value.clone(),
+            text: settings.accepted_text.clone(),
             code_pointer: settings.code_pointer.clone(),
             code_after: settings.code_after.clone(),
         })
     }
 
-    fn read_json(answer: &HttpAnswer) -> Option<Value> {
+    fn read_json(answer: &HttpResponse) -> Option<Value> {
         serde_json::from_slice(&answer.body).ok()
     }
 
     /// The code of a rejection.
-    pub(super) fn code(&self, answer: &HttpAnswer) -> Option<String> {
+    pub(super) fn code(&self, answer: &HttpResponse) -> Option<String> {
         if !self.code_pointer.is_empty()
             && let Some(code) = Self::read_json(answer).and_then(|json| at(&json, &self.code_pointer))
             && is_code(&code)
@@ -79,7 +79,7 @@ impl ResponseParser {
         is_code(&word).then_some(word)
     }
 
-    pub(super) fn judge(&self, answer: &HttpAnswer) -> Read {
+    pub(super) fn judge(&self, answer: &HttpResponse) -> Read {
         let code = self.code(answer);
         let text = || str::from_utf8(&answer.body).is_ok_and(|text| text.contains(self.text.as_str()));
         let value = || {
@@ -111,8 +111,8 @@ mod tests {
         ResponseParser::read(&crate::fuzz::settings(changes).gateway).unwrap()
     }
 
-    fn answer(status: u16, body: &str) -> HttpAnswer {
-        HttpAnswer { status, retry_after: None, body: body.as_bytes().to_vec() }
+    fn answer(status: u16, body: &str) -> HttpResponse {
+        HttpResponse { status, retry_after: None, body: body.as_bytes().to_vec() }
     }
 
     fn refused(code: &str) -> Read {
@@ -122,7 +122,7 @@ mod tests {
     /// The JSON parser stops at 128 levels: deeper responses have no meaning, and do no harm.
     #[test]
     fn answers_within_answers_say_nothing() {
-        let judge = judge(&[("gateway.taken_pointer", "/id"), ("gateway.code_pointer", "/error_code")]);
+        let judge = judge(&[("gateway.accepted_pointer", "/id"), ("gateway.code_pointer", "/error_code")]);
         for levels in [2 * 128, 1_000_000] {
             let body = format!("{{\"id\":1,\"a\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
             assert_eq!(judge.judge(&answer(200, &body)), Read::Refused(None), "{levels}");
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn json_is_looked_into() {
-        let judge = judge(&[("gateway.taken_pointer", "/id"), ("gateway.code_pointer", "/error_code")]);
+        let judge = judge(&[("gateway.accepted_pointer", "/id"), ("gateway.code_pointer", "/error_code")]);
         for (body, wanted) in [
             (r#"{"id":1,"cnt":1}"#, Read::Taken),
             (r#"{"id":"a","cnt":1}"#, Read::Taken),
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_code_of_nothing_is_no_refusal() {
-        let json = judge(&[("gateway.taken_pointer", "/id"), ("gateway.code_pointer", "/error_code")]);
+        let json = judge(&[("gateway.accepted_pointer", "/id"), ("gateway.code_pointer", "/error_code")]);
         for code in ["0", "\"0\"", "\"\"", "null"] {
             let body = format!(r#"{{"id":7,"error_code":{code}}}"#);
             assert_eq!(json.judge(&answer(200, &body)), Read::Taken, "{body}");
@@ -160,7 +160,7 @@ mod tests {
             let body = format!(r#"{{"id":7,"error_code":{code}}}"#);
             assert_eq!(json.judge(&answer(200, &body)), refused(code.trim_matches('"')), "{body}");
         }
-        let form = judge(&[("gateway.taken_text", "id="), ("gateway.code_after", "error_code=")]);
+        let form = judge(&[("gateway.accepted_text", "id="), ("gateway.code_after", "error_code=")]);
         for body in ["error_code=0&id=7", "id=7&error_code=0", "id=7&error_code=", "error_code=&id=7"] {
             assert_eq!(form.judge(&answer(200, body)), Read::Taken, "{body}");
         }
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn values_and_texts_are_compared() {
         let judge = judge(&[
-            ("gateway.taken_pointer", "/items/0/status"),
-            ("gateway.taken_value", "ok"),
-            ("gateway.taken_status", "200,202"),
+            ("gateway.accepted_pointer", "/items/0/status"),
+            ("gateway.accepted_value", "ok"),
+            ("gateway.accepted_status", "200,202"),
         ]);
         assert_eq!(judge.judge(&answer(202, r#"{"items":[{"status":"ok"}]}"#)), Read::Taken);
         assert_eq!(judge.judge(&answer(202, r#"{"items":[{"status":"no"}]}"#)), Read::Refused(None));
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn plain_texts_are_searched() {
-        let judge = judge(&[("gateway.taken_text", "OK - "), ("gateway.code_after", "ERROR =")]);
+        let judge = judge(&[("gateway.accepted_text", "OK - "), ("gateway.code_after", "ERROR =")]);
         assert_eq!(judge.judge(&answer(200, "OK - 1 SMS, ID - 1234")), Read::Taken);
         assert_eq!(judge.judge(&answer(200, "ERROR = 2 (authorise error)")), refused("2"));
         assert_eq!(judge.judge(&answer(200, "ERROR =")), Read::Refused(None));
@@ -193,14 +193,14 @@ mod tests {
     #[test]
     fn settings_that_make_no_sense_are_refused() {
         for (key, value) in [
-            ("gateway.taken_status", "2yy"),
-            ("gateway.taken_pointer", "id"),
+            ("gateway.accepted_status", "2yy"),
+            ("gateway.accepted_pointer", "id"),
             ("gateway.code_pointer", "error.code"),
-            ("gateway.taken_value", "ok"),
+            ("gateway.accepted_value", "ok"),
         ] {
             let refused =
                 ResponseParser::read(&crate::fuzz::settings(&[(key, value)]).gateway).err().unwrap();
-            let key = if key == "gateway.taken_value" { "gateway.taken_pointer" } else { key };
+            let key = if key == "gateway.accepted_value" { "gateway.accepted_pointer" } else { key };
             assert_eq!(refused.key, key);
         }
     }

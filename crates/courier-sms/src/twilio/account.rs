@@ -114,7 +114,7 @@ impl Account {
     ) -> Result<Option<AccountStatus>, String> {
         let host = self.base.host_str().unwrap_or_default();
         let answer = match exchange(request, http_request::SHORT, deadline).await {
-            HttpResult::Answered(answer) => answer,
+            HttpResult::Response(answer) => answer,
             HttpResult::NotConnected | HttpResult::Lost(_) => {
                 return Err(format!("{host} can't be reached or does not respond"));
             }

@@ -155,7 +155,12 @@ async fn status(
     if is_message(sid) && twilio.seen.whose(sid).as_ref() != Some(&attempt.order_id) {
         twilio.remember(sid, &attempt, Instant::now() + STORE_WITHIN).await;
     }
-    let receipt = DeliveryReceipt { attempt, word: word.rank, reason: word.reason, ban: word.ban };
+    let receipt = DeliveryReceipt {
+        attempt,
+        word: word.rank,
+        reason: word.reason,
+        suppress_after: word.suppress_after,
+    };
     let noted = stored(feedback.receipt(&receipt)).await?;
     if noted == ReceiptResult::Changed {
         twilio.sender.record_status(word.rank, word.by_policy.as_deref());

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use posthaste_courier::AttemptId;
-use posthaste_courier::http_request::HttpAnswer;
+use posthaste_courier::http_request::HttpResponse;
 use url::form_urlencoded;
 
 use super::send::{Body, STATUS};
@@ -31,7 +31,7 @@ static TWILIO: LazyLock<Arc<Inner>> = LazyLock::new(|| {
 
 /// A response to a new message.
 pub fn twilio_answers(data: &[u8]) {
-    let body = Body::new(&HttpAnswer { status: 201, retry_after: None, body: data.to_vec() });
+    let body = Body::new(&HttpResponse { status: 201, retry_after: None, body: data.to_vec() });
     let _ = (body.sid(), body.status(), body.code("code"), body.code("error_code"));
 }
 

@@ -141,8 +141,8 @@ impl Inner {
                 tracing::info!(event = "recipient.opted_out", ?noted, "recipient opted out by reply");
             }
             Wish::In => {
-                let lifted = stored(feedback.opt_in(&address, &list, &[Reason::OptedOut], &notice)).await?;
-                tracing::info!(event = "recipient.opted_in", lifted, "recipient opted in by reply");
+                let deleted = stored(feedback.opt_in(&address, &list, &[Reason::OptedOut], &notice)).await?;
+                tracing::info!(event = "recipient.opted_in", deleted, "recipient opted in by reply");
             }
         }
         Ok(())
@@ -155,17 +155,17 @@ impl Inner {
         }
         let request = self.account.get(&self.account.path(&format!("/Messages/{sid}.json")));
         match exchange(request, SHORT, Instant::now() + ASK_WITHIN).await {
-            HttpResult::Answered(answer) if answer.status == 200 => {
+            HttpResult::Response(answer) if answer.status == 200 => {
                 let shown = serde_json::from_slice::<Shown>(&answer.body).ok();
                 shown.and_then(|shown| moment(&shown.date_created)).map_or(ReplyTime::Never, ReplyTime::At)
             }
             // Not visible to these credentials, or deleted.
-            HttpResult::Answered(answer) if (400..500).contains(&answer.status) && answer.status != 429 => {
+            HttpResult::Response(answer) if (400..500).contains(&answer.status) && answer.status != 429 => {
                 tracing::warn!(
                     event = "opt_in.reply_hidden",
                     provider = "twilio",
                     status = answer.status,
-                    "Twilio does not show a reply to these credentials, so an opt-in can't lift a suppression"
+                    "Twilio does not show a reply to these credentials, so an opt-in can't delete a suppression"
                 );
                 ReplyTime::Never
             }

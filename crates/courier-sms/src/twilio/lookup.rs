@@ -179,7 +179,7 @@ impl Inner {
 
     async fn page(&self, path: &str, deadline: Instant) -> Result<Page, Doubt> {
         match exchange(self.account.get(path), LONG, deadline).await {
-            HttpResult::Answered(answer) if answer.status == 200 => {
+            HttpResult::Response(answer) if answer.status == 200 => {
                 serde_json::from_slice(&answer.body).map_err(|_| NOT_NOW)
             }
             _ => Err(NOT_NOW),
@@ -219,22 +219,22 @@ impl Inner {
         let word = self.read(message.status.as_deref().unwrap_or_default(), code.as_deref());
         // The message exists, so it was sent, whatever its status.
         let Some(word) = word else { return Ok(LookupResult::Known(OutcomeKind::Sent, Reason::None)) };
-        if let (Some(_), Some(feedback)) = (word.ban, self.feedback()) {
+        if let (Some(_), Some(feedback)) = (word.suppress_after, self.feedback()) {
             let receipt = DeliveryReceipt {
                 attempt: envelope.id(),
                 word: word.rank,
                 reason: word.reason,
-                ban: word.ban,
+                suppress_after: word.suppress_after,
             };
             feedback.receipt(&receipt).await.map_err(|_| NOT_NOW)?;
         }
         self.sender.record_status(word.rank, word.by_policy.as_deref());
-        let verdict = match word.rank {
+        let known = match word.rank {
             Rank::Sent => OutcomeKind::Sent,
             Rank::Delivered => OutcomeKind::Delivered,
             Rank::Failed => OutcomeKind::Failed,
         };
-        Ok(LookupResult::Known(verdict, word.reason))
+        Ok(LookupResult::Known(known, word.reason))
     }
 }
 

@@ -36,7 +36,7 @@ use sid_cache::SidCache;
 use signature::Signature;
 
 /// The embedded response rules.
-pub(crate) const ANSWERS: RulesTable = response_rules::table(include_str!("answers.toml"));
+pub(crate) const ANSWERS: RulesTable = response_rules::table(include_str!("response_rules.toml"));
 
 /// The log message for requests without a valid signature.
 const REFUSED: &str = "rejected requests without Twilio's signature; check that twilio.auth_token is the account's \
@@ -84,7 +84,7 @@ impl TwilioProvider {
             Some(public) => Some((public, Signature::new(&section.auth_token)?)),
             None => None,
         };
-        let answers = response_rules::load(&sms.answers_file, &ANSWERS)?;
+        let answers = response_rules::load(&sms.response_rules_file, &ANSWERS)?;
         let words = Words::new(&section)?;
         let refusals = RejectedCallbacks::new(&channel, REFUSED);
         Ok(Self(Arc::new(Inner {
@@ -177,7 +177,7 @@ fn is_sender(from: &str) -> bool {
 
 #[async_trait]
 impl Provider for TwilioProvider {
-    fn abilities(&self, channel: Capabilities) -> Capabilities {
+    fn capabilities(&self, channel: Capabilities) -> Capabilities {
         Capabilities { looks_up: true, receipts: self.0.receipts.is_some(), ..channel }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use posthaste_courier::http_request::{HttpAnswer, HttpResult, SHORT, exchange};
+use posthaste_courier::http_request::{HttpResponse, HttpResult, SHORT, exchange};
 use posthaste_courier::response_rules::ProviderResponse;
 use posthaste_courier::{AttemptId, Outcome};
 use posthaste_model::Reason;
@@ -25,7 +25,7 @@ const NOTE_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Body(Value);
 
 impl Body {
-    pub(super) fn new(answer: &HttpAnswer) -> Self {
+    pub(super) fn new(answer: &HttpResponse) -> Self {
         Self(serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 
@@ -50,7 +50,7 @@ impl Inner {
         let request = self.account.post(&self.account.path("/Messages.json"));
         let answer = match exchange(request.form(&self.parameters(message, &attempt)), SHORT, deadline).await
         {
-            HttpResult::Answered(answer) => answer,
+            HttpResult::Response(answer) => answer,
             HttpResult::NotConnected => {
                 return Outcome::NotSent { after: None, reason: Reason::ConnectionFailed };
             }
@@ -111,7 +111,7 @@ impl Inner {
         }
     }
 
-    fn refused(&self, answer: &HttpAnswer, code: Option<String>, message: Message<'_>) -> Outcome {
+    fn refused(&self, answer: &HttpResponse, code: Option<String>, message: Message<'_>) -> Outcome {
         let response = ProviderResponse::http(answer, code.as_deref());
         let found = self.answers.classify(&response);
         if found.alarm && message.is_news() {

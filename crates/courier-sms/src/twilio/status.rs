@@ -13,7 +13,7 @@ use crate::response_rules::{SmsRules, by_policy, is_code, late_reason};
 pub(super) struct TwilioStatus {
     pub(super) rank: Rank,
     pub(super) reason: Reason,
-    pub(super) ban: Option<SuppressAfter>,
+    pub(super) suppress_after: Option<SuppressAfter>,
     /// Whether it is logged for an operator.
     pub(super) alarm: bool,
     /// Provider and code of the rejection, if it may be the sender's fault.
@@ -22,7 +22,9 @@ pub(super) struct TwilioStatus {
 
 /// Reads a status; `None` if it is unknown or not about an outgoing message.
 pub(super) fn read(answers: &SmsRules, status: &str, code: Option<&str>) -> Option<TwilioStatus> {
-    let of = |rank, reason| Some(TwilioStatus { rank, reason, ban: None, alarm: false, by_policy: None });
+    let of = |rank, reason| {
+        Some(TwilioStatus { rank, reason, suppress_after: None, alarm: false, by_policy: None })
+    };
     match status {
         // Twilio has accepted it, which is all that "sent" means.
         "accepted" | "scheduled" | "queued" | "sending" | "sent" | "partially_delivered" => {
@@ -39,7 +41,7 @@ pub(super) fn read(answers: &SmsRules, status: &str, code: Option<&str>) -> Opti
             Some(TwilioStatus {
                 rank: Rank::Failed,
                 reason: late_reason(&found),
-                ban: found.suppress_after(),
+                suppress_after: found.suppress_after(),
                 alarm: found.alarm,
                 by_policy: by_policy(&found, WHO, &receipt),
             })
@@ -59,7 +61,7 @@ mod tests {
 
     fn word(status: &str, code: Option<&str>) -> Option<(Rank, Reason, Option<SuppressAfter>)> {
         let answers = SmsRules::embedded(&super::super::ANSWERS).unwrap();
-        read(&answers, status, code).map(|word| (word.rank, word.reason, word.ban))
+        read(&answers, status, code).map(|word| (word.rank, word.reason, word.suppress_after))
     }
 
     #[test]
@@ -83,7 +85,7 @@ mod tests {
             let undelivered = Some((Rank::Failed, Reason::Undelivered, None));
             assert_eq!(word("undelivered", code), undelivered, "{code:?}");
         }
-        for (code, reason, ban) in [
+        for (code, reason, suppress_after) in [
             (Some("30001"), Reason::Undelivered, None),
             (Some("30002"), Reason::Undelivered, None),
             (Some("30003"), Reason::Undelivered, Some(SuppressAfter::After(5))),
@@ -98,7 +100,11 @@ mod tests {
             (Some("99999"), Reason::Undelivered, None),
         ] {
             for status in ["failed", "undelivered"] {
-                assert_eq!(word(status, code), Some((Rank::Failed, reason, ban)), "{status} {code:?}");
+                assert_eq!(
+                    word(status, code),
+                    Some((Rank::Failed, reason, suppress_after)),
+                    "{status} {code:?}"
+                );
             }
         }
     }

@@ -102,12 +102,12 @@ impl SmsBench {
 
 /// The settings of the example, with the fake provider.
 pub(crate) fn for_smsc(url: &str) -> [(String, String); 4] {
-    let answers = format!("{}/smsc-answers.toml", examples());
+    let answers = format!("{}/smsc-response-rules.toml", examples());
     [
         ("gateway.url".to_owned(), format!("{url}/sys/send.php")),
         ("gateway.check_url".to_owned(), format!("{url}/sys/balance.php?login=office&psw={{secret}}&fmt=3")),
         ("gateway.secret".to_owned(), CANARY.to_owned()),
-        ("sms.answers_file".to_owned(), answers),
+        ("sms.response_rules_file".to_owned(), answers),
     ]
 }
 

@@ -128,9 +128,9 @@ fn receipt(
     message: &Envelope,
     word: ReceiptStatus,
     reason: Reason,
-    ban: Option<SuppressAfter>,
+    suppress_after: Option<SuppressAfter>,
 ) -> DeliveryReceipt {
-    DeliveryReceipt { attempt: message.id(), word, reason, ban }
+    DeliveryReceipt { attempt: message.id(), word, reason, suppress_after }
 }
 
 #[tokio::test]
@@ -312,7 +312,7 @@ async fn a_body_without_end_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_place_that_is_taken_is_told_in_words() {
+async fn a_place_that_is_taken_is_reported_in_words() {
     let place = Place::open().await;
     let listen = format!("unix:{}", place.socket().display());
     let second = transport(&place.provider, &[("sms.listen", &listen), ("sms.public_url", PUBLIC)]);

@@ -51,8 +51,8 @@ async fn a_form_says_what_the_example_tells() {
     ];
     assert_eq!(request.form(), wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!((request.verb.as_str(), request.path.as_str()), ("POST", "/sys/send.php"));
-    let abilities = gateway.abilities();
-    assert_eq!((abilities.receipts, abilities.looks_up), (false, false));
+    let capabilities = gateway.capabilities();
+    assert_eq!((capabilities.receipts, capabilities.looks_up), (false, false));
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn a_get_has_everything_in_its_query() {
             ("gateway.format", "none"),
             ("gateway.url", &url),
             ("gateway.secret", CANARY),
-            ("gateway.taken_text", "OK"),
+            ("gateway.accepted_text", "OK"),
             ("gateway.code_after", "ERROR"),
         ],
     )
@@ -200,13 +200,13 @@ async fn place(more: &[(&str, &str)]) -> Place {
 #[tokio::test]
 async fn receipts_stop_a_sender_as_the_table_says() {
     let folder = tempfile::tempdir().unwrap();
-    let table = folder.path().join("answers.toml");
+    let table = folder.path().join("response_rules.toml");
     let rule =
         "[[rule]]\ncode = [\"200\"]\nmeans = \"reject\"\npolicy = true\n[[rule]]\nmeans = \"reject\"\n";
     std::fs::write(&table, rule).unwrap();
     let table = table.display().to_string();
     for (body, stops) in [("status=20&err=200", true), ("status=20&err=6", false), ("status=1", false)] {
-        let place = place(&[("sms.answers_file", &table)]).await;
+        let place = place(&[("sms.response_rules_file", &table)]).await;
         let mut why = None;
         for n in 0..60 {
             match send(&place.sms, &envelope(&format!("+7916{n:07}"), "x")).await {
@@ -230,13 +230,18 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let place = place(&[]).await;
-    assert!(place.sms.abilities().receipts);
+    assert!(place.sms.capabilities().receipts);
     let (message, other) = (envelope(TO, "x"), envelope(TO, "y"));
     assert_eq!(send(&place.sms, &message).await, Outcome::Sent);
     let callback = place.provider.messages()[0].field("cb");
     let path = callback.strip_prefix(PUBLIC).unwrap().to_owned();
     assert!(path.starts_with(&format!("/gateway/status/{}/", message.id())), "{path}");
-    let of = |word, reason, ban| DeliveryReceipt { attempt: message.id(), word, reason, ban };
+    let of = |word, reason, suppress_after| DeliveryReceipt {
+        attempt: message.id(),
+        word,
+        reason,
+        suppress_after,
+    };
     for (body, wanted) in [
         ("status=0&id=1", Some(of(ReceiptStatus::Sent, Reason::None, None))),
         ("status=1&id=1&err=0", Some(of(ReceiptStatus::Delivered, Reason::None, None))),

@@ -37,7 +37,7 @@ async fn reply_at(
 }
 
 #[tokio::test]
-async fn a_stop_suppresses_the_number_and_a_start_lifts_it() {
+async fn a_stop_suppresses_the_number_and_a_start_deletes_it() {
     let place = Place::open().await;
     let nothing = (200, "<Response></Response>".to_owned());
     for body in ["STOP", " stop \n", "Unsubscribe"] {
@@ -49,8 +49,8 @@ async fn a_stop_suppresses_the_number_and_a_start_lifts_it() {
     for (body, opt_out) in [("start", None), ("UNSTOP", None), ("oui", Some("START"))] {
         assert_eq!(reply(&place, FROM, body, opt_out).await, nothing);
     }
-    let lifted = ListChange::OptedIn(Address::new(FROM), SuppressionList::Channel, Reason::OptedOut);
-    assert_eq!(place.sink.list_changes()[4..], vec![lifted; 3]);
+    let deleted = ListChange::OptedIn(Address::new(FROM), SuppressionList::Channel, Reason::OptedOut);
+    assert_eq!(place.sink.list_changes()[4..], vec![deleted; 3]);
     place.close().await;
 }
 

@@ -97,7 +97,7 @@ async fn a_message_that_waits_with_twilio_is_found_too() {
 }
 
 #[tokio::test]
-async fn equal_texts_of_two_orders_are_told_apart_by_whose_is_written_down() {
+async fn equal_texts_of_two_orders_are_distinguished_by_whose_is_written_down() {
     let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     let (here, there) = (with_sink(&provider, &sink, &[]).await, with_sink(&provider, &sink, &[]).await);
     // The message of one order was accepted, through another courier; this one's never arrived.
@@ -150,7 +150,7 @@ async fn an_older_or_later_message_of_the_same_text_is_another() {
 }
 
 #[tokio::test]
-async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_feedback() {
+async fn a_failure_is_found_with_its_reason_and_its_number_reported_to_the_feedback() {
     let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     let twilio = with_sink(&provider, &sink, &[]).await;
     loses_answers(&provider, |message| {
@@ -163,7 +163,10 @@ async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_feedback(
         LookupResult::Known(OutcomeKind::Failed, Reason::InvalidAddress)
     );
     let reported = sink.receipts();
-    assert_eq!((reported[0].attempt.clone(), reported[0].ban), (message.id(), Some(SuppressAfter::Now)));
+    assert_eq!(
+        (reported[0].attempt.clone(), reported[0].suppress_after),
+        (message.id(), Some(SuppressAfter::Now))
+    );
     provider.api().change(|message| message.status = "delivered".to_owned());
     assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Delivered, Reason::None));
 }

@@ -30,7 +30,7 @@ async fn it_works_until_it_is_asked_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_credential_is_told_at_the_start() {
+async fn a_wrong_credential_is_reported_at_the_start() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
     provider.answer(|_| refusal(401, 20003));
     let (url, api) = (redis.url(), provider.url());
@@ -46,7 +46,7 @@ async fn a_wrong_credential_is_told_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_nobody_can_ask_is_not_told_as_good() {
+async fn a_gateway_nobody_can_ask_is_not_reported_as_good() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
     let (url, send) = (redis.url(), format!("{}/send", provider.url()));
     let variables = [
@@ -64,7 +64,7 @@ async fn a_gateway_nobody_can_ask_is_not_told_as_good() {
 #[test]
 fn settings_that_make_no_sense_end_the_start_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
-    let table = folder.path().join("answers.toml");
+    let table = folder.path().join("response_rules.toml");
     std::fs::write(&table, "[[rule]]\nmeans = \"perhaps\"\n").expect("a file");
     let valid = [
         ("POSTHASTE_TWILIO__AUTH_TOKEN", CANARY),
@@ -80,10 +80,10 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_SMS__PROVIDER", "gateway", "gateway.url"),
         ("POSTHASTE_SMS__ON_UNKNOWN", "forget", "sms.on_unknown"),
         ("POSTHASTE_SMS__LISTEN", "127.0.0.1:0", "sms.public_url"),
-        ("POSTHASTE_SMS__ANSWERS_FILE", table.to_str().expect("a name"), "sms.answers_file"),
+        ("POSTHASTE_SMS__RESPONSE_RULES_FILE", table.to_str().expect("a name"), "sms.response_rules_file"),
         ("POSTHASTE_COURIER__MAX_HOLD", "60", "courier.max_hold"),
     ] {
         let said = PROGRAM.refuses(&valid, case, &[CANARY]);
-        assert_eq!(said.contains("line 2"), case.2 == "sms.answers_file", "{said}");
+        assert_eq!(said.contains("line 2"), case.2 == "sms.response_rules_file", "{said}");
     }
 }

@@ -35,8 +35,8 @@ async fn a_text_goes_as_it_is() {
         assert_eq!(request.header("authorization"), Some(basic(ACCOUNT, CANARY).as_str()));
     }
     assert_eq!(provider.messages().len(), texts.len());
-    let abilities = twilio.abilities();
-    assert_eq!((abilities.receipts, abilities.looks_up, abilities.concurrency), (false, true, 20));
+    let capabilities = twilio.capabilities();
+    assert_eq!((capabilities.receipts, capabilities.looks_up, capabilities.concurrency), (false, true, 20));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn settings_add_their_parameters() {
     let callback = format!("https://sms.example.org/in/twilio/status/{}#rc=3&rp=5xx,ct,rt", message.id());
     assert_eq!(request.field("StatusCallback"), callback);
     assert_eq!(request.header("authorization"), Some(basic(KEY, "0123456789abcdefSecret").as_str()));
-    assert!(twilio.abilities().receipts);
+    assert!(twilio.capabilities().receipts);
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn one_number_the_sender_does_not_reach_stops_nobody() {
     unreachable(&provider, &[TO]);
     // All of its tries are spent, so that it ends as failed; also in separate orders, and with no other number in
     // between.
-    let tries = usize::from(twilio.abilities().max_tries);
+    let tries = usize::from(twilio.capabilities().max_tries);
     for _ in 0..tries {
         for n in 2..6 {
             assert_eq!(send(&twilio, &envelope(&format!("+7916000000{n}"), "x")).await, Outcome::Sent);
@@ -219,20 +219,20 @@ async fn a_second_number_in_a_row_the_sender_does_not_reach_stops_the_channel() 
 async fn an_operator_may_change_the_table() {
     let provider = Provider::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("answers.toml");
+    let file = folder.path().join("response_rules.toml");
     std::fs::write(
         &file,
         "[[rule]]\ncode = [\"21211\"]\nmeans = \"strike\"\nstrikes = 3\nreason = \"invalid_address\"\n",
     )
     .unwrap();
-    let twilio = transport(&provider, &[("sms.answers_file", file.to_str().unwrap())]);
+    let twilio = transport(&provider, &[("sms.response_rules_file", file.to_str().unwrap())]);
     provider.script(vec![refusal(400, 21211)]);
     let strike = Outcome::Strike { reason: Reason::InvalidAddress, of: 3 };
     assert_eq!(send(&twilio, &envelope(TO, "x")).await, strike);
 }
 
 #[tokio::test]
-async fn bad_orders_in_turn_are_told_once_each() {
+async fn bad_orders_in_turn_are_reported_once_each() {
     let log = CapturedLogs::by_this_thread();
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[]);

@@ -15,7 +15,7 @@ fn refused(changes: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
+async fn settings_of_twilio_that_make_no_sense_are_reported_by_name() {
     let good = for_twilio("https://api.twilio.com");
     try_transport(None, &good).unwrap();
     let hook = ("sms.listen", "127.0.0.1:0");
@@ -63,7 +63,10 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         (&[("sms.policy_share", "1.5")], "sms.policy_share: must be 0 to 1"),
         (&[("sms.policy_share", "-0.1")], "sms.policy_share: must be 0 to 1"),
         (&[("sms.proxy", "not a proxy")], "sms.proxy: is not"),
-        (&[("sms.answers_file", "/nowhere/x.toml")], "sms.answers_file: /nowhere/x.toml can't be read"),
+        (
+            &[("sms.response_rules_file", "/nowhere/x.toml")],
+            "sms.response_rules_file: /nowhere/x.toml can't be read",
+        ),
         (&[hook], "sms.public_url: is missing"),
         (&[("sms.public_url", "https://x.org")], "sms.listen: is missing"),
         (&[hook, ("sms.public_url", "http://x.org")], "sms.public_url: must be https://"),
@@ -88,7 +91,7 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
 }
 
 #[tokio::test]
-async fn settings_of_a_gateway_that_make_no_sense_are_told_by_name() {
+async fn settings_of_a_gateway_that_make_no_sense_are_reported_by_name() {
     let good = [
         ("sms.provider", "gateway"),
         ("gateway.url", "https://x.org/send"),
@@ -119,7 +122,7 @@ async fn settings_of_a_gateway_that_make_no_sense_are_told_by_name() {
         (&[("gateway.headers", "X: a\nY: b")], "gateway.headers: must not contain a line end"),
         (&[("gateway.headers", "X-Text: {text}")], "gateway.headers: must not contain {text}"),
         (&[("gateway.check_url", "ftp://x.org")], "gateway.check_url: must be https://"),
-        (&[("gateway.taken_pointer", "id")], "gateway.taken_pointer: must begin"),
+        (&[("gateway.accepted_pointer", "id")], "gateway.accepted_pointer: must begin"),
         (&[("gateway.callback_key", CANARY)], "sms.public_url: is missing"),
         (
             &[
@@ -137,7 +140,7 @@ async fn settings_of_a_gateway_that_make_no_sense_are_told_by_name() {
 }
 
 #[tokio::test]
-async fn a_wrong_credential_is_told_by_check() {
+async fn a_wrong_credential_is_reported_by_check() {
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[]);
     twilio.check().await.unwrap();

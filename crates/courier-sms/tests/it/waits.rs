@@ -15,7 +15,7 @@ use super::provider::{Provider, Reply, rate_limited};
 async fn the_rate_counts_segments() {
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[("sms.segments_per_second", "1")]);
-    assert_eq!(twilio.abilities().rate, Some(1.0));
+    assert_eq!(twilio.capabilities().rate, Some(1.0));
     // Five segments of Cyrillic: the next message waits five seconds.
     let started = Instant::now();
     let long = envelope("+79160000001", &"ы".repeat(67 * 5));

@@ -90,8 +90,8 @@ impl Transport for Watched {
         self.inner.channel()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.inner.abilities()
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

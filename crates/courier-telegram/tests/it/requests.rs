@@ -125,7 +125,7 @@ async fn settings_add_their_parameters() {
     for name in ["disable_notification", "protect_content", "allow_paid_broadcast"] {
         assert_eq!(body[name], true, "{name}");
     }
-    assert_eq!(telegram.abilities().rate, Some(900.0));
+    assert_eq!(telegram.capabilities().rate, Some(900.0));
     assert_eq!(telegram.channel().as_str(), "telegram");
 }
 

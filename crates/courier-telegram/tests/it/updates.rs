@@ -109,7 +109,7 @@ async fn no_updates_are_requested_unless_the_settings_say_so() {
 }
 
 #[tokio::test]
-async fn blocks_suppress_and_returns_lift_and_each_is_confirmed() {
+async fn blocks_suppress_and_returns_delete_and_each_is_confirmed() {
     let (provider, sink) = (Provider::start().await, Arc::<RecordingSink>::default());
     let waiting =
         [place(900, 7, "kicked"), place(901, 8, "member"), written(902, 7, "/start"), written(950, 9, "x")];

@@ -252,7 +252,7 @@ async fn a_bot_that_pauses_does_not_hold_up_the_others() {
 async fn the_rate_is_kept() {
     let provider = Provider::start().await;
     let telegram = Arc::new(transport(&provider, &[("messages_per_second", "20")]));
-    assert_eq!(telegram.abilities().rate, Some(20.0));
+    assert_eq!(telegram.capabilities().rate, Some(20.0));
     let begun = Instant::now();
     let calls = (1..=40).map(|chat| asking(Arc::clone(&telegram), chat));
     let (outcomes, requested): (Vec<Outcome>, Vec<Instant>) =

@@ -1,6 +1,5 @@
 //! The VK channel against a fake VK API.
 
-mod answers;
 mod bench;
 mod conformance;
 mod inbound;
@@ -8,5 +7,6 @@ mod process;
 mod provider;
 mod repeats;
 mod requests;
+mod response_rules;
 mod secrecy;
 mod starting;

@@ -37,8 +37,8 @@ async fn one_request_carries_2500_people() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let batch = to_many(1..=2500, "at nine", 1);
-    let Batching::Groups { groups, deliveries } = vk.abilities().batching else { panic!("no groups") };
-    assert_eq!((groups, deliveries, vk.abilities().deliveries_a_token), (25, 100, 100));
+    let Batching::Groups { groups, deliveries } = vk.capabilities().batching else { panic!("no groups") };
+    assert_eq!((groups, deliveries, vk.capabilities().deliveries_a_token), (25, 100, 100));
     assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Sent));
     let requests = provider.messages();
     assert_eq!(requests.len(), 1);

@@ -38,10 +38,10 @@ impl Engine {
     /// How many more envelopes the free calls have room for; with `bulk`, the share reserved for urgent ones is left
     /// out.
     pub(super) fn free_deliveries(&self, bulk: bool) -> usize {
-        let size = self.abilities.batching.size();
+        let size = self.capabilities.batching.size();
         let calls = self.pace.concurrency();
         let reserve = if bulk { calls * usize::from(self.settings.urgent_reserve) / 100 } else { 0 };
-        let batching = self.abilities.batching;
+        let batching = self.capabilities.batching;
         let queued: usize = self.batches.iter().map(|batch| batch.cost(batching)).sum();
         let busy = self.calls * size + queued + self.starting.room(Instant::now()) + self.beyond_unsettled();
         (calls.saturating_sub(reserve).max(1) * size).saturating_sub(busy)
@@ -51,7 +51,7 @@ impl Engine {
     /// leaves a bounded number of deliveries in doubt, however slow the server is. Reports of unreachable partitions
     /// do not count, since nothing more is begun there.
     fn beyond_unsettled(&self) -> usize {
-        let allowed = self.settings.max_unsettled.max(self.abilities.batching.size());
+        let allowed = self.settings.max_unsettled.max(self.capabilities.batching.size());
         let reported_later = self.held.reports_away();
         self.settles
             .unreported(|p| self.held.is_away(p))
@@ -79,7 +79,7 @@ impl Engine {
         }
         let allowed = self.pace.allowance(now, self.settings.begin_ahead);
         let (mut room, mut bulk_room) = (self.free_deliveries(false), self.free_deliveries(true));
-        let (batching, mut deliveries_left) = (self.abilities.batching, allowed.min(MOST_DELIVERIES));
+        let (batching, mut deliveries_left) = (self.capabilities.batching, allowed.min(MOST_DELIVERIES));
         let mut chosen: BTreeMap<(u16, Id), Vec<u16>> = BTreeMap::new();
         // For partitions that confirm nothing: how much this call tries.
         let mut tried: BTreeMap<u16, usize> = BTreeMap::new();
@@ -159,7 +159,7 @@ impl Engine {
             let first = parcel.doubtful.iter().filter(requested_again).map(|(.., at)| *at).min();
             parcel.doubtful.retain(|doubt| !requested_again(&doubt));
             let at = parcel.at.clone();
-            self.starting.add(p, now, self.abilities.batching.cost(deliveries.len()));
+            self.starting.add(p, now, self.capabilities.batching.cost(deliveries.len()));
             self.pace.spend(deliveries.len());
             let (started, ids, requested) = by_partition.entry(p).or_insert((now, Vec::new(), Vec::new()));
             *started = (*started).min(first.unwrap_or(now));
@@ -169,7 +169,7 @@ impl Engine {
         for (p, (started, ids, requested)) in by_partition {
             let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
             let (window, deliveries_a_token) =
-                (self.abilities.send_window, self.abilities.deliveries_a_token());
+                (self.capabilities.send_window, self.capabilities.deliveries_a_token());
             let meter = std::sync::Arc::clone(&self.meter);
             tokio::spawn(async move {
                 let begin = store.begin(p, &channel, window, deliveries_a_token, &requested);
@@ -180,8 +180,8 @@ impl Engine {
     }
 
     pub(super) fn on_begun(&mut self, done: BeginDone) {
-        let window = done.started + self.abilities.send_window;
-        let batching = self.abilities.batching;
+        let window = done.started + self.capabilities.send_window;
+        let batching = self.capabilities.batching;
         for (_, deliveries) in &done.requested {
             self.starting.done(done.p, done.kept, batching.cost(deliveries.len()));
         }

@@ -133,7 +133,7 @@ impl Engine {
 
     /// How many parcels to claim, and how many of them may be bulk.
     fn room(&self) -> (u32, u32) {
-        let size = self.abilities.batching.size();
+        let size = self.capabilities.batching.size();
         let deliveries_wanted = (self.pace.concurrency() * size * 2).max(self.meter.deliveries_last_second());
         let free = self.settings.max_deliveries.saturating_sub(self.held.deliveries_here());
         let need = deliveries_wanted.saturating_sub(self.held.runnable()).min(free);
@@ -160,7 +160,7 @@ impl Engine {
         let first_requested = *partition.requested.get_or_insert(requested);
         let (store, notes) = (self.store.clone(), self.notes.clone());
         let (channel, courier) = (self.channel.clone(), self.courier.clone());
-        let (lease, send_window) = (self.settings.lease, self.abilities.send_window);
+        let (lease, send_window) = (self.settings.lease, self.capabilities.send_window);
         let (probe, meter) = (Arc::clone(&self.probe), Arc::clone(&self.meter));
         let others_ask = self.partitions.iter().any(|other| other.p != p && other.is_open());
         let empty_handed = self.held.is_empty() && self.held.expected == 0 && !others_ask;
@@ -194,8 +194,8 @@ impl Engine {
 
     /// How many deliveries the claim itself may begin: those that would go on the wire at once.
     fn begin_with_claim(&mut self, now: Instant) -> usize {
-        let batched = matches!(self.abilities.batching, Batching::SameOrder(_) | Batching::Groups { .. });
-        if self.abilities.tokens
+        let batched = matches!(self.capabilities.batching, Batching::SameOrder(_) | Batching::Groups { .. });
+        if self.capabilities.tokens
             || batched
             || self.alone
             || self.held.has_suspects()
@@ -272,7 +272,7 @@ impl Engine {
             self.probe.reached(Point::AfterClaim);
         }
         let lease_until = done.first_requested + self.settings.lease - self.settings.lease / 10;
-        let window = done.first_requested + self.abilities.send_window;
+        let window = done.first_requested + self.capabilities.send_window;
         let some = !taken.parcels.is_empty();
         if let Err(error) = &done.suppressed {
             tracing::warn!(
@@ -318,10 +318,10 @@ impl Engine {
         let overdue = taken.next.is_some_and(|next| next <= server_now);
         if overdue && count == 0 {
             // Something is overdue that claiming does not move: a lease, or an unresolved delivery.
-            if let Some(sweep) = self.kicks.sweep.get(at) {
+            if let Some(sweep) = self.wakers.sweep.get(at) {
                 sweep.notify_one();
             }
-            self.kicks.resolve.notify_one();
+            self.wakers.resolve.notify_one();
         }
         let ready_now = taken.oldest.is_some_and(|oldest| oldest <= server_now);
         let more = ready_now && (count >= limit || (bulk_limit == 0 && count == 0));
@@ -351,7 +351,7 @@ impl Engine {
 
     /// Room became free: claim again from partitions with ready parcels left.
     pub(super) fn feed_hungry(&mut self, now: Instant) {
-        if self.held.runnable() > self.pace.concurrency() * self.abilities.batching.size() {
+        if self.held.runnable() > self.pace.concurrency() * self.capabilities.batching.size() {
             return;
         }
         let feeds = |partition: &&mut Partition| partition.hungry && !self.starting.is_doubted(partition.p);

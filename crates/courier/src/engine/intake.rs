@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use posthaste_model::{Channel, UnixMs};
 use posthaste_store::{
-    CallError, ClaimedParcel, DeliveryOutcome, InvalidReply, LoadedParcel, ParcelRef, Store,
+    CallError, ClaimedParcel, DeliveryRecord, InvalidReply, LoadedParcel, ParcelRef, Store,
 };
 use tokio::time::Instant;
 
@@ -63,7 +63,7 @@ impl Engine {
             }
             return self.start_load(p, claimed, fence, lease_until, now);
         };
-        let outcomes: Vec<DeliveryOutcome> = outcomes.deliveries().collect();
+        let outcomes: Vec<DeliveryRecord> = outcomes.deliveries().collect();
         let known = suppressed.is_some();
         let parcel = Parcel {
             partition: p,
@@ -83,7 +83,7 @@ impl Engine {
             lost: false,
             settling: false,
             suppressed: suppressed.unwrap_or_default(),
-            remembers: self.abilities.remembers(),
+            remembers: self.capabilities.remembers(),
         };
         self.hold(parcel, now, window, known);
     }
@@ -179,7 +179,7 @@ impl Engine {
             lost: false,
             settling: false,
             suppressed,
-            remembers: self.abilities.remembers(),
+            remembers: self.capabilities.remembers(),
         };
         self.hold(parcel, done.now, done.lease_until, true);
     }

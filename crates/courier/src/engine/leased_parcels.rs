@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::{Content, Delivery, OutcomeKind, Priority, Reason, State, UnixMs};
-use posthaste_store::{AttemptReport, DeliveryOutcome, Head, ParcelRef};
+use posthaste_store::{AttemptReport, DeliveryRecord, Head, ParcelRef};
 use tokio::time::Instant;
 
 use super::reports::Reports;
@@ -23,7 +23,7 @@ pub(super) struct Parcel {
     pub(super) head: Head,
     pub(super) content: Arc<Content>,
     pub(super) deliveries: Vec<Delivery>,
-    pub(super) outcomes: Vec<DeliveryOutcome>,
+    pub(super) outcomes: Vec<DeliveryRecord>,
     /// When it was claimed, on the server's clock and on ours.
     pub(super) met: (UnixMs, Instant),
     /// Number of deliveries waiting to be begun.
@@ -111,7 +111,7 @@ impl Parcel {
     }
 }
 
-fn is_suspect(outcome: &DeliveryOutcome) -> bool {
+fn is_suspect(outcome: &DeliveryRecord) -> bool {
     outcome.repeated && outcome.reason == Reason::CourierDied
 }
 

@@ -62,7 +62,7 @@ pub enum EngineError {
 pub(crate) struct Engine {
     store: Store,
     transport: Arc<dyn Transport>,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     settings: Settings,
     channel: Channel,
     courier: CourierId,
@@ -92,7 +92,7 @@ pub(crate) struct Engine {
     cut: CancellationToken,
     failed: Option<FatalReason>,
     clock: crate::server_clock::ServerClock,
-    kicks: Wakers,
+    wakers: Wakers,
     probe: Arc<dyn Probe>,
     up: bool,
     /// How often the connection was lost.
@@ -114,16 +114,16 @@ impl Engine {
         settings: Settings,
         courier: CourierId,
         meter: Arc<Meter>,
-        kicks: Wakers,
+        wakers: Wakers,
         probe: Arc<dyn Probe>,
     ) -> Self {
         let (notes, inbox) = mpsc::unbounded_channel();
-        let abilities = transport.abilities();
+        let capabilities = transport.capabilities();
         let now = Instant::now();
         let pace = Pace::new(
-            abilities.concurrency,
-            abilities.max_concurrency,
-            abilities.rate,
+            capabilities.concurrency,
+            capabilities.max_concurrency,
+            capabilities.rate,
             settings.breaker_after,
             now,
         );
@@ -135,7 +135,7 @@ impl Engine {
             next_renewal: now + settings.renew_every,
             store,
             transport,
-            abilities,
+            capabilities,
             settings,
             courier,
             meter,
@@ -154,7 +154,7 @@ impl Engine {
             draining: false,
             cut: CancellationToken::new(),
             failed: None,
-            kicks,
+            wakers,
             probe,
             up: true,
             losses: 0,
@@ -347,7 +347,7 @@ impl Engine {
             Some(_) => {
                 self.next_check = Some(now + self.settings.check_every);
                 let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
-                let limit = self.abilities.send_window;
+                let limit = self.capabilities.send_window;
                 tokio::spawn(async move {
                     let check = AssertUnwindSafe(transport.check()).catch_unwind();
                     let found = match tokio::time::timeout(limit, check).await {

@@ -16,11 +16,11 @@ impl Engine {
         kind: OutcomeKind,
         reason: Reason,
     ) -> (OutcomeKind, Reason) {
-        let remembers = self.abilities.remembers();
+        let remembers = self.capabilities.remembers();
         match kind {
             _ if !envelope.repeat => (kind, reason),
             OutcomeKind::NotSent | OutcomeKind::Retry if remembers => (OutcomeKind::Unknown, reason),
-            OutcomeKind::Failed | OutcomeKind::Suppressed if !remembers && !self.abilities.looks_up => {
+            OutcomeKind::Failed | OutcomeKind::Suppressed if !remembers && !self.capabilities.looks_up => {
                 (OutcomeKind::Unknown, Reason::NotRetried)
             }
             _ => (kind, reason),

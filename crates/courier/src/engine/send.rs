@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use super::leased_parcels::Id;
 use super::{Engine, Note, suppression_check};
-use crate::backoff;
 use crate::pace::Pause;
 use crate::panic_guard::noticed;
 use crate::transport::{Batching, Envelope, Outcome, ThrottleScope};
+use crate::{backoff, provider_wait};
 
 /// Deliveries that go out in one call.
 pub(super) struct Batch {
@@ -46,7 +46,7 @@ impl Engine {
     pub(super) fn dispatch(&mut self, id: Id, deliveries: &[u16], window: Instant) {
         let now = Instant::now();
         let ahead = self.settings.begin_ahead * 4;
-        let remembers = self.abilities.idempotent_for;
+        let remembers = self.capabilities.idempotent_for;
         let Some(parcel) = self.held.get(id) else { return };
         let mut sent = Vec::with_capacity(deliveries.len());
         for &delivery in deliveries {
@@ -65,7 +65,7 @@ impl Engine {
         let deliveries = sent;
         let priority = parcel.head.priority;
         // A call that starts with little time left would end as unknown.
-        let late = window.checked_sub(self.abilities.send_window / 2).unwrap_or(now);
+        let late = window.checked_sub(self.capabilities.send_window / 2).unwrap_or(now);
         let start_by = (now + ahead).min(parcel.lease_until).min(late);
         let envelopes = deliveries.iter().filter_map(|delivery| {
             let outcome = parcel.outcomes.get(usize::from(*delivery))?;
@@ -85,7 +85,7 @@ impl Engine {
             Some((id, envelope))
         });
         let mut envelopes: Vec<(Id, Envelope)> = envelopes.collect();
-        let (size, batching) = (self.abilities.batching.size(), self.abilities.batching);
+        let (size, batching) = (self.capabilities.batching.size(), self.capabilities.batching);
         for batch in &mut self.batches {
             let room = envelopes.first().map_or(0, |(_, first)| batch.room(batching, &first.order_id));
             if room == 0 {
@@ -140,7 +140,7 @@ impl Engine {
 
     /// Whether a batch waits a moment for more deliveries of its kind.
     fn fills(&self, batch: &Batch, now: Instant) -> bool {
-        let batching = self.abilities.batching;
+        let batching = self.capabilities.batching;
         matches!(batching, Batching::Groups { .. } | Batching::SameOrder(_))
             && self.starting.room(now) > 0
             && now < batch.made + FILLS_FOR
@@ -225,7 +225,7 @@ impl Engine {
         for outcome in outcomes {
             match outcome {
                 Outcome::Throttled { scope: ThrottleScope::Channel, wait } => {
-                    let wait = backoff::obey(*wait);
+                    let wait = provider_wait::obey(*wait);
                     self.pace.throttled(now, wait);
                     if wait > self.settings.max_hold {
                         self.hand_back_waiting(wait);
@@ -270,9 +270,9 @@ impl Engine {
         let chance = self.chance();
         let (base, cap) = (self.settings.backoff_base, self.settings.backoff_cap);
         let max_hold = self.settings.max_hold;
-        let max_tries = self.abilities.max_tries;
+        let max_tries = self.capabilities.max_tries;
         let retry_wait = |after: Option<Duration>| {
-            after.map_or_else(|| backoff::wait(base, cap, envelope.tries, chance), backoff::obey)
+            after.map_or_else(|| backoff::wait(base, cap, envelope.tries, chance), provider_wait::obey)
         };
         let mut again = None;
         let (kind, reason, value) = match outcome {
@@ -292,7 +292,7 @@ impl Engine {
             Outcome::NotSent { after, reason } => (OutcomeKind::NotSent, reason, in_ms(retry_wait(after))),
             Outcome::Stop(_) => (OutcomeKind::NotSent, Reason::ChannelStopped, 0),
             Outcome::Throttled { scope, wait } => {
-                let wait = backoff::obey(wait);
+                let wait = provider_wait::obey(wait);
                 if wait <= max_hold && !self.draining {
                     again = Some(match scope {
                         ThrottleScope::Channel => None,

@@ -9,11 +9,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::response::TableWord;
 use crate::feedback::SuppressAfter;
-use crate::http_request::LONGEST_WAIT;
+use crate::provider_wait::{self, SHORTEST};
 use crate::transport::{Outcome, ThrottleScope};
-
-/// The wait if neither response nor rule names one, and the shortest that is obeyed.
-const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The action that a rule asks for; `S` are the actions of one channel alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +75,7 @@ pub struct Classification<'a, S = Infallible> {
     /// The action.
     pub action: ResponseAction<S>,
     /// How long to wait before the next try: what the response requests, else what the rule says; at most
-    /// [`LONGEST_WAIT`].
+    /// [`provider_wait::LONGEST`].
     pub after: Option<Duration>,
     /// Up to this much is added to the wait of the rule, so that tries are spread out.
     pub spread: Duration,
@@ -123,7 +120,7 @@ impl<S: Copy> Classification<'_, S> {
     /// How long to pause, with [`ResponseAction::Wait`].
     #[must_use]
     pub fn wait(&self) -> Duration {
-        self.after.unwrap_or(SHORTEST).clamp(SHORTEST, LONGEST_WAIT)
+        provider_wait::obey(self.after.unwrap_or(SHORTEST))
     }
 
     /// Whether and when to suppress the address, if a receipt or bounce reports this failure.

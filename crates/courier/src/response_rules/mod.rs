@@ -35,7 +35,7 @@ use posthaste_model::Reason;
 use posthaste_ops::config::HumanDuration;
 use serde::Deserialize;
 
-use crate::http_request::LONGEST_WAIT;
+use crate::provider_wait;
 
 pub use action::{Classification, ResponseAction};
 pub use pattern::{BadEntry, Pattern, fits};
@@ -177,7 +177,7 @@ impl<S: TableWord, P: TableWord> ResponseRules<S, P> {
         Classification {
             rule: Some(at + 1),
             action: rule.means,
-            after: after.map(|wait| wait.min(LONGEST_WAIT)),
+            after: after.map(provider_wait::capped),
             spread: spread.map(HumanDuration::get).unwrap_or_default(),
             strikes: rule.strikes,
             reason: rule.reason.unwrap_or_else(|| (self.reason)(response)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use posthaste_model::Reason;
 
-use crate::http_request::HttpAnswer;
+use crate::http_request::HttpResponse;
 
 /// An enhanced code (RFC 3463): class, subject, detail.
 pub type EnhancedCode = (u16, u16, u16);
@@ -60,7 +60,7 @@ impl<P: fmt::Debug> fmt::Debug for ProviderResponse<'_, P> {
 impl<'a, P> ProviderResponse<'a, P> {
     /// The parts of an HTTP response; `code` is the provider's code in it.
     #[must_use]
-    pub fn http(answer: &'a HttpAnswer, code: Option<&'a str>) -> Self {
+    pub fn http(answer: &'a HttpResponse, code: Option<&'a str>) -> Self {
         let text = str::from_utf8(&answer.body).unwrap_or_default();
         let code = code.map(Cow::Borrowed);
         Self { status: Some(answer.status), code, text, wait: answer.retry_after, ..Self::default() }

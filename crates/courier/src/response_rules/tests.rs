@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::feedback::SuppressAfter;
-use crate::http_request::HttpAnswer;
+use crate::http_request::HttpResponse;
 use crate::transport::{Outcome, ThrottleScope};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +162,10 @@ fn the_response_names_the_wait_else_the_rule_does() {
     assert_eq!(wait(None), (Some(minutes(5)), minutes(10), minutes(5)));
     assert_eq!(wait(Some(minutes(1))), (Some(minutes(1)), Duration::ZERO, minutes(1)));
     assert_eq!(wait(Some(Duration::ZERO)), (Some(Duration::ZERO), Duration::ZERO, Duration::from_secs(1)));
-    assert_eq!(wait(Some(Duration::MAX)), (Some(LONGEST_WAIT), Duration::ZERO, LONGEST_WAIT));
+    assert_eq!(
+        wait(Some(Duration::MAX)),
+        (Some(provider_wait::LONGEST), Duration::ZERO, provider_wait::LONGEST)
+    );
 }
 
 #[test]
@@ -273,7 +276,7 @@ fn a_file_replaces_the_embedded_table() {
     let loaded = Rules::load(file.to_str().unwrap(), &table);
     std::fs::remove_file(&file).unwrap();
     assert_eq!(loaded.unwrap().classify(&coded("1")).action, ResponseAction::Special(Own::Divert));
-    for missing in ["/nowhere/answers.toml", "/"] {
+    for missing in ["/nowhere/response_rules.toml", "/"] {
         let reported = Rules::load(missing, &table).unwrap_err().to_string();
         assert_eq!(reported, format!("{missing} can't be read: expected a text file of at most 1 MiB"));
     }
@@ -285,7 +288,7 @@ fn a_file_replaces_the_embedded_table() {
 
 #[test]
 fn neither_code_nor_text_is_printed_unless_it_is_plain() {
-    let answer = HttpAnswer { status: 400, retry_after: None, body: b"canary".to_vec() };
+    let answer = HttpResponse { status: 400, retry_after: None, body: b"canary".to_vec() };
     let label = |code| Response::http(&answer, code).label();
     assert_eq!([label(Some("E7")), label(Some("+7916 canary")), label(None)], ["E7", "HTTP 400", "HTTP 400"]);
     assert_eq!(label(Some("12345678901234567")), "HTTP 400");

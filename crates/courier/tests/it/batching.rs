@@ -19,8 +19,9 @@ fn calls(seen: Vec<Seen>) -> Vec<Vec<Seen>> {
 
 async fn sent(batching: Batching, orders: &[Order]) -> (Vec<OrderId>, Vec<Vec<Seen>>) {
     let house = House::open().await;
-    let abilities = Capabilities { batching, concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
-    let script = Script::accepting(abilities);
+    let capabilities =
+        Capabilities { batching, concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
+    let script = Script::accepting(capabilities);
     let mut placed = Vec::new();
     for order in orders {
         placed.push(house.tell(order).await);

@@ -18,15 +18,15 @@ use super::house::{House, brisk, email};
 struct Counting {
     store: Store,
     orders: Mutex<Vec<OrderId>>,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     answered: AtomicU64,
     most: AtomicU64,
 }
 
 impl Counting {
-    fn new(house: &House, abilities: Capabilities) -> Arc<Self> {
+    fn new(house: &House, capabilities: Capabilities) -> Arc<Self> {
         let (answered, most) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { store: house.store.clone(), orders: Mutex::default(), abilities, answered, most })
+        Arc::new(Self { store: house.store.clone(), orders: Mutex::default(), capabilities, answered, most })
     }
 
     /// Every delivery is sent once, so every delivery that is not pending has been begun. Both numbers only grow, and
@@ -49,8 +49,8 @@ impl Transport for Counting {
         email()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], _deadline: Instant) -> Vec<Outcome> {
@@ -61,8 +61,8 @@ impl Transport for Counting {
 }
 
 /// Submits and sends orders of these sizes; returns the maximum number of deliveries in progress at one time.
-async fn most_under_way(house: &House, abilities: Capabilities, orders: &[u32]) -> u64 {
-    let counting = Counting::new(house, abilities);
+async fn most_under_way(house: &House, capabilities: Capabilities, orders: &[u32]) -> u64 {
+    let counting = Counting::new(house, capabilities);
     for deliveries in orders {
         let order_id = house.deliveries(*deliveries).await;
         counting.orders.lock().unwrap().push(order_id);
@@ -80,7 +80,7 @@ async fn most_under_way(house: &House, abilities: Capabilities, orders: &[u32]) 
     counting.most.load(Ordering::SeqCst)
 }
 
-fn abilities(batching: Batching, calls: usize) -> Capabilities {
+fn capabilities(batching: Batching, calls: usize) -> Capabilities {
     let send_window = Duration::from_secs(30);
     Capabilities {
         batching,
@@ -94,21 +94,21 @@ fn abilities(batching: Batching, calls: usize) -> Capabilities {
 #[tokio::test]
 async fn deliveries_of_a_big_order() {
     let house = House::open().await;
-    let most = most_under_way(&house, abilities(Batching::Single, 4), &[200]).await;
+    let most = most_under_way(&house, capabilities(Batching::Single, 4), &[200]).await;
     assert!((1..=4).contains(&most), "{most}");
 }
 
 #[tokio::test]
 async fn deliveries_of_small_orders() {
     let house = House::open().await;
-    let most = most_under_way(&house, abilities(Batching::Single, 4), &[1; 40]).await;
+    let most = most_under_way(&house, capabilities(Batching::Single, 4), &[1; 40]).await;
     assert!((1..=4).contains(&most), "{most}");
 }
 
 #[tokio::test]
 async fn deliveries_of_small_orders_in_several_partitions() {
     let house = House::with_partitions(4).await;
-    let most = most_under_way(&house, abilities(Batching::Single, 4), &[1; 60]).await;
+    let most = most_under_way(&house, capabilities(Batching::Single, 4), &[1; 60]).await;
     assert!((1..=4).contains(&most), "{most}");
 }
 
@@ -116,21 +116,21 @@ async fn deliveries_of_small_orders_in_several_partitions() {
 async fn orders_small_and_big_together() {
     let house = House::open().await;
     let most =
-        most_under_way(&house, abilities(Batching::Single, 4), &[1, 1, 120, 1, 3, 80, 1, 1, 3, 1]).await;
+        most_under_way(&house, capabilities(Batching::Single, 4), &[1, 1, 120, 1, 3, 80, 1, 1, 3, 1]).await;
     assert!((1..=4).contains(&most), "{most}");
 }
 
 #[tokio::test]
 async fn batches_of_any_orders() {
     let house = House::open().await;
-    let most = most_under_way(&house, abilities(Batching::Any(5), 2), &[1; 60]).await;
+    let most = most_under_way(&house, capabilities(Batching::Any(5), 2), &[1; 60]).await;
     assert!((1..=10).contains(&most), "{most}");
 }
 
 #[tokio::test]
 async fn batches_of_one_order() {
     let house = House::open().await;
-    let most = most_under_way(&house, abilities(Batching::SameOrder(10), 2), &[300]).await;
+    let most = most_under_way(&house, capabilities(Batching::SameOrder(10), 2), &[300]).await;
     assert!((1..=20).contains(&most), "{most}");
 }
 
@@ -138,6 +138,6 @@ async fn batches_of_one_order() {
 #[tokio::test]
 async fn small_orders_that_cannot_share_a_call() {
     let house = House::open().await;
-    let most = most_under_way(&house, abilities(Batching::SameOrder(10), 2), &[1; 40]).await;
+    let most = most_under_way(&house, capabilities(Batching::SameOrder(10), 2), &[1; 40]).await;
     assert!((1..=2).contains(&most), "{most}");
 }

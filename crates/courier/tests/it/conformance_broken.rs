@@ -26,7 +26,7 @@ fn with_tokens() -> Capabilities {
 }
 
 #[tokio::test]
-async fn every_flaw_of_a_transport_is_named() {
+async fn every_fault_of_a_transport_is_named() {
     let single = Capabilities::default;
     let looks_up = || Capabilities { looks_up: true, ..Capabilities::default() };
     let lost = "the request had left and no complete answer was received";
@@ -107,8 +107,8 @@ async fn every_flaw_of_a_transport_is_named() {
             "it returned never, but the provider had accepted the message".into(),
         ),
     ];
-    for (defect, abilities, check, what) in cases {
-        let bench = MemoryBench::flawed(abilities, defect);
+    for (defect, capabilities, check, what) in cases {
+        let bench = MemoryBench::flawed(capabilities, defect);
         match conformance::on_transport(&bench).await {
             Ok(report) => panic!("{defect:?} passes:\n{report}"),
             Err(failure) => {
@@ -120,7 +120,7 @@ async fn every_flaw_of_a_transport_is_named() {
 }
 
 #[tokio::test]
-async fn flaws_that_show_only_under_the_runtime_are_named() {
+async fn faults_that_show_only_under_the_runtime_are_named() {
     let cases = [
         (Defect::RejectsRepeats, "held or repeated once", "the delivery ended as unknown (not_retried)"),
         (
@@ -149,13 +149,15 @@ async fn flaws_that_show_only_under_the_runtime_are_named() {
 
 /// Capabilities that contradict each other, and a bench that lacks a required behaviour.
 #[tokio::test]
-async fn bad_abilities_and_bad_benches_are_named() {
-    let abilities = Capabilities { send_window: Duration::ZERO, ..Capabilities::default() };
-    let failure = conformance::on_transport(&MemoryBench::new(abilities)).await.expect_err("no time to send");
-    assert_eq!(failure.to_string(), "abilities: send_window: must be longer than 0");
-    let abilities = Capabilities { concurrency: 3, max_concurrency: 2, ..Capabilities::default() };
-    let failure = conformance::on_transport(&MemoryBench::new(abilities)).await.expect_err("too many calls");
-    assert_eq!(failure.to_string(), "abilities: concurrency: must be 1 to max_concurrency");
+async fn bad_capabilities_and_bad_benches_are_named() {
+    let capabilities = Capabilities { send_window: Duration::ZERO, ..Capabilities::default() };
+    let failure =
+        conformance::on_transport(&MemoryBench::new(capabilities)).await.expect_err("no time to send");
+    assert_eq!(failure.to_string(), "capabilities: send_window: must be longer than 0");
+    let capabilities = Capabilities { concurrency: 3, max_concurrency: 2, ..Capabilities::default() };
+    let failure =
+        conformance::on_transport(&MemoryBench::new(capabilities)).await.expect_err("too many calls");
+    assert_eq!(failure.to_string(), "capabilities: concurrency: must be 1 to max_concurrency");
     let bench = MemoryBench { cannot: vec![Behaviour::Accept], ..MemoryBench::new(Capabilities::default()) };
     let failure = conformance::on_transport(&bench).await.expect_err("a provider that takes nothing");
     let text = failure.to_string();

@@ -60,7 +60,7 @@ struct Turns {
 
 pub(crate) struct MemoryTransport {
     provider: Arc<Provider>,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     defect: Defect,
     part: Option<usize>,
     connection: Arc<tokio::sync::Mutex<()>>,
@@ -75,7 +75,7 @@ pub(crate) struct MemoryTransport {
 impl MemoryTransport {
     pub(crate) async fn new(
         provider: Arc<Provider>,
-        abilities: Capabilities,
+        capabilities: Capabilities,
         defect: Defect,
         part: Option<usize>,
     ) -> Self {
@@ -86,7 +86,7 @@ impl MemoryTransport {
         }
         Self {
             provider,
-            abilities,
+            capabilities,
             defect,
             part,
             connection: Arc::default(),
@@ -152,7 +152,7 @@ impl MemoryTransport {
         let text: String = chunks.nth(part as usize).unwrap_or_default().iter().collect();
         let key = match self.defect {
             Defect::TakesANewToken => Some(self.tokens.fetch_add(1, Ordering::SeqCst) + 1),
-            _ if self.abilities.tokens => envelope.token,
+            _ if self.capabilities.tokens => envelope.token,
             _ => None,
         };
         (Message { to: envelope.to.address.clone(), text, part, key }, chunks.next().is_some())
@@ -246,8 +246,8 @@ impl Transport for MemoryTransport {
         "memory".parse().unwrap()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], _deadline: Instant) -> Vec<Outcome> {

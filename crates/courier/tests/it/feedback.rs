@@ -19,7 +19,7 @@ fn attempt(order_id: &OrderId, parcel: u32, delivery: u16) -> AttemptId {
 }
 
 fn says(attempt: AttemptId, word: ReceiptStatus) -> DeliveryReceipt {
-    DeliveryReceipt { attempt, word, reason: Reason::None, ban: None }
+    DeliveryReceipt { attempt, word, reason: Reason::None, suppress_after: None }
 }
 
 fn now() -> ConsentNotice {
@@ -85,7 +85,7 @@ async fn a_receipt_for_an_unknown_attempt_changes_nothing() {
         AttemptId { attempt: 2, ..real },
     ] {
         let receipt = DeliveryReceipt {
-            ban: Some(SuppressAfter::Now),
+            suppress_after: Some(SuppressAfter::Now),
             reason: Reason::Bounced,
             ..says(of, ReceiptStatus::Failed)
         };
@@ -109,7 +109,7 @@ async fn a_receipt_about_an_unreadable_order_is_to_be_repeated() {
         let history = format!("history:{{0}}:{order}");
         let head = house.command(&["HGET", &history, "h"]).bytes().unwrap().to_vec();
         let receipt = DeliveryReceipt {
-            ban: Some(SuppressAfter::Now),
+            suppress_after: Some(SuppressAfter::Now),
             reason: Reason::Bounced,
             ..says(attempt(&order, 0, 0), ReceiptStatus::Failed)
         };
@@ -134,8 +134,8 @@ async fn a_returned_message_fails_and_suppresses_its_address() {
     let people = Order { deliveries: 3, same_people: true, ..Order::default() };
     let order = house.tell(&people).await;
     house.ended(&order).await;
-    let bounced = |delivery, ban| DeliveryReceipt {
-        ban,
+    let bounced = |delivery, suppress_after| DeliveryReceipt {
+        suppress_after,
         reason: Reason::Bounced,
         ..says(attempt(&order, 0, delivery), ReceiptStatus::Failed)
     };
@@ -154,7 +154,7 @@ async fn a_returned_message_fails_and_suppresses_its_address() {
 }
 
 #[tokio::test]
-async fn an_opt_in_lifts_the_persons_own_reason() {
+async fn an_opt_in_deletes_the_persons_own_reason() {
     let house = House::open().await;
     let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::house::eventually_async;
 use posthaste_courier::rejected_callbacks::RejectedCallbacks;
 use posthaste_courier::{
-    AttemptId, Capabilities, DeliveryReceipt, Outcome, Policy, ReceiptResult, ReceiptStatus, Settings,
+    AttemptId, Capabilities, DeliveryReceipt, Outcome, ReceiptResult, ReceiptStatus, Settings,
+    UnknownHandling,
 };
 use posthaste_model::{Priority, Reason};
 use posthaste_ops::health::{Check, Health};
@@ -51,7 +52,7 @@ fn rendered(text: &str) -> BTreeMap<String, (String, Vec<Series>)> {
 
 /// Metrics of failures that these tests do not cause.
 const NOT_MET: &[&str] = &[
-    "posthaste_attempt_reports_total",
+    "posthaste_attempt_reports_after_lease_total",
     "posthaste_parcels_poisoned_total",
     "posthaste_orders_purged_total",
     "posthaste_records_parked_total",
@@ -63,9 +64,12 @@ async fn exactly_the_documented_metrics_are_exported_and_identify_nobody() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let house = House::open().await;
-    let abilities =
-        Capabilities { on_unknown: Policy::RetryOnce, send_window: HANGS, ..Capabilities::default() };
-    let script = Script::new(abilities.clone(), |seen| {
+    let capabilities = Capabilities {
+        on_unknown: UnknownHandling::RetryOnce,
+        send_window: HANGS,
+        ..Capabilities::default()
+    };
+    let script = Script::new(capabilities.clone(), |seen| {
         Answer::Say(match (seen.index, seen.before) {
             (1, 0) => Outcome::Unknown(Reason::TimedOut),
             (2, _) => Outcome::Failed(Reason::Provider(1_200)),
@@ -75,7 +79,7 @@ async fn exactly_the_documented_metrics_are_exported_and_identify_nobody() {
         })
     });
     let swept = house.deliveries(1).await;
-    let hanging = Script::new(abilities, |_| Answer::Hang);
+    let hanging = Script::new(capabilities, |_| Answer::Hang);
     let doomed = Doomed::start(&house, hanging, short_lease()).await;
     house.eventually(&swept, posthaste_model::State::Sending, 1).await;
     doomed.crash();
@@ -109,7 +113,7 @@ async fn exactly_the_documented_metrics_are_exported_and_identify_nobody() {
         attempt: AttemptId { order_id: big.clone(), parcel: 0, delivery: 0, attempt },
         word: ReceiptStatus::Delivered,
         reason: Reason::None,
-        ban: None,
+        suppress_after: None,
     };
     assert_eq!(script.feedback().await.receipt(&receipt).await.unwrap(), ReceiptResult::Changed);
 

@@ -16,7 +16,7 @@ use posthaste_ops::health::Progress;
 use posthaste_ops::shutdown::{self, Shutdown};
 use posthaste_rig::servers::Fsync;
 use posthaste_rig::{PrivateServer, RespReply};
-use posthaste_store::{DeliveryOutcome, NewOrder, NewOrderHead, OrderRecord, Role, Store};
+use posthaste_store::{DeliveryRecord, NewOrder, NewOrderHead, OrderRecord, Role, Store};
 use tokio::task::JoinHandle;
 
 /// A server and a connection to inspect it.
@@ -156,7 +156,7 @@ impl House {
     }
 
     /// The deliveries of an order on its only channel.
-    pub(crate) async fn outcomes(&self, order_id: &OrderId) -> Vec<DeliveryOutcome> {
+    pub(crate) async fn outcomes(&self, order_id: &OrderId) -> Vec<DeliveryRecord> {
         let order = self.view(order_id).await;
         if let Some((_, outcomes)) = &order.inline {
             return outcomes.deliveries().collect();
@@ -176,7 +176,7 @@ impl House {
         deliveries
     }
 
-    pub(crate) async fn outcome(&self, order_id: &OrderId) -> DeliveryOutcome {
+    pub(crate) async fn outcome(&self, order_id: &OrderId) -> DeliveryRecord {
         self.outcomes(order_id).await[0]
     }
 

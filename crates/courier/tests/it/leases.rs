@@ -21,8 +21,8 @@ fn renewed() -> Settings {
 
 fn gated(gate: &Arc<Semaphore>) -> Arc<Script> {
     let gate = Arc::clone(gate);
-    let abilities = Capabilities { concurrency: 1, max_concurrency: 1, ..Capabilities::default() };
-    Script::new(abilities, move |_| Answer::After(Arc::clone(&gate), Outcome::Sent))
+    let capabilities = Capabilities { concurrency: 1, max_concurrency: 1, ..Capabilities::default() };
+    Script::new(capabilities, move |_| Answer::After(Arc::clone(&gate), Outcome::Sent))
 }
 
 /// When the only lease ends, in ms.
@@ -90,8 +90,8 @@ async fn after_a_lost_lease_nothing_more_is_begun_under_it() {
 #[tokio::test]
 async fn a_dead_couriers_deliveries_are_taken_over() {
     let house = House::open().await;
-    let abilities = Capabilities { send_window: HANGS, ..Capabilities::default() };
-    let two_calls = Capabilities { concurrency: 2, max_concurrency: 2, ..abilities.clone() };
+    let capabilities = Capabilities { send_window: HANGS, ..Capabilities::default() };
+    let two_calls = Capabilities { concurrency: 2, max_concurrency: 2, ..capabilities.clone() };
     let hanging = Script::new(two_calls, |_| Answer::Hang);
     let doomed = super::house::Doomed::start(&house, Arc::clone(&hanging), short_lease()).await;
     let order = house.deliveries(90).await;
@@ -99,7 +99,7 @@ async fn a_dead_couriers_deliveries_are_taken_over() {
     doomed.crash();
     assert!(hanging.most_on_wire() <= 2);
     let hung = hanging.seen().len() as u32;
-    let script = Script::accepting(abilities);
+    let script = Script::accepting(capabilities);
     let courier = house.courier(Arc::clone(&script), short_lease()).await;
     house.ended(&order).await;
     let counters = house.counters(&order).await;

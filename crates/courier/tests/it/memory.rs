@@ -141,7 +141,7 @@ impl Provider {
 /// The bench of these tests.
 pub(crate) struct MemoryBench {
     pub(crate) provider: Arc<Provider>,
-    pub(crate) abilities: Capabilities,
+    pub(crate) capabilities: Capabilities,
     pub(crate) defect: Defect,
     /// Letters per part; longer texts are sent in several parts.
     pub(crate) part: Option<usize>,
@@ -152,11 +152,11 @@ pub(crate) struct MemoryBench {
 }
 
 impl MemoryBench {
-    pub(crate) fn new(abilities: Capabilities) -> Self {
-        let drops_repeats = abilities.idempotent_for > Duration::ZERO;
+    pub(crate) fn new(capabilities: Capabilities) -> Self {
+        let drops_repeats = capabilities.idempotent_for > Duration::ZERO;
         Self {
             provider: Arc::new(Provider { drops_repeats, ..Provider::default() }),
-            abilities,
+            capabilities,
             defect: Defect::None,
             part: None,
             cannot: Vec::new(),
@@ -165,14 +165,14 @@ impl MemoryBench {
         }
     }
 
-    pub(crate) fn flawed(abilities: Capabilities, defect: Defect) -> Self {
+    pub(crate) fn flawed(capabilities: Capabilities, defect: Defect) -> Self {
         let (patience, hang_for) = (Duration::from_secs(4), Duration::from_millis(200));
-        Self { defect, patience, hang_for, ..Self::new(abilities) }
+        Self { defect, patience, hang_for, ..Self::new(capabilities) }
     }
 
     async fn memory(&self) -> MemoryTransport {
         let provider = Arc::clone(&self.provider);
-        MemoryTransport::new(provider, self.abilities.clone(), self.defect, self.part).await
+        MemoryTransport::new(provider, self.capabilities.clone(), self.defect, self.part).await
     }
 }
 

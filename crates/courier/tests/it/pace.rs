@@ -126,7 +126,7 @@ async fn a_rate_is_kept() {
 /// All faulty transports of the library, one after the other: whatever they do, every delivery ends.
 #[tokio::test]
 async fn every_faulty_transport_is_survived() {
-    let manners = [
+    let all_faults = [
         (Misbehaviour::AtOnce, 60, 0),
         (Misbehaviour::Slow(Duration::from_millis(5)), 60, 0),
         (Misbehaviour::Throttling { every: 25, wait: Duration::from_millis(10) }, 60, 0),
@@ -134,21 +134,21 @@ async fn every_faulty_transport_is_survived() {
         (Misbehaviour::PanicsOn("r7".to_owned()), 59, 1),
         (Misbehaviour::Hanging, 0, 60),
     ];
-    for (manner, sent, unknown) in manners {
+    for (misbehaviour, sent, unknown) in all_faults {
         let house = House::open().await;
-        let abilities = Capabilities {
+        let capabilities = Capabilities {
             concurrency: 64,
             max_concurrency: 64,
             send_window: Duration::from_millis(500),
             ..Capabilities::default()
         };
         let settings = Settings { breaker_after: 1_000, ..brisk() };
-        let adversary = FaultyTransport::new(email(), manner.clone(), abilities, Arc::new(()));
+        let adversary = FaultyTransport::new(email(), misbehaviour.clone(), capabilities, Arc::new(()));
         let courier = house.courier(Arc::new(adversary), settings).await;
         let order = house.deliveries(60).await;
         house.ended(&order).await;
         let counters = house.counters(&order).await;
-        assert_eq!((counters[State::Sent], counters[State::Unknown]), (sent, unknown), "{manner:?}");
+        assert_eq!((counters[State::Sent], counters[State::Unknown]), (sent, unknown), "{misbehaviour:?}");
         courier.stopped().await;
     }
 }

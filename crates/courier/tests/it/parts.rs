@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use posthaste_courier::{Capabilities, Outcome, Policy};
+use posthaste_courier::{Capabilities, Outcome, UnknownHandling};
 use posthaste_model::{Reason, State};
 use posthaste_ops::metrics::Metrics;
 
@@ -41,9 +41,12 @@ async fn each_part_is_an_attempt_of_its_own() {
 #[tokio::test]
 async fn accepted_parts_survive_their_courier() {
     let house = House::open().await;
-    let abilities =
-        Capabilities { on_unknown: Policy::RetryOnce, send_window: HANGS, ..Capabilities::default() };
-    let first = Script::new(abilities.clone(), |seen| match seen.token {
+    let capabilities = Capabilities {
+        on_unknown: UnknownHandling::RetryOnce,
+        send_window: HANGS,
+        ..Capabilities::default()
+    };
+    let first = Script::new(capabilities.clone(), |seen| match seen.token {
         Some(1) => Answer::Hang,
         _ => in_three(seen),
     });
@@ -52,7 +55,7 @@ async fn accepted_parts_survive_their_courier() {
     first.eventually(2).await;
     doomed.crash();
 
-    let second = Script::new(abilities, in_three);
+    let second = Script::new(capabilities, in_three);
     let courier = house.courier(Arc::clone(&second), short_lease()).await;
     house.ended(&order).await;
     let seen: Vec<_> = second.seen().iter().map(|seen| (seen.attempt, seen.token, seen.repeat)).collect();
@@ -68,8 +71,8 @@ async fn parts_of_many_deliveries_go_on_side_by_side() {
     let (recorder, metrics) = Metrics::recorder(&[]).expect("a recorder");
     let _recording = metrics::set_default_local_recorder(&recorder);
     let house = House::open().await;
-    let abilities = Capabilities { concurrency: 8, max_concurrency: 8, ..Capabilities::default() };
-    let script = Script::new(abilities, in_three);
+    let capabilities = Capabilities { concurrency: 8, max_concurrency: 8, ..Capabilities::default() };
+    let script = Script::new(capabilities, in_three);
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     let order = house.deliveries(400).await;
     house.ended(&order).await;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::house::eventually_async;
-use posthaste_courier::{Capabilities, LookupResult, Outcome, Policy};
+use posthaste_courier::{Capabilities, LookupResult, Outcome, UnknownHandling};
 use posthaste_model::{OnUnknown, OutcomeKind, Reason, State};
 use tokio::time::Instant;
 
@@ -16,13 +16,13 @@ use super::script::{Answer, Script};
 
 const WINDOW: Duration = Duration::from_millis(300);
 
-fn abilities(on_unknown: Policy, looks_up: bool) -> Capabilities {
+fn capabilities(on_unknown: UnknownHandling, looks_up: bool) -> Capabilities {
     Capabilities { on_unknown, looks_up, send_window: WINDOW, ..Capabilities::default() }
 }
 
 /// Returns unknown for the first `times` attempts, then sent.
-fn unknown_first(abilities: Capabilities, times: usize) -> Arc<Script> {
-    Script::new(abilities, move |seen| {
+fn unknown_first(capabilities: Capabilities, times: usize) -> Arc<Script> {
+    Script::new(capabilities, move |seen| {
         Answer::Say(if seen.before < times {
             Outcome::Unknown(Reason::ConnectionLost)
         } else {
@@ -35,14 +35,14 @@ fn unknown_first(abilities: Capabilities, times: usize) -> Arc<Script> {
 async fn order_and_channel_decide() {
     let house = House::open().await;
     let cases = [
-        (Policy::Hold, OnUnknown::Default, 1, State::Unknown, Reason::NotRetried, 1),
-        (Policy::RetryOnce, OnUnknown::Default, 1, State::Sent, Reason::None, 2),
-        (Policy::RetryOnce, OnUnknown::Hold, 1, State::Unknown, Reason::NotRetried, 1),
-        (Policy::Hold, OnUnknown::Retry, 1, State::Sent, Reason::None, 2),
-        (Policy::Hold, OnUnknown::Retry, 9, State::Unknown, Reason::RetryUnconfirmed, 2),
+        (UnknownHandling::Hold, OnUnknown::Default, 1, State::Unknown, Reason::NotRetried, 1),
+        (UnknownHandling::RetryOnce, OnUnknown::Default, 1, State::Sent, Reason::None, 2),
+        (UnknownHandling::RetryOnce, OnUnknown::Hold, 1, State::Unknown, Reason::NotRetried, 1),
+        (UnknownHandling::Hold, OnUnknown::Retry, 1, State::Sent, Reason::None, 2),
+        (UnknownHandling::Hold, OnUnknown::Retry, 9, State::Unknown, Reason::RetryUnconfirmed, 2),
     ];
     for (channel, order, unknown, state, reason, sends) in cases {
-        let script = unknown_first(abilities(channel, false), unknown);
+        let script = unknown_first(capabilities(channel, false), unknown);
         let courier = house.courier(Arc::clone(&script), brisk()).await;
         let reported = Instant::now();
         let order_id = house.tell(&Order { on_unknown: order, ..Order::default() }).await;
@@ -70,7 +70,7 @@ async fn a_rejected_repeat_leaves_its_delivery_unknown() {
     ];
     for refusal in refusals {
         let answer = refusal.clone();
-        let script = Script::new(abilities(Policy::RetryOnce, false), move |seen| {
+        let script = Script::new(capabilities(UnknownHandling::RetryOnce, false), move |seen| {
             Answer::Say(if seen.before == 0 { Outcome::Unknown(Reason::TimedOut) } else { answer.clone() })
         });
         let courier = house.courier(Arc::clone(&script), brisk()).await;
@@ -86,7 +86,7 @@ async fn a_rejected_repeat_leaves_its_delivery_unknown() {
 #[tokio::test]
 async fn a_call_that_hangs_is_unknown_at_its_deadline() {
     let house = House::open().await;
-    let script = Script::new(abilities(Policy::Hold, false), |_| Answer::Hang);
+    let script = Script::new(capabilities(UnknownHandling::Hold, false), |_| Answer::Hang);
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     let order_id = house.deliveries(1).await;
     house.ended(&order_id).await;
@@ -112,7 +112,7 @@ async fn what_the_provider_knows_decides() {
         (LookupResult::CannotTell, State::Unknown, Reason::NotRetried, 1),
     ];
     for (found, state, reason, sends) in cases {
-        let script = unknown_first(abilities(Policy::RetryOnce, true), 1);
+        let script = unknown_first(capabilities(UnknownHandling::RetryOnce, true), 1);
         script.set_found(move |_| found);
         let courier = house.courier(Arc::clone(&script), brisk()).await;
         let order_id = house.tell(&Order { on_unknown: OnUnknown::Hold, ..Order::default() }).await;
@@ -143,7 +143,7 @@ async fn requested_again(house: &House, script: &Script, times: u64) {
 #[tokio::test]
 async fn a_provider_that_cannot_say_now_is_asked_again() {
     let house = House::open().await;
-    let script = unknown_first(abilities(Policy::RetryOnce, true), 1);
+    let script = unknown_first(capabilities(UnknownHandling::RetryOnce, true), 1);
     script.set_found(|_| LookupResult::NotNow);
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     let order_id = house.deliveries(1).await;
@@ -160,7 +160,7 @@ async fn a_provider_that_cannot_say_now_is_asked_again() {
 #[tokio::test]
 async fn an_inquiry_that_panics_is_repeated() {
     let house = House::open().await;
-    let script = unknown_first(abilities(Policy::RetryOnce, true), 1);
+    let script = unknown_first(capabilities(UnknownHandling::RetryOnce, true), 1);
     let panics = AtomicBool::new(true);
     script.set_found(move |_| {
         assert!(!panics.swap(false, Ordering::SeqCst), "an inquiry that panics");
@@ -177,7 +177,7 @@ async fn an_inquiry_that_panics_is_repeated() {
 #[tokio::test]
 async fn an_order_that_cannot_be_read_does_not_stop_the_others() {
     let house = House::open().await;
-    let script = unknown_first(abilities(Policy::Hold, false), 1);
+    let script = unknown_first(capabilities(UnknownHandling::Hold, false), 1);
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     let bad = house.deliveries(1).await;
     house.eventually(&bad, State::Unresolved, 1).await;

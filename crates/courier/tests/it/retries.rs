@@ -70,13 +70,13 @@ async fn attempts_that_never_left_spend_no_try() {
 #[tokio::test]
 async fn a_repeat_that_gives_up_stays_unknown() {
     let house = House::open().await;
-    let abilities = Capabilities {
+    let capabilities = Capabilities {
         max_tries: 2,
-        on_unknown: posthaste_courier::Policy::RetryOnce,
+        on_unknown: posthaste_courier::UnknownHandling::RetryOnce,
         send_window: Duration::from_millis(200),
         ..Capabilities::default()
     };
-    let script = Script::new(abilities, |seen| match seen.before {
+    let script = Script::new(capabilities, |seen| match seen.before {
         0 => Answer::Say(Outcome::Unknown(Reason::ConnectionLost)),
         _ => Answer::Say(retry(None)),
     });
@@ -121,8 +121,8 @@ async fn final_outcomes_end_the_delivery() {
 #[tokio::test]
 async fn a_panic_is_unknown_and_ends_nothing_else() {
     let house = House::open().await;
-    let abilities = Capabilities { send_window: Duration::from_millis(200), ..Capabilities::default() };
-    let script = Script::new(abilities, |seen| match seen.index {
+    let capabilities = Capabilities { send_window: Duration::from_millis(200), ..Capabilities::default() };
+    let script = Script::new(capabilities, |seen| match seen.index {
         1 => Answer::Panic,
         _ => Answer::Say(Outcome::Sent),
     });

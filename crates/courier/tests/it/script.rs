@@ -44,7 +44,7 @@ type Finds = dyn Fn(&Envelope) -> LookupResult + Send + Sync;
 
 pub(crate) struct Script {
     channel: Channel,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     says: Box<Says>,
     finds: Mutex<Box<Finds>>,
     seen: Mutex<Vec<Seen>>,
@@ -60,12 +60,12 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn new(
-        abilities: Capabilities,
+        capabilities: Capabilities,
         says: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             channel: super::house::email(),
-            abilities,
+            capabilities,
             says: Box::new(says),
             finds: Mutex::new(Box::new(|_| LookupResult::CannotTell)),
             seen: Mutex::default(),
@@ -81,8 +81,8 @@ impl Script {
     }
 
     /// A transport that accepts everything immediately.
-    pub(crate) fn accepting(abilities: Capabilities) -> Arc<Self> {
-        Self::new(abilities, |_| Answer::Say(Outcome::Sent))
+    pub(crate) fn accepting(capabilities: Capabilities) -> Arc<Self> {
+        Self::new(capabilities, |_| Answer::Say(Outcome::Sent))
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -189,8 +189,8 @@ impl Transport for Script {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn serve(&self, feedback: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {

@@ -35,8 +35,8 @@ async fn bad_settings_are_refused_by_name() {
         ),
     ];
     let before = house.command(&["DBSIZE"]).int();
-    for (key, settings, abilities) in cases {
-        let script = Script::accepting(abilities);
+    for (key, settings, capabilities) in cases {
+        let script = Script::accepting(capabilities);
         let courier = house.courier(Arc::clone(&script), settings).await;
         match courier.end().await {
             Err(RunError::Settings(bad)) => {

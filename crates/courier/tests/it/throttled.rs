@@ -123,8 +123,8 @@ async fn what_was_begun_before_a_rate_limit_is_not_sent_during_it() {
     let house = House::open().await;
     let gate = Arc::new(Semaphore::new(0));
     let waits = Arc::clone(&gate);
-    let abilities = Capabilities { concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
-    let script = Script::new(abilities, move |seen| match seen.call {
+    let capabilities = Capabilities { concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
+    let script = Script::new(capabilities, move |seen| match seen.call {
         1 => Answer::After(
             Arc::clone(&waits),
             Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(10) },

@@ -87,12 +87,12 @@ async fn a_repeat_that_comes_too_late_is_not_made() {
     let house = House::open().await;
     // Both orders exist from the beginning and are sent before the channel is throttled.
     let (order, other) = (house.deliveries(1).await, house.deliveries(1).await);
-    let abilities =
+    let capabilities =
         Capabilities { send_window: Duration::from_secs(2), ..with_tokens(Duration::from_secs(7)) };
     let gate = Arc::new(Semaphore::new(0));
     let (unknown, waits) = (order.clone(), Arc::clone(&gate));
     let throttled = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(8) };
-    let script = Script::new(abilities, move |seen| match seen.before {
+    let script = Script::new(capabilities, move |seen| match seen.before {
         0 if seen.order_id == unknown => Answer::Say(Outcome::Unknown(Reason::TimedOut)),
         0 => Answer::After(Arc::clone(&waits), throttled.clone()),
         _ => Answer::Say(Outcome::Sent),
@@ -133,19 +133,19 @@ async fn a_repeat_that_is_throttled_for_too_long_is_not_made() {
 #[tokio::test]
 async fn deliveries_of_one_token_are_repeated_together_when_their_courier_died() {
     let house = House::open().await;
-    let abilities = || Capabilities {
+    let capabilities = || Capabilities {
         batching: Batching::Groups { groups: 2, deliveries: 10 },
         deliveries_a_token: 10,
         send_window: HANGS,
         ..with_tokens(Duration::from_secs(3_600))
     };
     let order = house.deliveries(20).await;
-    let dying = Script::new(abilities(), |_| Answer::Hang);
+    let dying = Script::new(capabilities(), |_| Answer::Hang);
     let doomed = Doomed::start(&house, Arc::clone(&dying), short_lease()).await;
     dying.eventually(20).await;
     doomed.crash();
 
-    let next = Script::accepting(abilities());
+    let next = Script::accepting(capabilities());
     let courier = house.courier(Arc::clone(&next), brisk()).await;
     house.ended(&order).await;
     let mut calls: BTreeMap<u64, BTreeSet<Option<u32>>> = BTreeMap::new();

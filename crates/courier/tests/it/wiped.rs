@@ -13,8 +13,8 @@ async fn a_wiped_database_stops_the_courier_with_deliveries_on_the_wire() {
     let house = House::open().await;
     let gate = Arc::new(Semaphore::new(0));
     let waits = Arc::clone(&gate);
-    let abilities = Capabilities { concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
-    let script = Script::new(abilities, move |_| Answer::After(Arc::clone(&waits), Outcome::Sent));
+    let capabilities = Capabilities { concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
+    let script = Script::new(capabilities, move |_| Answer::After(Arc::clone(&waits), Outcome::Sent));
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     house.deliveries(90).await;
     house.deliveries(1).await;

@@ -77,7 +77,7 @@ pub(super) fn leaf(key: &str, value: String) -> Dict {
 fn is_service_link(rest: &str, value: &str) -> bool {
     let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
     let names_protocol = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| rest.contains(protocol));
-    let is = |suffix: &str| rest == suffix || rest.ends_with(&format!("_{suffix}"));
+    let is = |ending: &str| rest == ending || rest.ends_with(&format!("_{ending}"));
     is("SERVICE_HOST")
         || is("SERVICE_PORT")
         || rest.contains("SERVICE_PORT_")

@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     for_dev(&mut findings);
     let findings = findings.into_list();
     print(&findings, context)?;
-    let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.verdict == FindingLevel::Bad).collect();
+    let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.level == FindingLevel::Bad).collect();
     match bad.first() {
         None => Ok(()),
         Some(first) => Err(Failure::new(
@@ -240,10 +240,7 @@ fn for_dev(findings: &mut Findings) {
 fn print(findings: &[Finding], context: &Context) -> Result<()> {
     let output = context.output(Format::Table);
     let columns = [
-        Column {
-            title: "Verdict",
-            cell: |finding: &Finding, _: &Reader<'_>| finding.verdict.word().to_owned(),
-        },
+        Column { title: "Level", cell: |finding: &Finding, _: &Reader<'_>| finding.level.word().to_owned() },
         Column { title: "What", cell: |finding, _| finding.what.clone() },
         Column { title: "Found", cell: |finding, _| finding.found.clone() },
         Column { title: "Remedy", cell: |finding, _| finding.remedy.clone().unwrap_or_default() },
@@ -253,7 +250,7 @@ fn print(findings: &[Finding], context: &Context) -> Result<()> {
     }
     let mut text = String::new();
     for finding in findings {
-        text += &format!("{} {:<12} {}\n", finding.verdict.sign(), finding.what, finding.found);
+        text += &format!("{} {:<12} {}\n", finding.level.sign(), finding.what, finding.found);
         for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
             text += &format!("{:15}{line}\n", "");
         }

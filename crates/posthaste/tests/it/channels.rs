@@ -158,18 +158,18 @@ async fn the_doctor_reports_a_wrong_token_of_each_provider() {
         ("sms", sms(SMS_RIGHT), sms("canary0canary0canary0"), "rejected the credentials"),
     ] {
         let (code, well) = check(channel, right).await;
-        assert_eq!((code, &well["verdict"]), (0, &json!("good")), "{well}");
+        assert_eq!((code, &well["level"]), (0, &json!("good")), "{well}");
         let (code, ill) = check(channel, wrong).await;
-        assert_eq!((code, &ill["verdict"]), (7, &json!("bad")), "{ill}");
+        assert_eq!((code, &ill["level"]), (7, &json!("bad")), "{ill}");
         assert!(ill["found"].as_str().is_some_and(|found| found.contains(words)), "{ill}");
         let (code, missing) = check(channel, String::new()).await;
-        assert_eq!((code, &missing["verdict"]), (3, &json!("bad")), "{missing}");
+        assert_eq!((code, &missing["level"]), (3, &json!("bad")), "{missing}");
     }
     // A gateway without a way to check it is neither good nor bad.
     let gateway = "[sms]\nprovider = \"gateway\"\n[gateway]\nurl = \"https://gateway.example.org/send\"\n\
                    body = \"to={to}&text={text}\"\n";
     let (code, unreported) = check("sms", gateway.to_owned()).await;
-    assert_eq!((code, &unreported["verdict"]), (0, &json!("note")), "{unreported}");
+    assert_eq!((code, &unreported["level"]), (0, &json!("note")), "{unreported}");
     assert!(unreported["found"].as_str().is_some_and(|found| found.contains("can't tell")), "{unreported}");
     assert!(
         unreported["remedy"].as_str().is_some_and(|remedy| remedy.contains("gateway.check_url")),
@@ -187,11 +187,11 @@ async fn the_doctor_checks_a_courier_configured_by_its_environment() {
     settings.telegram.tokens = vec![RIGHT.into()];
     settings.vk.tokens = vec!["right".into()];
     let sandbox = Sandbox::start(settings).await.expect("fake providers");
-    let verdicts = async |user: &User, args: &[&str]| {
+    let levels = async |user: &User, args: &[&str]| {
         let ended = user.run(&[&["doctor", "-o", "json"], args].concat()).await;
         let findings: Vec<Value> = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
         let of = |what: &str| {
-            findings.iter().find(|finding| finding["what"] == what).map(|finding| finding["verdict"].clone())
+            findings.iter().find(|finding| finding["what"] == what).map(|finding| finding["level"].clone())
         };
         (ended.code, of("telegram"), of("vk"))
     };
@@ -202,15 +202,15 @@ async fn the_doctor_checks_a_courier_configured_by_its_environment() {
     };
     let (good, bad) = (Some(json!("good")), Some(json!("bad")));
     let well = user().with("POSTHASTE_TELEGRAM__TOKENS", RIGHT).with("POSTHASTE_VK__TOKEN", "right");
-    assert_eq!(verdicts(&well, &["--telegram", "--vk"]).await, (0, good.clone(), good.clone()));
-    assert_eq!(verdicts(&well, &["--vk"]).await, (0, None, good.clone()), "telegram was not requested");
+    assert_eq!(levels(&well, &["--telegram", "--vk"]).await, (0, good.clone(), good.clone()));
+    assert_eq!(levels(&well, &["--vk"]).await, (0, None, good.clone()), "telegram was not requested");
     let wrong = user().with("POSTHASTE_VK__TOKEN", "wrong");
-    assert_eq!(verdicts(&wrong, &["--vk"]).await, (7, None, bad.clone()));
-    assert_eq!(verdicts(&user(), &["--telegram"]).await, (3, bad.clone(), None), "no token at all");
+    assert_eq!(levels(&wrong, &["--vk"]).await, (7, None, bad.clone()));
+    assert_eq!(levels(&user(), &["--telegram"]).await, (3, bad.clone(), None), "no token at all");
     // The file named by POSTHASTE_CONFIG is used, and one given as an argument takes precedence.
     let file = well.file("vk.toml", "[vk]\ntoken = \"right\"\n").display().to_string();
     let found = user().with("POSTHASTE_CONFIG", &file);
-    assert_eq!(verdicts(&found, &["--vk"]).await, (0, None, good));
+    assert_eq!(levels(&found, &["--vk"]).await, (0, None, good));
     let other = well.file("other.toml", "[vk]\ntoken = \"wrong\"\n").display().to_string();
-    assert_eq!(verdicts(&found, &["--vk", &other]).await, (7, None, bad));
+    assert_eq!(levels(&found, &["--vk", &other]).await, (7, None, bad));
 }

@@ -120,7 +120,7 @@ async fn the_doctor_names_problems_and_fixes() {
         .iter()
         .find(|finding| finding["what"] == "queue")
         .expect("found");
-    assert_eq!(queue["verdict"], "bad");
+    assert_eq!(queue["level"], "bad");
     assert!(queue["remedy"].as_str().is_some_and(|remedy| remedy.contains("--token-file")), "{queue}");
     let well = user.run(&["doctor"]).await;
     assert_eq!(well.code, 0, "{well:?}");

@@ -130,16 +130,16 @@ async fn a_deletion_is_confirmed_and_takes_addresses_or_an_id() {
     let unrequested = user.run(&chats).await;
     assert!(unrequested.code == 3 && unrequested.err.contains("--yes"), "{unrequested:?}");
     assert!(script.requested().is_empty());
-    let lifted = user.run(&[&["--yes", "-o", "json"], &chats[..]].concat()).await;
-    assert_eq!(lifted.code, 0, "{lifted:?}");
+    let deleted = user.run(&[&["--yes", "-o", "json"], &chats[..]].concat()).await;
+    assert_eq!(deleted.code, 0, "{deleted:?}");
     assert_eq!(
-        serde_json::from_str::<Value>(&lifted.out).ok(),
+        serde_json::from_str::<Value>(&deleted.out).ok(),
         Some(json!({"deleted_count": 1, "not_found_count": 1}))
     );
     assert_eq!(script.requested()[0].json()["addresses"], json!(["-100123", "@some_chat"]));
     let by_id = ["suppression", "delete", "--channel", "telegram", "--id", ID, "--yes"];
-    let lifted = user.run(&by_id).await;
-    assert!(lifted.code == 0 && lifted.out.starts_with("1 deleted"), "{lifted:?}");
+    let deleted = user.run(&by_id).await;
+    assert!(deleted.code == 0 && deleted.out.starts_with("1 deleted"), "{deleted:?}");
     assert_eq!(lines(&script).last().map(String::as_str), Some(format!("DELETE {entry}").as_str()));
     script.forget(&format!("DELETE {entry}"));
     assert_eq!(user.run(&by_id).await.code, 6);

@@ -192,19 +192,19 @@ pub enum SuppressionStatus {
     /// Strikes are counted; the address still gets messages.
     Striking,
     /// It was taken off the list.
-    Lifted,
+    Deleted,
 }
 
 /// An entry of a suppression list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SuppressionRecord {
     /// Its status.
-    pub standing: SuppressionStatus,
+    pub status: SuppressionStatus,
     /// The reason.
     pub reason: Reason,
     /// When the address was put on the list, or got its first strike.
     pub first: UnixMs,
-    /// When it became active, got its last strike, or was lifted.
+    /// When it became active, got its last strike, or was deleted.
     pub last: UnixMs,
     /// Number of strikes, at most 255.
     pub strikes: u8,
@@ -226,10 +226,10 @@ impl SuppressionRecord {
         let source = SuppressionSource::ALL.into_iter().find(|source| source.letter() == record[17]);
         match record[0] {
             VERSION => Ok(Self {
-                standing: match record[1] {
+                status: match record[1] {
                     b'a' => SuppressionStatus::Active,
                     b's' => SuppressionStatus::Striking,
-                    b'l' => SuppressionStatus::Lifted,
+                    b'l' => SuppressionStatus::Deleted,
                     _ => return Err(malformed()),
                 },
                 reason: Reason::from_code(u16::from_be_bytes([record[2], record[3]])),
@@ -302,7 +302,7 @@ mod tests {
         let record = *b"\x01a\x00\x0f\0\0\0\0\0\x01\0\0\0\0\0\x02\x03uc";
         let read = SuppressionRecord::decode(&record).unwrap();
         assert_eq!(
-            (read.standing, read.reason, read.source),
+            (read.status, read.reason, read.source),
             (SuppressionStatus::Active, Reason::Suppressed, SuppressionSource::Unsubscribe)
         );
         assert_eq!((read.first, read.last, read.strikes, read.of_sender), (UnixMs(1), UnixMs(2), 3, false));

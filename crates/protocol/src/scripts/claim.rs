@@ -6,7 +6,7 @@ use bytes::Bytes;
 use posthaste_model::{Channel, CourierId, Priority, ParcelId, OrderId, UnixMs};
 
 use crate::keys::PartitionKeys;
-use crate::record::{Head, Inline, Outcomes};
+use crate::record::{Head, Inline, DeliveryRecords};
 use crate::script::{ScriptCall, arg, arg_text};
 use crate::reply_value::{ReplyFields, Malformed};
 
@@ -61,7 +61,7 @@ pub struct ClaimedParcel {
     /// Content and deliveries, if they are in the history; otherwise the caller fetches `text:` and `parcel:`.
     pub inline: Option<Inline>,
     /// Outcomes after this call, if they are in the history; otherwise the caller fetches `outcome:`.
-    pub outcomes: Option<Outcomes>,
+    pub outcomes: Option<DeliveryRecords>,
 }
 
 /// The result of a claim.
@@ -224,6 +224,6 @@ fn read_claimed(parcel_id: ParcelId, mut f: ReplyFields) -> Result<ClaimedParcel
     if head.channels.iter().map(|(_, deliveries)| *deliveries).sum::<u32>() != deliveries {
         return Err(Malformed::new("deliveries"));
     }
-    let outcomes = Outcomes::decode(record.as_deref(), deliveries, head.due)?;
+    let outcomes = DeliveryRecords::decode(record.as_deref(), deliveries, head.due)?;
     Ok(ClaimedParcel { parcel_id, careful, head, inline: Some(inline), outcomes: Some(outcomes) })
 }

@@ -91,7 +91,7 @@ scripts!(
     /// Stops all processes because the database went back.
     halt,
     /// Takes an address off a suppression list.
-    lift_suppression,
+    delete_suppression,
     /// Limits the rate of calls of an API key.
     limit_rate,
     /// Takes messages out of a quota.
@@ -100,7 +100,7 @@ scripts!(
     list_in_doubt,
     /// Returns the mark at which each run of the server began.
     open_server_run,
-    /// Lifts a person's own opt-out.
+    /// Deletes a person's own opt-out.
     opt_in,
     /// Parks parcels that can't be read.
     park,

@@ -12,11 +12,11 @@ contract!("opt_in", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "address_key:{p}", "suppressed:{p}:<channel>",
            "consent:{p}:<channel>"],
     args: ["request id", "epoch", "check value of the address key (16 bytes)", "channel", "field (16 bytes)",
-           "notice (15 bytes), clock p, h or -", "reasons it may lift, 2 bytes each",
+           "notice (15 bytes), clock p, h or -", "reasons it may delete, 2 bytes each",
            "1: remember it although nothing is known of the address, so that an earlier opt-out is known when it comes late"],
     codes: ["ok", "not_found", "repeated", "outdated", "other_reason", "unreadable", "wrong_key", "wrong_epoch"]);
 
-/// Lifts the entry of a person's own opt-out, and the provider's entry for the same reason.
+/// Deletes the entry of a person's own opt-out, and the provider's entry for the same reason.
 #[derive(Debug, Clone)]
 pub struct OptIn<'a> {
     /// Keys of the partition that stores all suppressions.
@@ -29,7 +29,7 @@ pub struct OptIn<'a> {
     pub id: SuppressionId,
     /// The opt-in, and when it was said.
     pub notice: Notice,
-    /// The reasons whose entries are lifted.
+    /// The reasons whose entries are deleted.
     pub reasons: &'a [Reason],
     /// Whether to remember it even if nothing is known of the address.
     pub remember: bool,
@@ -39,7 +39,7 @@ pub struct OptIn<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptedIn {
     /// The address was taken off the list.
-    Lifted,
+    Deleted,
     /// It is not on the list.
     NotFound,
     /// The notice was received before; nothing changed.
@@ -81,7 +81,7 @@ impl ScriptCall for OptIn<'_> {
 
     fn decode(code: &str, mut f: ReplyFields) -> Result<OptedIn, Malformed> {
         Ok(match code {
-            "ok" => OptedIn::Lifted,
+            "ok" => OptedIn::Deleted,
             "not_found" => OptedIn::NotFound,
             "repeated" => OptedIn::Repeated,
             "outdated" => OptedIn::Outdated,

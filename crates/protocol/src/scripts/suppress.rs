@@ -59,7 +59,7 @@ pub enum Suppressed {
     Struck,
     /// A strike was counted within the last 20 hours; nothing changed.
     CountedBefore,
-    /// The notice was received before, and its entry lifted since; nothing changed.
+    /// The notice was received before, and its entry deleted since; nothing changed.
     Repeated,
     /// The person opted in after it was said; nothing changed.
     Outdated,

@@ -3,11 +3,11 @@
 use posthaste_model::UnixMs;
 use posthaste_protocol::record::AddressKey;
 use posthaste_protocol::scripts::address_key::{AgreeOnKey, KeyAgreed};
-use posthaste_protocol::scripts::lift_suppression::Lifted;
+use posthaste_protocol::scripts::delete_suppression::SuppressionDeletion;
 use posthaste_protocol::scripts::suppress::PutSuppressions;
 
 use crate::db::Db;
-use crate::suppressions::{LIST, email, key, lift, lift_seen, put_one, ready, refusal};
+use crate::suppressions::{LIST, delete, delete_seen, email, key, put_one, ready, refusal};
 
 #[test]
 fn a_random_key_is_stored_once() {
@@ -38,8 +38,8 @@ fn a_key_from_the_settings_is_never_stored() {
     assert_eq!(db.reply(&own(&first)), KeyAgreed::Own);
     put_one(&db, &refusal(1));
     assert_eq!(db.unchanged(&own(&second)), KeyAgreed::WrongKey { made: false });
-    // A lifted entry counts: its late copies must be recognized.
-    lift(&db, 1);
+    // A deleted entry counts: its late copies must be recognized.
+    delete(&db, 1);
     assert_eq!(db.unchanged(&own(&second)), KeyAgreed::WrongKey { made: false });
 }
 
@@ -58,7 +58,7 @@ fn a_key_from_the_settings_replaces_a_random_one_if_lists_are_empty() {
     let entries = [refusal(2)];
     let late = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries: &entries };
     assert_eq!(db.unchanged(&late), None);
-    assert_eq!(lift_seen(&db, 2, UnixMs(1)), Lifted::WrongKey);
+    assert_eq!(delete_seen(&db, 2, UnixMs(1)), SuppressionDeletion::WrongKey);
     db.raw(&["DEL", "address_key:{0}"]);
     assert_eq!(db.unchanged(&late), None);
     db.raw(&["SET", "address_key:{0}", "x"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use posthaste_model::{Channel, Reason, UnixMs};
 use posthaste_protocol::record::{Notice, NoticeId, NoticeTime, SuppressionId, SuppressionSource};
-use posthaste_protocol::scripts::lift_suppression::LiftSuppression;
+use posthaste_protocol::scripts::delete_suppression::DeleteSuppression;
 use posthaste_protocol::scripts::opt_in::{OptIn, OptedIn};
 use posthaste_protocol::scripts::suppress::{NewSuppression, PutSuppressions, Suppressed};
 
@@ -93,12 +93,12 @@ impl<'a> Case<'a> {
     }
 
     /// An operator who has seen the list takes the address off.
-    fn lift(&self) {
+    fn delete(&self) {
         let (keys, key, channel) = (&self.db.keys, &key(), &sms());
         let record = self.db.raw(&[b"HGET", LIST.as_bytes(), self.address.as_bytes()]);
         let posthaste_rig::RespReply::Bytes(record) = record else { return };
         let seen = UnixMs(record[10..16].iter().fold(0, |n, b| n << 8 | u64::from(*b)));
-        self.db.reply(&LiftSuppression { keys, key, channel, id: self.address, seen });
+        self.db.reply(&DeleteSuppression { keys, key, channel, id: self.address, seen });
     }
 
     /// The reason it is suppressed for.
@@ -262,7 +262,7 @@ fn doubts(db: &Db) -> Result<(), String> {
     case.expect(false, "outdated, an hour later")
 }
 
-/// A person's notices lift no entry from another source, in whatever order everything arrives.
+/// A person's notices delete no entry from another source, in whatever order everything arrives.
 fn other_entries(db: &Db) -> Result<(), String> {
     let bars = [
         (Reason::Bounced, SuppressionSource::Bounce),
@@ -286,18 +286,18 @@ fn other_entries(db: &Db) -> Result<(), String> {
                 }
                 let reported = (reason, source, &words, at);
                 case.expect(true, reported)?;
-                // The operator lifts everything; a copy of the entry's notice is not new.
-                case.lift();
+                // The operator deletes everything; a copy of the entry's notice is not new.
+                case.delete();
                 case.put(reason, source, bar);
-                case.expect(false, (reported, "lifted"))?;
+                case.expect(false, (reported, "deleted"))?;
                 // Nothing of it is left beneath the person's next entry.
                 case.say(Word::Out, 8, ids[8]);
                 case.say(Word::In, 9, ids[9]);
-                case.expect(false, (reported, "lifted, and opted out and in again"))?;
+                case.expect(false, (reported, "deleted, and opted out and in again"))?;
             }
         }
     }
-    // The provider's entry for the person's own reason is lifted with it, unless it is newer.
+    // The provider's entry for the person's own reason is deleted with it, unless it is newer.
     for (ago, suppressed) in [(0, false), (60_000, true)] {
         for words in [&[][..], &[Word::Out]] {
             let case = Case::new(db, Clock::Provider);
@@ -311,21 +311,21 @@ fn other_entries(db: &Db) -> Result<(), String> {
     Ok(())
 }
 
-/// An operator's lift holds against copies of notices about lifted entries, but not against new notices (e-mail).
-fn operators_lifts(db: &Db) -> Result<(), String> {
+/// An operator's deletion holds against copies of notices about deleted entries, but not against new notices (e-mail).
+fn operators_delete(db: &Db) -> Result<(), String> {
     for steps in (1..=4).flat_map(|length| sequences(&[true, false], length)) {
         for copied in 0..=steps.len() {
             let (case, ids) = (Case::new(db, Clock::Ours), notices());
             for (at, click) in steps.iter().enumerate() {
                 match click {
                     true => drop(case.out(Notice { id: ids[at], said: NoticeTime::Ago(Duration::ZERO) })),
-                    false => case.lift(),
+                    false => case.delete(),
                 }
             }
             if steps.get(copied) == Some(&true) {
                 case.out(Notice { id: ids[copied], said: NoticeTime::Ago(Duration::ZERO) });
             }
-            case.expect(steps[steps.len() - 1], ("clicks and lifts", &steps, copied))?;
+            case.expect(steps[steps.len() - 1], ("clicks and deletes", &steps, copied))?;
         }
     }
     Ok(())
@@ -368,7 +368,7 @@ pub(crate) fn all(db: &Db) -> Result<(), String> {
     doubts(db)?;
     of_earlier_programs(db)?;
     many(db)?;
-    operators_lifts(db)?;
+    operators_delete(db)?;
     in_order(db)?;
     other_entries(db)?;
     every_order(db)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use posthaste_model::{Channel, Counters, OrderId, Priority, State};
 use posthaste_protocol::PartitionKeys;
-use posthaste_protocol::record::{Head, Outcomes, decode_counters};
+use posthaste_protocol::record::{DeliveryRecords, Head, decode_counters};
 
 use crate::db::Db;
 use crate::snapshot::{Held, Snapshot};
@@ -109,7 +109,7 @@ impl Seen<'_> {
         self.all.sorted(&self.keys.due(self.head.priority)).get(self.order_id.as_str()).copied()
     }
 
-    fn outcomes(&self, channel: &Channel, n: u32) -> Result<Outcomes, String> {
+    fn outcomes(&self, channel: &Channel, n: u32) -> Result<DeliveryRecords, String> {
         let record = if self.head.inline {
             self.fields.get("o")
         } else {
@@ -119,7 +119,8 @@ impl Seen<'_> {
             }
         };
         let deliveries = self.head.parcel_deliveries(channel, n);
-        Outcomes::decode(record.map(Vec::as_slice), deliveries, self.head.due).map_err(|e| e.to_string())
+        DeliveryRecords::decode(record.map(Vec::as_slice), deliveries, self.head.due)
+            .map_err(|e| e.to_string())
     }
 
     /// The counters of one parcel, the `number`th of the order, if everything about it is right.

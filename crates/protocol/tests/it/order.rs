@@ -7,7 +7,9 @@ use posthaste_model::{
     Address, Channel, Content, CourierId, Delivery, OnUnknown, OrderId, OutcomeKind, ParcelId, Priority,
     Reason, Text, UnixMs,
 };
-use posthaste_protocol::record::{DeliveryOutcome, Head, Inline, Outcomes, encode_content, encode_parcel};
+use posthaste_protocol::record::{
+    DeliveryRecord, DeliveryRecords, Head, Inline, encode_content, encode_parcel,
+};
 use posthaste_protocol::scripts::begin::{Begin, DeliveryBegun};
 use posthaste_protocol::scripts::claim::{Claim, ClaimReply, ClaimedParcels};
 use posthaste_protocol::scripts::enqueue::{Enqueue, Enqueued};
@@ -185,7 +187,7 @@ impl Order {
     }
 
     /// The outcomes of its parcel `n` on its first channel, if it has deliveries.
-    pub(crate) fn try_outcomes(&self, db: &Db, n: u32) -> Option<Outcomes> {
+    pub(crate) fn try_outcomes(&self, db: &Db, n: u32) -> Option<DeliveryRecords> {
         let (name, head) = (&self.channels[0].0, self.head(db));
         let record = if head.inline {
             db.raw(&["HGET", &db.keys.history(&self.order_id), "o"])
@@ -193,7 +195,8 @@ impl Order {
             db.raw(&["GET", &db.keys.outcome(&self.order_id, name, n)])
         };
         let deliveries = head.parcel_deliveries(name, n);
-        (deliveries > 0).then(|| Outcomes::decode(record.bytes(), deliveries, head.due).expect("outcomes"))
+        (deliveries > 0)
+            .then(|| DeliveryRecords::decode(record.bytes(), deliveries, head.due).expect("outcomes"))
     }
 
     /// Turns delivery `i` of its parcel `n` on its first channel into one of a later version.
@@ -211,7 +214,7 @@ impl Order {
     }
 
     /// The delivery `i` of its first parcel.
-    pub(crate) fn delivery(&self, db: &Db, i: usize) -> DeliveryOutcome {
+    pub(crate) fn delivery(&self, db: &Db, i: usize) -> DeliveryRecord {
         self.try_outcomes(db, 0).expect("deliveries").delivery(i).expect("a delivery")
     }
 }

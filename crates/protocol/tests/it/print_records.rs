@@ -1,7 +1,7 @@
 //! Prints packed records as words, so that a table of changes is readable.
 
 use posthaste_model::{Reason, State, UnixMs};
-use posthaste_protocol::record::{Head, Outcomes, SuppressionRecord, decode_counters};
+use posthaste_protocol::record::{DeliveryRecords, Head, SuppressionRecord, decode_counters};
 
 use crate::snapshot::{Held, Snapshot};
 
@@ -76,7 +76,9 @@ impl<'a> Printer<'a> {
 
     fn outcomes(&self, record: &[u8], deliveries: u32) -> String {
         let due = self.head.as_ref().map_or(UnixMs(0), |head| head.due);
-        let Ok(outcomes) = Outcomes::decode(Some(record), deliveries, due) else { return plain(record) };
+        let Ok(outcomes) = DeliveryRecords::decode(Some(record), deliveries, due) else {
+            return plain(record);
+        };
         let (pending, sending, unresolved) = outcomes.counts();
         let mut out = format!("{pending}/{sending}/{unresolved}");
         let reported: Vec<String> =
@@ -93,7 +95,7 @@ impl<'a> Printer<'a> {
         out
     }
 
-    fn delivery(&self, delivery: &posthaste_protocol::record::DeliveryOutcome, due: UnixMs) -> String {
+    fn delivery(&self, delivery: &posthaste_protocol::record::DeliveryRecord, due: UnixMs) -> String {
         let mut out = format!("{:?}#{}", delivery.state, delivery.attempt).to_lowercase();
         if delivery.tries > 0 {
             out.push_str(&format!(",tries={}", delivery.tries));
@@ -137,7 +139,7 @@ fn head(head: &Head) -> String {
 fn entry(record: &SuppressionRecord) -> String {
     format!(
         "{} {} {} {} {} {} {}",
-        format!("{:?}", record.standing).to_lowercase(),
+        format!("{:?}", record.status).to_lowercase(),
         record.reason.word(),
         record.source.word(),
         if record.of_sender { "sender" } else { "channel" },

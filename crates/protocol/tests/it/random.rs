@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use posthaste_model::State;
 use posthaste_model::transition::TABLE;
-use posthaste_protocol::record::{Head, Outcomes};
+use posthaste_protocol::record::{DeliveryRecords, Head};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -31,7 +31,7 @@ fn deliveries_of(walk: &Walk<'_>) -> Deliveries {
                     Some(Held::Text(record)) => Some(record),
                     _ => fields.get("o"),
                 };
-                let outcomes = Outcomes::decode(
+                let outcomes = DeliveryRecords::decode(
                     record.map(Vec::as_slice),
                     head.parcel_deliveries(&channel, n),
                     head.due,

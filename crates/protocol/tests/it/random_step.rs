@@ -83,7 +83,7 @@ pub(crate) enum Act {
     ClaimUnresolved {
         courier: usize,
     },
-    Patrol,
+    ScanOrders,
     Retire,
     Key {
         n: u32,
@@ -133,7 +133,7 @@ pub(crate) fn any_act() -> impl Strategy<Value = Act> {
         2 => (who(), 0_u8..3).prop_map(|(courier, which)| Act::Close { courier, which }),
         1 => (who(), which()).prop_map(|(courier, order)| Act::Audit { courier, order }),
         1 => who().prop_map(|courier| Act::ClaimUnresolved { courier }),
-        1 => Just(Act::Patrol),
+        1 => Just(Act::ScanOrders),
         1 => Just(Act::Retire),
         2 => (0_u32..4, 0_u8..3).prop_map(|(n, what)| Act::Key { n, what }),
         2 => (0_u32..4, 0_u8..5).prop_map(|(n, what)| Act::Suppress { n, what }),

@@ -233,7 +233,7 @@ impl<'a> Walk<'a> {
                 let channel = &self.couriers[*courier].channel;
                 db.reply(&ClaimUnresolved { keys, channel, limit: 10, put_off: WINDOW });
             }
-            Act::Patrol => self.scan_orders(),
+            Act::ScanOrders => self.scan_orders(),
             Act::Retire => self.retire(),
             Act::Key { n, what } => {
                 let key = crate::api_keys::key(*n, "ci");

@@ -10,11 +10,11 @@ use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::claim_unresolved::ClaimUnresolved;
 use posthaste_protocol::scripts::create_key::CreateKey;
+use posthaste_protocol::scripts::delete_suppression::DeleteSuppression;
 use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
 use posthaste_protocol::scripts::fail_order::FailOrder;
 use posthaste_protocol::scripts::fail_parcel::FailParcel;
 use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase};
-use posthaste_protocol::scripts::lift_suppression::LiftSuppression;
 use posthaste_protocol::scripts::list_in_doubt::{DoubtIndex, ListInDoubt};
 use posthaste_protocol::scripts::open_server_run::OpenServerRun;
 use posthaste_protocol::scripts::opt_in::OptIn;
@@ -220,7 +220,7 @@ fn every_script_refuses_another_database() {
     refused(&db, &AgreeOnKey { keys, key, made: true }, t);
     refused(&db, &PutSuppressions { keys, key, channel: email, entries: &entries }, t);
     let (id, seen) = (entries[0].id, UnixMs(1));
-    refused(&db, &LiftSuppression { keys, key, channel: email, id, seen }, t);
+    refused(&db, &DeleteSuppression { keys, key, channel: email, id, seen }, t);
     let (notice, reasons) = (suppressions::fresh(), &[reason]);
     refused(&db, &OptIn { keys, key, channel: email, id, notice, reasons, remember: true }, t);
     // The others use their own slots, which hold nothing that could be lost.

@@ -1,4 +1,4 @@
-//! `address_key`, `suppress` and `lift_suppression`: which addresses are suppressed, and the key used to hash them.
+//! `address_key`, `suppress` and `delete_suppression`: which addresses are suppressed, and the key used to hash them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use posthaste_protocol::record::{
     AddressKey, Notice, NoticeId, NoticeTime, SuppressionId, SuppressionSource,
 };
 use posthaste_protocol::scripts::address_key::{AgreeOnKey, KeyAgreed};
-use posthaste_protocol::scripts::lift_suppression::{LiftSuppression, Lifted};
+use posthaste_protocol::scripts::delete_suppression::{DeleteSuppression, SuppressionDeletion};
 use posthaste_protocol::scripts::opt_in::OptIn;
 use posthaste_protocol::scripts::suppress::{MOST_ENTRIES, NewSuppression, PutSuppressions, Suppressed};
 
@@ -58,7 +58,7 @@ pub(crate) fn agree(db: &Db) {
     assert!(matches!(db.reply(&key), KeyAgreed::Stored(_)));
 }
 
-/// A step of a random walk: agrees on the key, suppresses address `n` or counts a strike, lifts it, or applies an
+/// A step of a random walk: agrees on the key, suppresses address `n` or counts a strike, deletes it, or applies an
 /// opt-in.
 pub(crate) fn step(db: &Db, n: u32, what: u8) {
     match what {
@@ -73,8 +73,8 @@ pub(crate) fn step(db: &Db, n: u32, what: u8) {
             db.reply(&OptIn { keys, key, channel, id: id(n), notice, reasons, remember: n == 0 });
         }
         _ => {
-            if let Lifted::Changed(last) = lift_seen(db, n, UnixMs(0)) {
-                assert_eq!(lift_seen(db, n, last), Lifted::Lifted);
+            if let SuppressionDeletion::Changed(last) = delete_seen(db, n, UnixMs(0)) {
+                assert_eq!(delete_seen(db, n, last), SuppressionDeletion::Deleted);
             }
         }
     }
@@ -121,13 +121,13 @@ fn last(db: &Db, n: u32) -> UnixMs {
     UnixMs(record[10..16].iter().fold(0, |n, b| n << 8 | u64::from(*b)))
 }
 
-pub(crate) fn lift(db: &Db, n: u32) -> Lifted {
-    lift_seen(db, n, last(db, n))
+pub(crate) fn delete(db: &Db, n: u32) -> SuppressionDeletion {
+    delete_seen(db, n, last(db, n))
 }
 
-pub(crate) fn lift_seen(db: &Db, n: u32, seen: UnixMs) -> Lifted {
+pub(crate) fn delete_seen(db: &Db, n: u32, seen: UnixMs) -> SuppressionDeletion {
     let (keys, channel) = (&db.keys, &email());
-    db.reply(&LiftSuppression { keys, key: &key(), channel, id: id(n), seen })
+    db.reply(&DeleteSuppression { keys, key: &key(), channel, id: id(n), seen })
 }
 
 #[test]
@@ -249,56 +249,56 @@ fn old_strikes_are_forgotten_and_a_refusal_needs_none() {
 }
 
 #[test]
-fn late_copies_do_not_undo_a_lift_and_new_notices_count_at_once() {
+fn late_copies_do_not_undo_a_delete_and_new_notices_count_at_once() {
     let db = ready();
     let first = refusal(1);
     put_one(&db, &first);
     let (put_at, banned) = (db.sent() - 1, last(&db, 1));
     db.pass(banned);
     let (keys, channel, key) = (&db.keys, &email(), &key());
-    let call = |seen| LiftSuppression { keys, key, channel, id: id(1), seen };
+    let call = |seen| DeleteSuppression { keys, key, channel, id: id(1), seen };
     let step = db.step(&call(banned));
-    assert_eq!(step.reply, Lifted::Lifted);
+    assert_eq!(step.reply, SuppressionDeletion::Deleted);
     step.changed(
         &[("first", banned.0)],
-        &["~ suppressed:{0}:email hash-of-00000001: active invalid_address provider channel 1 @first @first -> lifted \
+        &["~ suppressed:{0}:email hash-of-00000001: active invalid_address provider channel 1 @first @first -> deleted \
            invalid_address provider channel 0 @first @now"],
     );
     db.again();
-    let (lift_at, lifted) = (db.sent() - 1, UnixMs(step.now));
-    assert_eq!(db.unchanged(&call(lifted)), Lifted::AlreadyDone(lifted));
+    let (delete_at, deleted) = (db.sent() - 1, UnixMs(step.now));
+    assert_eq!(db.unchanged(&call(deleted)), SuppressionDeletion::AlreadyDone(deleted));
     db.harmless(put_at);
     assert_eq!(put_first_time(&db, &first), Suppressed::Repeated);
     assert_eq!(put_first_time(&db, &NewSuppression { after: 2, ..first.clone() }), Suppressed::Repeated);
-    // Another notice is new and counts at once; a late copy of the lift then finds another record.
-    db.pass(lifted);
+    // Another notice is new and counts at once; a late copy of the deletion then finds another record.
+    db.pass(deleted);
     assert_eq!(put_one(&db, &refusal(1)), Suppressed::Added);
     let again_at = db.sent() - 1;
-    db.harmless(lift_at);
+    db.harmless(delete_at);
     db.pass(last(&db, 1));
-    assert_eq!(lift(&db, 1), Lifted::Lifted);
+    assert_eq!(delete(&db, 1), SuppressionDeletion::Deleted);
     db.harmless(again_at);
     db.harmless(put_at);
 }
 
 #[test]
-fn a_lift_names_the_record_it_may_lift() {
+fn a_deletion_names_the_record_it_may_delete() {
     let db = ready();
     put(&db, &[refusal(1), refusal(2), strike(3, 3)]);
     let at = last(&db, 1);
     let (keys, channel, key) = (&db.keys, &email(), &key());
-    let call = |n, seen| LiftSuppression { keys, key, channel, id: id(n), seen };
-    assert_eq!(db.unchanged(&call(1, UnixMs(at.0 + 1))), Lifted::Changed(at));
-    assert_eq!(db.unchanged(&call(9, at)), Lifted::NotFound);
-    assert_eq!(db.reply(&call(1, at)), Lifted::Lifted);
+    let call = |n, seen| DeleteSuppression { keys, key, channel, id: id(n), seen };
+    assert_eq!(db.unchanged(&call(1, UnixMs(at.0 + 1))), SuppressionDeletion::Changed(at));
+    assert_eq!(db.unchanged(&call(9, at)), SuppressionDeletion::NotFound);
+    assert_eq!(db.reply(&call(1, at)), SuppressionDeletion::Deleted);
     db.again();
     // Strikes are reset too.
-    assert_eq!(lift(&db, 3), Lifted::Lifted);
+    assert_eq!(delete(&db, 3), SuppressionDeletion::Deleted);
     db.later(DAY);
     assert_eq!(put_one(&db, &strike(3, 2)), Suppressed::Struck);
     // A record of a later version is left alone.
     db.raw(&[b"HSET", LIST.as_bytes(), id(2).as_bytes(), b"\x02 of a later version"]);
-    assert_eq!(db.unchanged(&call(2, at)), Lifted::Unreadable);
+    assert_eq!(db.unchanged(&call(2, at)), SuppressionDeletion::Unreadable);
     assert_eq!(put_first_time(&db, &refusal(2)), Suppressed::Unreadable);
 }
 
@@ -320,7 +320,7 @@ fn lists_of_a_wrong_type_stop_a_script_before_it_writes() {
     let (keys, channel) = (&db.keys, &email());
     let put = PutSuppressions { keys, key: &key(), channel, entries: &entries };
     let seen = UnixMs(1);
-    let lift = LiftSuppression { keys, key: &key(), channel, id: id(1), seen };
+    let delete = DeleteSuppression { keys, key: &key(), channel, id: id(1), seen };
     let (key, notice, reasons) = (&key(), fresh(), &[Reason::Blocked]);
     let back = OptIn { keys, key, channel, id: id(1), notice, reasons, remember: true };
     for spoiled in [LIST, "consent:{0}:email", "address_key:{0}"] {
@@ -328,7 +328,7 @@ fn lists_of_a_wrong_type_stop_a_script_before_it_writes() {
         db.raw(&["SADD", spoiled, "x"]);
         let before = db.snapshot();
         assert!(db.call(&put).is_err() && db.call(&back).is_err(), "{spoiled}");
-        assert!(db.call(&lift).is_err() || spoiled.starts_with("consent"), "{spoiled}");
+        assert!(db.call(&delete).is_err() || spoiled.starts_with("consent"), "{spoiled}");
         assert!(db.snapshot() == before, "{spoiled}");
         db.raw(&["DEL", spoiled]);
     }

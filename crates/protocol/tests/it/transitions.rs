@@ -2,7 +2,7 @@
 
 use posthaste_model::transition::{TABLE, next};
 use posthaste_model::{DeliveryEvent, OutcomeKind, Priority, Reason, State, UnixMs};
-use posthaste_protocol::record::DeliveryOutcome;
+use posthaste_protocol::record::DeliveryRecord;
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
 use posthaste_protocol::scripts::cancel::Cancel;
@@ -250,7 +250,7 @@ fn try_all(big: bool, states: &[State]) {
 }
 
 /// Everything a record says about delivery 0; times count from the due time.
-fn reported(case: &Case<'_>) -> DeliveryOutcome {
+fn reported(case: &Case<'_>) -> DeliveryRecord {
     let (mut delivery, due) = (case.order.delivery(case.db, 0), case.order.head(case.db).due.0);
     delivery.changed.0 -= due;
     delivery.not_before = delivery.not_before.map(|at| UnixMs(at.0 - due));

@@ -263,17 +263,17 @@ fn check(
     let digest = Digest::of(&order);
     let draft = ValidatedOrder::new(order, caller, Some(&order_id), rules)
         .map_err(|problem| problem.with_pointers(legacy_pointer))?;
-    let mut sieve = RecipientValidator::new(&draft, digest, rules, rand::random());
+    let mut validator = RecipientValidator::new(&draft, digest, rules, rand::random());
     let mut deliveries = Deliveries::new();
     for (at, raw) in first.iter().enumerate() {
         let index = u32::try_from(at).unwrap_or(u32::MAX);
         let read = json::part::<Person<'_>>(raw.get().as_bytes()).and_then(recipient);
-        sieve.take(index, Place::Recipient(at), raw.get(), read, &mut deliveries);
-        if sieve.is_full() {
+        validator.take(index, Place::Recipient(at), raw.get(), read, &mut deliveries);
+        if validator.is_full() {
             break;
         }
     }
-    let sorted = sieve.finish()?;
+    let sorted = validator.finish()?;
     Ok((order_id, draft, sorted, deliveries))
 }
 

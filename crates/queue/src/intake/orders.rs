@@ -184,17 +184,17 @@ pub(super) fn check(
         return Err(Problem::new(Code::TooManyRecipients, detail).with("limit", most));
     }
     let draft = ValidatedOrder::new(body, caller, id, rules)?;
-    let mut sieve = RecipientValidator::new(&draft, digest, rules, rand::random());
+    let mut validator = RecipientValidator::new(&draft, digest, rules, rand::random());
     let mut deliveries = Deliveries::new();
     for (at, raw) in first.iter().enumerate() {
         let index = u32::try_from(at).unwrap_or(u32::MAX);
         let read = json::part::<RecipientBody<'_>>(raw.get().as_bytes());
-        sieve.take(index, Place::Recipient(at), raw.get(), read, &mut deliveries);
-        if sieve.is_full() {
+        validator.take(index, Place::Recipient(at), raw.get(), read, &mut deliveries);
+        if validator.is_full() {
             break;
         }
     }
-    let sorted = sieve.finish()?;
+    let sorted = validator.finish()?;
     Ok((draft, sorted, deliveries))
 }
 

@@ -71,14 +71,14 @@ impl Piece {
     }
 
     /// Validates the recipients, the first of which has number `index` in the order.
-    fn sort(&self, index: u32, sieve: &mut RecipientValidator, deliveries: &mut Deliveries) {
+    fn sort(&self, index: u32, validator: &mut RecipientValidator, deliveries: &mut Deliveries) {
         let mut begin = 0;
         for (index, (number, end)) in (index..).zip(&self.lines) {
             let line = &self.bytes[begin..*end];
             begin = *end;
             let read = json::part::<RecipientBody<'_>>(line);
-            sieve.take(index, Place::Line(*number), &String::from_utf8_lossy(line), read, deliveries);
-            if sieve.is_full() {
+            validator.take(index, Place::Line(*number), &String::from_utf8_lossy(line), read, deliveries);
+            if validator.is_full() {
                 return;
             }
         }
@@ -104,13 +104,13 @@ pub(super) async fn take(
     let first = move || first_line(&line, &caller, id.as_ref(), &rules);
     let (draft, digest) = state.offload.run(&share, line_is_small, first).await?;
     lines.limit(MOST_RECIPIENT);
-    let sieve = RecipientValidator::new(&draft, digest.clone(), &state.rules, rand::random());
+    let validator = RecipientValidator::new(&draft, digest.clone(), &state.rules, rand::random());
     let first = digest::of_bytes(&[b"upload", &digest.finish()]);
     let count = dry.then(|| Count::new(rand::random()));
     let mut upload =
         Upload { state, share, known, draft, first, deliveries: Deliveries::new(), open: None, count };
-    let sorted = upload.read(&mut lines, sieve).await;
-    match sorted.and_then(|sieve| sieve.finish().map_err(Problem::from)) {
+    let sorted = upload.read(&mut lines, validator).await;
+    match sorted.and_then(|validator| validator.finish().map_err(Problem::from)) {
         Ok(sorted) => upload.finish(sorted).await,
         Err(problem) => Err(upload.give_up(problem).await),
     }
@@ -144,7 +144,7 @@ impl Upload {
     async fn read(
         &mut self,
         lines: &mut Lines,
-        mut sieve: RecipientValidator,
+        mut validator: RecipientValidator,
     ) -> Result<RecipientValidator, Problem> {
         let most = self.state.rules.max_uploaded;
         let mut index = 0;
@@ -152,7 +152,7 @@ impl Upload {
             let piece = Piece::read(lines).await?;
             let count = u32::try_from(piece.lines.len()).unwrap_or(u32::MAX);
             if count == 0 {
-                return Ok(sieve);
+                return Ok(validator);
             }
             if count > most - index {
                 let detail = format!("at most {most} recipients in one upload");
@@ -161,15 +161,15 @@ impl Upload {
             let small = piece.bytes.len() <= SMALL_BODY;
             let mut deliveries = std::mem::take(&mut self.deliveries);
             let sort = move || {
-                piece.sort(index, &mut sieve, &mut deliveries);
-                Ok((sieve, deliveries))
+                piece.sort(index, &mut validator, &mut deliveries);
+                Ok((validator, deliveries))
             };
-            (sieve, self.deliveries) = self.state.offload.run(&self.share, small, sort).await?;
+            (validator, self.deliveries) = self.state.offload.run(&self.share, small, sort).await?;
             index += count;
-            if sieve.is_full() {
-                return Ok(sieve);
+            if validator.is_full() {
+                return Ok(validator);
             }
-            if sieve.refuses() {
+            if validator.refuses() {
                 // The rest is only read to report its errors.
                 self.deliveries.clear();
             }

@@ -300,7 +300,7 @@ async fn delete(
     let requested = body.read(caller, &state, false).await?;
     let (store, channel, sender) = (&state.store, &requested.channel, requested.sender.as_ref());
     let all = stream::iter(requested.addresses)
-        .map(|address| async move { store.lift(channel, &address, sender).await });
+        .map(|address| async move { store.delete_suppression(channel, &address, sender).await });
     let done: Vec<Result<bool, CallError>> = all.buffered(AT_ONCE).collect().await;
     let failed: Vec<&CallError> = done.iter().filter_map(|done| done.as_ref().err()).collect();
     if let Some(error) = failed.iter().find(|error| error.may_have_happened()).or(failed.first()) {
@@ -336,7 +336,7 @@ async fn delete_entry(
     let channel = request::channel(&name).ok_or_else(no_channel)?;
     let id: SuppressionId =
         id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "must be 32 characters of 0-9 a-f"))?;
-    let deleted = state.store.lift_entry(&channel, id).await;
+    let deleted = state.store.delete_suppression_by_id(&channel, id).await;
     if deleted.map_err(|error| Problem::of_write(&error))? {
         tracing::info!(event = "suppression.deleted", %channel, deleted = 1, "suppression deleted");
         return Ok(StatusCode::NO_CONTENT);

@@ -55,9 +55,9 @@ async fn reachable_partitions_are_served_while_a_primary_is_dead() {
     })
     .await;
     let items = page["items"].as_array().expect("items");
-    let told_by: Vec<&str> = items.iter().filter_map(|item| item["id"].as_str()).collect();
+    let reported_by: Vec<&str> = items.iter().filter_map(|item| item["id"].as_str()).collect();
     for (p, id) in &reported {
-        assert_eq!(told_by.contains(&id.as_str()), !gone.contains(p), "{p}");
+        assert_eq!(reported_by.contains(&id.as_str()), !gone.contains(p), "{p}");
         let answer = get(&format!("/v1/orders/{id}")).key(&key).send(address).await;
         if gone.contains(p) {
             assert_eq!((answer.status, answer.problem().as_str()), (503, "storage_unavailable"), "{p}");

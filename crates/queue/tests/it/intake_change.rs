@@ -13,15 +13,15 @@ use crate::service::{Service, email};
 
 /// Sends the deliveries of the order that is due as a courier would, with these outcomes: for example the first
 /// `failed`, the second `sent`, and no others.
-pub(crate) async fn deliver(service: &Service, verdicts: &[(u16, OutcomeKind)]) -> OrderId {
-    deliver_over(service, &email(), verdicts).await
+pub(crate) async fn deliver(service: &Service, decisions: &[(u16, OutcomeKind)]) -> OrderId {
+    deliver_over(service, &email(), decisions).await
 }
 
 /// The same by the courier of another channel.
 pub(crate) async fn deliver_over(
     service: &Service,
     channel: &Channel,
-    verdicts: &[(u16, OutcomeKind)],
+    decisions: &[(u16, OutcomeKind)],
 ) -> OrderId {
     let store = service.tool().await;
     let courier: CourierId = "c1".parse().expect("an id");
@@ -48,9 +48,9 @@ pub(crate) async fn deliver_over(
     })
     .await;
     let parcel = ParcelRef { parcel_id: taken.parcels[0].parcel_id.clone(), fence };
-    let begun: Vec<(u16, u8)> = verdicts.iter().map(|(delivery, _)| (*delivery, 1)).collect();
+    let begun: Vec<(u16, u8)> = decisions.iter().map(|(delivery, _)| (*delivery, 1)).collect();
     store.begin(0, channel, window, 0, &[(parcel.clone(), begun)]).await.expect("begun");
-    let reports = verdicts
+    let reports = decisions
         .iter()
         .map(|(delivery, outcome)| AttemptReport {
             delivery: *delivery,
@@ -155,8 +155,8 @@ async fn failed_deliveries_are_retried_as_a_linked_order() {
     let service = Service::start().await;
     let key = service.master().await;
     give(&service, &key, &order(4)).await;
-    let verdicts = [(0, OutcomeKind::Failed), (1, OutcomeKind::Sent), (2, OutcomeKind::Failed)];
-    let old = deliver(&service, &verdicts).await.wire_id();
+    let decisions = [(0, OutcomeKind::Failed), (1, OutcomeKind::Sent), (2, OutcomeKind::Failed)];
+    let old = deliver(&service, &decisions).await.wire_id();
     let answer = retry(&service, &key, &old, json!({"statuses": ["failed"]})).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let reported = answer.json();

@@ -20,7 +20,7 @@ pub(crate) enum Way {
     Batch,
     Upload,
     Put,
-    Ancestor,
+    LegacyApi,
     Retry,
 }
 
@@ -144,7 +144,7 @@ impl<'a> Trial<'a> {
                 let body = with(order(3), "sender", who).to_string();
                 return ask("PUT", leaked(format!("/v1/orders/{sender}.7"))).key(key).json(&body);
             }
-            Way::Ancestor => {
+            Way::LegacyApi => {
                 let to = json!([{"id": "r1", "email": "r1@example.org"}]);
                 let history = format!("history:{sender}:7");
                 let body = json!({"history_key": history, "sender": who, "recipients": to, "text": "Hello"});
@@ -312,7 +312,7 @@ async fn an_order_with_an_id_is_stored_once_whatever_follows_a_lost_reply() {
 
 #[tokio::test]
 async fn an_order_of_the_legacy_api_is_stored_once_whatever_follows_a_lost_reply() {
-    walk(Way::Ancestor, &[Step::Reserve, Step::Enqueue]).await;
+    walk(Way::LegacyApi, &[Step::Reserve, Step::Enqueue]).await;
 }
 
 #[tokio::test]

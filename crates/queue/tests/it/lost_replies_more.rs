@@ -29,7 +29,7 @@ async fn an_order_is_stored_once_whatever_follows_a_lost_confirmation() {
 
 #[tokio::test]
 async fn an_order_is_stored_once_when_the_second_try_meets_another_database() {
-    for way in [Way::Post, Way::Batch, Way::Upload, Way::Put, Way::Ancestor, Way::Retry] {
+    for way in [Way::Post, Way::Batch, Way::Upload, Way::Put, Way::LegacyApi, Way::Retry] {
         let what = format!("{way:?}");
         let (server, proxy, address, key) = behind_proxy(&[]).await;
         Trial::new(&server, address, &key, way, 0).await.conclude(address, "warming up").await;
@@ -71,7 +71,7 @@ async fn a_repeat_at_another_process_keeps_its_key_and_place_when_the_first_is_r
         (Way::Upload, Step::Stage),
         (Way::Upload, Step::Enqueue),
         (Way::Put, Step::Enqueue),
-        (Way::Ancestor, Step::Enqueue),
+        (Way::LegacyApi, Step::Enqueue),
         (Way::Retry, Step::Enqueue),
     ] {
         let what = format!("{way:?} {step:?}");

@@ -70,8 +70,8 @@ async fn an_address_is_suppressed_looked_up_and_deleted() {
     let again = service.ask(ask("DELETE", &one).key(&admin)).await;
     assert_eq!((again.status, again.problem().as_str()), (404, "suppression_not_found"));
     assert_eq!(suppressed(&service, &admin, &both).await, [false, true]);
-    let lifted = post(&service, &admin, DELETE, &both).await;
-    assert_eq!((lifted.status, lifted.json()), (200, json!({"deleted_count": 1, "not_found_count": 1})));
+    let deleted = post(&service, &admin, DELETE, &both).await;
+    assert_eq!((deleted.status, deleted.json()), (200, json!({"deleted_count": 1, "not_found_count": 1})));
     assert_eq!(suppressed(&service, &admin, &both).await, [false, false]);
     // An operator may suppress an address again at once.
     assert_eq!(
@@ -95,7 +95,7 @@ async fn a_sender_has_its_own_list_and_sees_no_other() {
     assert_eq!(suppressed(&service, &admin, &of_sender("u1", &ann)).await, [true]);
     assert_eq!(suppressed(&service, &other, &of_channel(&ann)).await, [false]);
     assert_eq!(suppressed(&service, &admin, &of_channel(&ann)).await, [false]);
-    // A key can't lift from another sender's list, or from the channel's.
+    // A key can't delete from another sender's list, or from the channel's.
     assert_eq!(post(&service, &other, DELETE, &of_channel(&ann)).await.json()["deleted_count"], 0);
     for path in [PATH, LOOKUP, DELETE] {
         let refused = post(&service, &other, path, &of_sender("u1", &ann)).await;
@@ -202,7 +202,7 @@ async fn invalid_requests_are_reported_by_place_and_change_nothing() {
             assert_eq!(problem["errors"][0]["pointer"], pointer, "{path} {body}: {problem}");
         }
     }
-    // Addresses can't be added for a channel that orders may not use; existing entries may still be lifted.
+    // Addresses can't be added for a channel that orders may not use; existing entries may still be deleted.
     let pager = json!({"channel": "pager", "addresses": ["17"]});
     assert_eq!(post(&service, &admin, PATH, &pager).await.status, 422);
     assert_eq!(post(&service, &admin, DELETE, &pager).await.status, 200);

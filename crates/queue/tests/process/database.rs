@@ -103,7 +103,7 @@ pub(super) fn a_signal_ends_the_wait() {
     });
 }
 
-pub(super) fn what_keeps_it_from_storing_is_told_everywhere() {
+pub(super) fn what_keeps_it_from_storing_is_reported_everywhere() {
     run(async {
         let redis = server();
         let service = Process::start(&redis, &[JSON]);
@@ -141,11 +141,11 @@ pub(super) fn what_keeps_it_from_storing_is_told_everywhere() {
             assert!(why(&unready).contains(words), "{}", why(&unready));
             let began = reported(&service, event, "began").await;
             assert!(began["message"].as_str().is_some_and(|text| text.contains(words)), "{began}");
-            let told_by = gauges(&becomes(admin, "/metrics", 200).await.text());
+            let reported_by = gauges(&becomes(admin, "/metrics", 200).await.text());
             let this = format!("posthaste_redis_state{{state=\"{state}\"");
             assert!(
-                told_by.iter().any(|line| line.starts_with(&this) && line.ends_with(" 1")),
-                "{told_by:?}"
+                reported_by.iter().any(|line| line.starts_with(&this) && line.ends_with(" 1")),
+                "{reported_by:?}"
             );
 
             let refused = ask("POST", "/v1/orders").key(&key).json(ORDER).send(address).await;

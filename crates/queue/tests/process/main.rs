@@ -36,8 +36,8 @@ fn main() -> ExitCode {
         trial("it_waits_for_its_database", database::it_waits_for_its_database),
         trial("a_signal_ends_the_wait", database::a_signal_ends_the_wait),
         trial(
-            "what_keeps_it_from_storing_is_told_everywhere",
-            database::what_keeps_it_from_storing_is_told_everywhere,
+            "what_keeps_it_from_storing_is_reported_everywhere",
+            database::what_keeps_it_from_storing_is_reported_everywhere,
         ),
         trial("thousands_of_trackers_cost_little", thousands_of_trackers_cost_little),
         trial("a_long_upload_costs_little", upload::costs_little),

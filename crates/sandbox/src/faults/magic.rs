@@ -83,14 +83,14 @@ pub(super) fn fault_of(address: &str, settings: &MagicSettings) -> Option<Fault>
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
     let tag = local.rsplit_once('+').map(|(_, tag)| tag);
     let domain =
-        strip_ascii_suffix(domain, ".test").map(|rest| rest.rsplit_once('.').map_or(rest, |(_, d)| d));
+        strip_ascii_ending(domain, ".test").map(|rest| rest.rsplit_once('.').map_or(rest, |(_, d)| d));
     [Some(local), tag, domain].into_iter().flatten().find_map(|name| by_name(name, settings))
 }
 
-fn strip_ascii_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
-    let at = text.len().checked_sub(suffix.len())?;
+fn strip_ascii_ending<'a>(text: &'a str, ending: &str) -> Option<&'a str> {
+    let at = text.len().checked_sub(ending.len())?;
     let (front, back) = (text.get(..at)?, text.get(at..)?);
-    back.eq_ignore_ascii_case(suffix).then_some(front)
+    back.eq_ignore_ascii_case(ending).then_some(front)
 }
 
 fn by_name(name: &str, settings: &MagicSettings) -> Option<Fault> {

@@ -12,7 +12,7 @@
 use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use posthaste_protocol::record::DeliveryOutcome;
+use posthaste_protocol::record::DeliveryRecord;
 use posthaste_protocol::scripts::resolve::Decision;
 
 use super::Explorer;
@@ -176,7 +176,7 @@ fn write_places(view: &DatabaseView, it: &super::view::ParcelView, fences: &[u64
     lease.map(|l| (rank(fences, l.fence), l.begun, l.alone, l.last, left(view.now, l.send_by))).hash(hasher);
 }
 
-fn write_delivery(now: i64, delivery: &DeliveryOutcome, hasher: &mut Ink) {
+fn write_delivery(now: i64, delivery: &DeliveryRecord, hasher: &mut Ink) {
     let wait = delivery.not_before.map(|moment| left(now, at(moment)));
     (delivery.state, delivery.attempt, delivery.tries, delivery.repeated).hash(hasher);
     (delivery.reason.code(), delivery.token.is_some(), wait.unwrap_or(0)).hash(hasher);

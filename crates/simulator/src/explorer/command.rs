@@ -1,7 +1,7 @@
 //! Requests to the server: every call as a value, so that it can stay in flight and arrive again.
 
 use posthaste_model::{CourierId, OnUnknown, OutcomeKind, ParcelId, Reason, State as DeliveryState, UnixMs};
-use posthaste_protocol::record::{DeliveryOutcome, Outcomes};
+use posthaste_protocol::record::{DeliveryRecord, DeliveryRecords};
 use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
 use posthaste_protocol::scripts::begin::{Begin, DeliveryBegun};
 use posthaste_protocol::scripts::cancel::Cancel;
@@ -57,7 +57,7 @@ pub enum ScriptRequest {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of the scripts, which say what they are")]
 pub enum ServerAnswer {
-    Claimed { already_done: bool, fence: u64, parcels: Vec<(usize, Option<Outcomes>)> },
+    Claimed { already_done: bool, fence: u64, parcels: Vec<(usize, Option<DeliveryRecords>)> },
     Outdated,
     Begun(ParcelCode, Vec<DeliveryBegun>),
     Settled(ParcelCode, Vec<Reported>),
@@ -327,7 +327,7 @@ fn settle_report(delivery: u16, report: &PendingReport) -> SettleReport {
 pub fn plan(
     scenario: &Scenario,
     parcel: usize,
-    delivery: &DeliveryOutcome,
+    delivery: &DeliveryRecord,
     truth: Option<&Truth>,
 ) -> Decision {
     let policy = scenario.orders[scenario.parcels[parcel].order].on_unknown;

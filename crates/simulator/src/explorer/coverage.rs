@@ -29,7 +29,7 @@ macro_rules! windows {
 
 windows! {
     ClaimReplyLost = "the reply to a claim was lost";
-    ClaimAsked = "a claim was repeated and got the same answer";
+    SameClaimAgain = "a claim was repeated and got the same answer";
     BeginReplyLost = "the reply to a begin was lost";
     SettleReplyLost = "the reply to a settle was lost";
     CrashHolding = "a courier died with a parcel and nothing begun";
@@ -94,7 +94,7 @@ windows! {
     LeftSending = "a parcel asked to leave with a delivery on the wire";
     Renewed = "a lease was renewed";
     RenewRefused = "a lease that had ended or passed to another courier was not renewed";
-    RungAtDue = "a claim came at the very millisecond an order is due";
+    ClaimedAtDue = "a claim came at the very millisecond an order is due";
     Waited = "a refused delivery waited for its time";
     Moved = "an order was moved to another time";
     CopyMove = "a second copy of a move arrived";

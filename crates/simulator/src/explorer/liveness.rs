@@ -112,7 +112,7 @@ impl Explorer {
         for parcel in parcels {
             let deliveries = view.parcels[parcel].deliveries.iter().enumerate();
             let open = deliveries.filter(|(_, delivery)| is_unresolved(delivery.state));
-            let decide = |(at, delivery): (usize, &posthaste_protocol::record::DeliveryOutcome)| {
+            let decide = |(at, delivery): (usize, &posthaste_protocol::record::DeliveryRecord)| {
                 let decision = plan(&self.scenario, parcel, delivery, None);
                 Some((u16::try_from(at).ok()?, delivery.attempt, decision))
             };

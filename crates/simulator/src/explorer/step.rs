@@ -117,7 +117,7 @@ impl Explorer {
         let command = ScriptRequest::Claim { courier: at, life: courier.life, number: courier.number, begin };
         courier.asking = Some(begin);
         if state.view.orders.iter().any(|order| order.due == Some(state.view.now)) {
-            state.entered.push(Window::RungAtDue);
+            state.entered.push(Window::ClaimedAtDue);
         }
         let received = self.request(state, Some(at), command, fate);
         if fate == CallFate::Lost {
@@ -130,7 +130,7 @@ impl Explorer {
         courier.number += 1;
         let ServerAnswer::Claimed { already_done, fence, parcels } = received else { return };
         if already_done {
-            state.entered.push(Window::ClaimAsked);
+            state.entered.push(Window::SameClaimAgain);
         }
         for (parcel, outcomes) in parcels {
             let mut held = HeldParcel {
@@ -360,7 +360,7 @@ impl Explorer {
 /// some.
 fn memories(state: &ExplorerState, parcel: usize, begun: bool) -> Vec<CourierDelivery> {
     let now = state.view.now;
-    let memory = |delivery: &posthaste_protocol::record::DeliveryOutcome| match delivery.state {
+    let memory = |delivery: &posthaste_protocol::record::DeliveryRecord| match delivery.state {
         DeliveryState::Sending if begun => CourierDelivery::Begun(delivery.attempt, now),
         _ if is_ripe(delivery, now) => CourierDelivery::Waiting(delivery.attempt),
         _ => CourierDelivery::NotOurs,

@@ -42,7 +42,7 @@ pub const GROUPS: &[&str] = &[
     "copied_and_asleep",
     "copied_and_refused",
     "copied_and_stopped",
-    "copied_and_told",
+    "copied_and_reported",
     "copied_and_unknown",
     "crashes",
     "late_copies",
@@ -93,7 +93,7 @@ fn alone(group: &'static str) -> Vec<Case> {
             shaped(cases(group, FOUR, d, &[SettlePartial, CrashBegun]), single)
         }
         "lost_replies" => {
-            let requested = [ClaimReplyLost, ClaimAsked, CrashAsking, BeginReplyLost, BeginRepeated];
+            let requested = [ClaimReplyLost, SameClaimAgain, CrashAsking, BeginReplyLost, BeginRepeated];
             let reported = [SettleReplyLost, SettleKnown];
             cases(group, FOUR, Budgets { lost: 1, ..d }, &[&requested[..], &reported].concat())
         }
@@ -127,7 +127,7 @@ fn alone(group: &'static str) -> Vec<Case> {
         "renewals" => cases(group, FOUR, Budgets { renewals: 1, ..d }, &[Renewed, RenewRefused]),
         "moved" => {
             let budgets = Budgets { moves: 2, copies: 1, ..d };
-            shaped(cases(group, HOLD, budgets, &[Moved, CopyMove, RungAtDue, Unheard]), due)
+            shaped(cases(group, HOLD, budgets, &[Moved, CopyMove, ClaimedAtDue, Unheard]), due)
         }
         "accepted_late" => {
             let late = |s| {
@@ -136,7 +136,7 @@ fn alone(group: &'static str) -> Vec<Case> {
                 s
             };
             let budgets = Budgets { lost: 1, copies: 1, ..d };
-            shaped(cases(group, HOLD, budgets, &[RungAtDue, Unheard]), late)
+            shaped(cases(group, HOLD, budgets, &[ClaimedAtDue, Unheard]), late)
         }
         "poison" => {
             let blamed = |s| Scenario { blame: true, ..s };
@@ -206,7 +206,9 @@ fn together(group: &'static str) -> Vec<Case> {
         "copied_and_unknown" => {
             vec![(HOLD, Budgets { unknown: 1, ..copied }, &[TakenUntold, CopySettleApplied])]
         }
-        "copied_and_told" => vec![(HOLD, Budgets { receipts: 1, ..copied }, &[ReceiptEarly, CopyBeginFinal])],
+        "copied_and_reported" => {
+            vec![(HOLD, Budgets { receipts: 1, ..copied }, &[ReceiptEarly, CopyBeginFinal])]
+        }
         "copied_and_stopped" => vec![
             (HOLD, Budgets { stops: 1, ..copied }, &[CopyReleaseReady, CopyReleaseStale]),
             (HOLD, Budgets { renewals: 1, ..copied }, &[Renewed, CopyRenew]),

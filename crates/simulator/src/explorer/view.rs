@@ -1,7 +1,7 @@
 //! The content of the database, decoded: everything that properties and couriers' choices need.
 
 use posthaste_model::{State as DeliveryState, UnixMs};
-use posthaste_protocol::record::{DeliveryOutcome, Head, Outcomes, decode_counters};
+use posthaste_protocol::record::{DeliveryRecord, DeliveryRecords, Head, decode_counters};
 
 use super::scenario::Scenario;
 use crate::FakeRedis;
@@ -48,7 +48,7 @@ pub struct ModelOrder {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ParcelView {
     /// Its deliveries; empty if there is no order, or no readable record.
-    pub deliveries: Vec<DeliveryOutcome>,
+    pub deliveries: Vec<DeliveryRecord>,
     /// Whether it was ever begun, so that it has a record.
     pub has_record: bool,
     /// The stored counts of pending, sending and unresolved deliveries.
@@ -277,9 +277,9 @@ fn read_parcel(
     };
     view.has_record = record.is_some();
     let outcomes = if record.is_none() && !head.inline && order.cancelled && order.ended {
-        Outcomes::all_cancelled(spec.deliveries, head.due)
+        DeliveryRecords::all_cancelled(spec.deliveries, head.due)
     } else {
-        Outcomes::decode(record, spec.deliveries, head.due)
+        DeliveryRecords::decode(record, spec.deliveries, head.due)
     };
     if let Ok(outcomes) = outcomes {
         view.counts = outcomes.counts();
@@ -339,6 +339,6 @@ pub fn at(moment: UnixMs) -> i64 {
 
 /// Whether a delivery waits to be begun, and may be begun now.
 #[must_use]
-pub fn is_ripe(delivery: &DeliveryOutcome, now: i64) -> bool {
+pub fn is_ripe(delivery: &DeliveryRecord, now: i64) -> bool {
     delivery.state == DeliveryState::Pending && delivery.not_before.is_none_or(|moment| at(moment) <= now)
 }

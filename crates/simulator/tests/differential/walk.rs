@@ -4,7 +4,7 @@
 //! will.
 
 use posthaste_model::{Channel, CourierId, OrderId, ParcelId};
-use posthaste_protocol::record::{Head, Outcomes};
+use posthaste_protocol::record::{DeliveryRecords, Head};
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::register_process::RegisterProcess;
 use posthaste_protocol::{Invocation, PartitionKeys, Refusal, ScriptAnswer, ScriptCall};
@@ -150,7 +150,8 @@ impl<'p> Walk<'p> {
             let record =
                 world.text(outcome.as_bytes()).or_else(|| history.get(b"o").map(|record| &record[..]));
             let outcomes =
-                Outcomes::decode(record, head.parcel_deliveries(channel, parcel_id.number), head.due).ok()?;
+                DeliveryRecords::decode(record, head.parcel_deliveries(channel, parcel_id.number), head.due)
+                    .ok()?;
             Some(outcomes.deliveries().map(|delivery| delivery.attempt).collect())
         };
         read().unwrap_or_default()

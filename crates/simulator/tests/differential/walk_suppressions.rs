@@ -7,7 +7,7 @@ use posthaste_protocol::record::{
     AddressKey, Notice, NoticeId, NoticeTime, SuppressionId, SuppressionSource,
 };
 use posthaste_protocol::scripts::address_key::AgreeOnKey;
-use posthaste_protocol::scripts::lift_suppression::{LiftSuppression, Lifted};
+use posthaste_protocol::scripts::delete_suppression::{DeleteSuppression, SuppressionDeletion};
 use posthaste_protocol::scripts::opt_in::OptIn;
 use posthaste_protocol::scripts::suppress::{NewSuppression, PutSuppressions};
 use rand::Rng;
@@ -53,10 +53,11 @@ impl Walk<'_> {
                     self.call(&OptIn { keys, key, channel, id, notice, reasons, remember })?.ok();
                 }
                 _ => {
-                    let lift = |seen| LiftSuppression { keys: &keys, key: &key, channel: &channel, id, seen };
-                    let first = self.call(&lift(UnixMs(0)))?;
-                    if let Ok(Lifted::Changed(last)) = first.map(|answer| answer.reply) {
-                        self.call(&lift(last))?.ok();
+                    let delete =
+                        |seen| DeleteSuppression { keys: &keys, key: &key, channel: &channel, id, seen };
+                    let first = self.call(&delete(UnixMs(0)))?;
+                    if let Ok(SuppressionDeletion::Changed(last)) = first.map(|answer| answer.reply) {
+                        self.call(&delete(last))?.ok();
                     }
                 }
             }

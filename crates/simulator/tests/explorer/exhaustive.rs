@@ -39,7 +39,7 @@ explored! {
     copied_and_asleep
     copied_and_refused
     copied_and_stopped
-    copied_and_told
+    copied_and_reported
     copied_and_unknown
     crashes
     late_copies

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use posthaste_model::{Channel, Delivery, OrderId, ParcelId, UnixMs};
-use posthaste_protocol::record::{DeliveryOutcome, Outcomes};
+use posthaste_protocol::record::{DeliveryRecord, DeliveryRecords};
 
 use super::error::AcceptError;
 use super::order::{AcceptedOrder, NewOrderHead};
@@ -32,7 +32,7 @@ impl Store {
         &self,
         old: &OrderId,
         ask: &RetryRequest,
-        choose: impl Fn(&Channel, &Delivery, &DeliveryOutcome) -> bool,
+        choose: impl Fn(&Channel, &Delivery, &DeliveryRecord) -> bool,
     ) -> Result<AcceptedOrder, AcceptError> {
         let p = self.partition_of(old);
         // Nothing is stored before the writer finishes.
@@ -52,7 +52,7 @@ impl Store {
         old: &OrderId,
         view: &OrderRecord,
         ask: &RetryRequest,
-        choose: &impl Fn(&Channel, &Delivery, &DeliveryOutcome) -> bool,
+        choose: &impl Fn(&Channel, &Delivery, &DeliveryRecord) -> bool,
     ) -> Result<AcceptedOrder, AcceptError> {
         let head = &view.head;
         let mut content = match &view.inline {
@@ -95,7 +95,7 @@ impl Store {
         old: &OrderId,
         number: u32,
         view: &OrderRecord,
-    ) -> Result<(Vec<Delivery>, Outcomes), CallError> {
+    ) -> Result<(Vec<Delivery>, DeliveryRecords), CallError> {
         let parcel_id = ParcelId { order_id: old.clone(), number };
         let ended = view.ended_before_due();
         futures::future::try_join(

@@ -40,7 +40,7 @@ struct Shared {
     kept: Mutex<Kept>,
     shown: watch::Sender<Vec<ServerTrouble>>,
     /// Tells the prober to check now.
-    kick: Notify,
+    wake: Notify,
     /// Whether some write was not confirmed, so that a confirmed write need not take the lock.
     unconfirmed: AtomicBool,
 }
@@ -58,7 +58,7 @@ impl ServerTroubles {
         Self(Arc::new(Shared {
             kept: Mutex::default(),
             shown: watch::Sender::new(Vec::new()),
-            kick: Notify::new(),
+            wake: Notify::new(),
             unconfirmed: AtomicBool::new(false),
         }))
     }
@@ -205,12 +205,12 @@ impl ServerTroubles {
 
     /// Tells the prober to check the servers now.
     pub(crate) fn look_now(&self) {
-        self.0.kick.notify_one();
+        self.0.wake.notify_one();
     }
 
     /// Waits until a check is requested.
     pub(crate) async fn requested(&self) {
-        self.0.kick.notified().await;
+        self.0.wake.notified().await;
     }
 
     /// Logs what lasts and what has ended, when it is due. Called about once a second.

@@ -81,7 +81,7 @@ impl ConsentNotice {
 impl Store {
     /// Removes an address from the list of a sender, or of the channel, because its person wants messages again. The
     /// address is removed only if it is listed for one of these reasons, by the person or the provider, and this
-    /// notice is proved to be later. False when nothing was lifted: it is not on the list, it is listed for another
+    /// notice is proved to be later. False when nothing was deleted: it is not on the list, it is listed for another
     /// reason or by a later notice, or this notice was received before.
     ///
     /// # Errors
@@ -122,8 +122,8 @@ impl Store {
             reasons,
             remember: notice.remembered,
         };
-        let lifted = match self.0.call(PARTITION, &script).await?.reply {
-            OptedIn::Lifted => true,
+        let deleted = match self.0.call(PARTITION, &script).await?.reply {
+            OptedIn::Deleted => true,
             // Remembered, or reported again: it may not be confirmed yet.
             OptedIn::NotFound | OptedIn::OtherReason(_) | OptedIn::Repeated => false,
             OptedIn::Outdated => return Ok(false),
@@ -131,6 +131,6 @@ impl Store {
             OptedIn::WrongKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
         };
         self.0.confirmed(PARTITION, before).await?;
-        Ok(lifted)
+        Ok(deleted)
     }
 }

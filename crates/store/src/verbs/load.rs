@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::try_join3;
 use posthaste_model::{Address, Channel, Content, Delivery, OrderId, ParcelId};
 use posthaste_protocol::Malformed;
-use posthaste_protocol::record::{Head, Outcomes, decode_content, decode_parcel};
+use posthaste_protocol::record::{DeliveryRecords, Head, decode_content, decode_parcel};
 
 use crate::epoch_guard::Partition;
 use crate::error::CallError;
@@ -20,7 +20,7 @@ pub struct LoadedParcel {
     /// The deliveries of the parcel, in order.
     pub deliveries: Vec<Delivery>,
     /// Their outcomes, in the same order.
-    pub outcomes: Outcomes,
+    pub outcomes: DeliveryRecords,
 }
 
 /// The deliveries of a parcel.
@@ -44,12 +44,12 @@ async fn outcomes(
     parcel_id: &ParcelId,
     head: &Head,
     ended: bool,
-) -> Result<Outcomes, CallError> {
+) -> Result<DeliveryRecords, CallError> {
     let deliveries = head.parcel_deliveries(channel, parcel_id.number);
     let record = reader.get(at.slot, at.keys.outcome(&parcel_id.order_id, channel, parcel_id.number)).await?;
     let outcomes = match record {
-        None if ended => Outcomes::all_cancelled(deliveries, head.due),
-        record => Outcomes::decode(record.as_deref(), deliveries, head.due),
+        None if ended => DeliveryRecords::all_cancelled(deliveries, head.due),
+        record => DeliveryRecords::decode(record.as_deref(), deliveries, head.due),
     };
     outcomes.map_err(CallError::record)
 }
@@ -94,7 +94,7 @@ impl Store {
         parcel_id: &ParcelId,
         head: &Head,
         ended: bool,
-    ) -> Result<Outcomes, CallError> {
+    ) -> Result<DeliveryRecords, CallError> {
         let at = self.0.partition(p)?;
         outcomes(&self.0.reader().await?, at, channel, parcel_id, head, ended).await
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use futures::future::try_join3;
 use posthaste_model::{Channel, Counters, OrderId, Priority, UnixMs};
-use posthaste_protocol::record::{Head, Inline, Outcomes, decode_counters};
+use posthaste_protocol::record::{DeliveryRecords, Head, Inline, decode_counters};
 use posthaste_protocol::{Malformed, ReplyValue};
 
 use crate::command::text;
@@ -30,7 +30,7 @@ pub struct OrderRecord {
     /// Parcels promoted so far, while a big order is being promoted.
     pub promoted: Option<u32>,
     /// Content, deliveries and outcomes, if they are inside the record.
-    pub inline: Option<(Inline, Outcomes)>,
+    pub inline: Option<(Inline, DeliveryRecords)>,
 }
 
 impl OrderRecord {
@@ -123,7 +123,7 @@ fn view(record: &Record, due: ReplyValue) -> Result<OrderRecord, CallError> {
     })
 }
 
-fn inline(record: &Record, head: &Head) -> Result<(Inline, Outcomes), CallError> {
+fn inline(record: &Record, head: &Head) -> Result<(Inline, DeliveryRecords), CallError> {
     let mut blob = Vec::new();
     let mut n = 0;
     while let Some(piece) = record.get(format!("b{n}").as_bytes()) {
@@ -135,7 +135,7 @@ fn inline(record: &Record, head: &Head) -> Result<(Inline, Outcomes), CallError>
     if deliveries != head.channels.iter().map(|(_, deliveries)| *deliveries).sum::<u32>() {
         return Err(malformed("deliveries: another number of them than their head says"));
     }
-    let outcomes =
-        Outcomes::decode(record.get(&b"o"[..]).map(|o| &o[..]), deliveries, head.due).map_err(fault)?;
+    let outcomes = DeliveryRecords::decode(record.get(&b"o"[..]).map(|o| &o[..]), deliveries, head.due)
+        .map_err(fault)?;
     Ok((inline, outcomes))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::try_join;
 use posthaste_model::{Channel, Content, Counters, OrderId, State, UnixMs};
-use posthaste_protocol::record::{Head, Outcomes, decode_counters};
+use posthaste_protocol::record::{DeliveryRecords, Head, decode_counters};
 use posthaste_protocol::{Malformed, ReplyFields, ReplyValue};
 
 use super::order::OrderRecord;
@@ -118,7 +118,7 @@ fn read(values: ReplyValue, layout: &Head) -> Result<Option<OrderSummary>, Malfo
             // An inline order has one channel with deliveries; others only have recipients without an address.
             let mut of_channel = match deliveries {
                 0 => Counters::default(),
-                deliveries => Outcomes::decode(outcomes.as_deref(), *deliveries, head.due)?.counters(),
+                deliveries => DeliveryRecords::decode(outcomes.as_deref(), *deliveries, head.due)?.counters(),
             };
             let without = u32::try_from(number(value).unwrap_or(0));
             of_channel.no_contact = without.map_err(|_| Malformed::new("counters"))?;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use futures::future::{join_all, try_join};
 use posthaste_model::{Channel, Counters, Delivery, OrderId, PARCEL_DELIVERIES, ParcelId, State, UnixMs};
-use posthaste_protocol::record::{DeliveryOutcome, Outcomes};
+use posthaste_protocol::record::{DeliveryRecord, DeliveryRecords};
 
 use super::couriers::is_present;
 use super::order_summary::{self, OrderSummary};
@@ -83,7 +83,7 @@ pub struct ListedDelivery {
     /// The delivery.
     pub delivery: Delivery,
     /// Its outcome.
-    pub outcome: DeliveryOutcome,
+    pub outcome: DeliveryRecord,
     /// What it waits for; `None` when it is final.
     pub waits_for: Option<WaitingFor>,
 }
@@ -135,7 +135,7 @@ impl Page<'_> {
     }
 
     /// Positions of the matching deliveries in a parcel, from one position on.
-    fn wanted(&self, outcomes: &Outcomes, from: usize) -> Vec<(usize, DeliveryOutcome)> {
+    fn wanted(&self, outcomes: &DeliveryRecords, from: usize) -> Vec<(usize, DeliveryRecord)> {
         let deliveries = outcomes.deliveries().enumerate().skip(from);
         deliveries.filter(|(_, outcome)| self.filter.wants(outcome.state)).collect()
     }
@@ -161,7 +161,7 @@ impl Page<'_> {
         &mut self,
         channel: usize,
         first: u32,
-        wanted: &[(usize, DeliveryOutcome)],
+        wanted: &[(usize, DeliveryRecord)],
         deliveries: &[Delivery],
     ) -> Option<DeliveryCursor> {
         for (at, outcome) in wanted {

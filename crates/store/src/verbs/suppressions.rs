@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use posthaste_model::{Address, Channel, Reason, SenderId, UnixMs};
 use posthaste_protocol::ReplyValue;
 use posthaste_protocol::record::{SuppressionId, SuppressionRecord, SuppressionSource, SuppressionStatus};
-use posthaste_protocol::scripts::lift_suppression::{LiftSuppression, Lifted};
+use posthaste_protocol::scripts::delete_suppression::{DeleteSuppression, SuppressionDeletion};
 use posthaste_protocol::scripts::suppress::{MOST_ENTRIES, NewSuppression, PutSuppressions, Suppressed};
 
 use super::consent::ConsentNotice;
@@ -25,7 +25,7 @@ const MOST_FIELDS: usize = 2_000;
 const MOST_LISTED: usize = 1_000;
 /// Most calls for one page.
 const MOST_SCANS: usize = 20;
-/// How often a lift is retried when the entry changes at the same time.
+/// How often a deletion is retried when the entry changes at the same time.
 const MOST_LOOKS: usize = 10;
 
 /// An address to add to a list.
@@ -65,12 +65,12 @@ pub struct SuppressionEntry {
 }
 
 impl SuppressionEntry {
-    /// `None` for a lifted entry.
+    /// `None` for a deleted entry.
     fn read(id: SuppressionId, record: &SuppressionRecord) -> Option<Self> {
-        let active = match record.standing {
+        let active = match record.status {
             SuppressionStatus::Active => true,
             SuppressionStatus::Striking => false,
-            SuppressionStatus::Lifted => return None,
+            SuppressionStatus::Deleted => return None,
         };
         let since = if active { record.last } else { record.first };
         let SuppressionRecord { reason, source, strikes, of_sender, .. } = *record;
@@ -117,7 +117,7 @@ fn reason(value: ReplyValue) -> Result<Option<Reason>, CallError> {
         return Ok(None);
     }
     Ok(match SuppressionRecord::decode(&value.bytes("suppression").map_err(fault)?) {
-        Ok(SuppressionRecord { standing: SuppressionStatus::Active, reason, .. }) => Some(reason),
+        Ok(SuppressionRecord { status: SuppressionStatus::Active, reason, .. }) => Some(reason),
         Ok(_) => None,
         Err(_) => {
             tracing::warn!(
@@ -201,49 +201,53 @@ impl Store {
     }
 
     /// Removes an address from the list of a sender, or of the channel, for an operator, and forgets its strikes
-    /// there. False when there was nothing to lift.
+    /// there. False when there was nothing to delete.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn lift(
+    pub async fn delete_suppression(
         &self,
         channel: &Channel,
         address: &Address,
         sender: Option<&SenderId>,
     ) -> Result<bool, CallError> {
         let id = self.0.address_key()?.id(sender, address);
-        self.lift_entry(channel, id).await
+        self.delete_suppression_by_id(channel, id).await
     }
 
-    /// Removes an entry from its list. False when there was nothing to lift.
+    /// Removes an entry from its list. False when there was nothing to delete.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn lift_entry(&self, channel: &Channel, id: SuppressionId) -> Result<bool, CallError> {
+    pub async fn delete_suppression_by_id(
+        &self,
+        channel: &Channel,
+        id: SuppressionId,
+    ) -> Result<bool, CallError> {
         let before = self.0.before_confirm(PARTITION);
         let at = self.0.partition(PARTITION)?;
         let key = self.0.address_key()?;
         for _ in 0..MOST_LOOKS {
             let record = self.record(&self.0.reader().await?, channel, id).await?;
             let Some(SuppressionRecord { last: seen, .. }) = record else { return Ok(false) };
-            let script = LiftSuppression { keys: &at.keys, key: &key, channel, id, seen };
-            let lifted = match self.0.call(PARTITION, &script).await?.reply {
-                Lifted::Changed(_) => continue,
-                Lifted::Lifted => true,
-                // Confirmed again: an earlier lift that was not confirmed may be by now.
-                Lifted::AlreadyDone(_) => false,
-                Lifted::NotFound => return Ok(false),
-                Lifted::Unreadable => return Err(malformed("suppression")),
-                Lifted::WrongKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
+            let script = DeleteSuppression { keys: &at.keys, key: &key, channel, id, seen };
+            let deleted = match self.0.call(PARTITION, &script).await?.reply {
+                SuppressionDeletion::Changed(_) => continue,
+                SuppressionDeletion::Deleted => true,
+                // Confirmed again: an earlier deletion that was not confirmed may be by now.
+                SuppressionDeletion::AlreadyDone(_) => false,
+                SuppressionDeletion::NotFound => return Ok(false),
+                SuppressionDeletion::Unreadable => return Err(malformed("suppression")),
+                SuppressionDeletion::WrongKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
             };
             self.0.confirmed(PARTITION, before).await?;
-            return Ok(lifted);
+            return Ok(deleted);
         }
         Err(CallError::Retryable { why: Retryable::Backlog })
     }
 
     /// The entry of an address on the list of a sender, or of the channel; `None` when there is none, or it was
-    /// lifted.
+    /// deleted.
     ///
     /// # Errors
     /// A [`CallError`]; `InvalidReply` when the record can't be read.
@@ -335,7 +339,7 @@ impl Store {
         }
     }
 
-    /// Whether an entry exists, lifted or not.
+    /// Whether an entry exists, deleted or not.
     pub(super) async fn is_listed(&self, channel: &Channel, id: SuppressionId) -> Result<bool, CallError> {
         let records = self.records(&self.0.reader().await?, channel, &[id]).await?;
         Ok(records.iter().any(|record| !matches!(record, ReplyValue::Nil)))

@@ -1,7 +1,7 @@
 //! What a delivery that is not final is waiting for.
 
 use posthaste_model::{Reason, State, UnixMs};
-use posthaste_protocol::record::DeliveryOutcome;
+use posthaste_protocol::record::DeliveryRecord;
 
 use super::order_summary::OrderSummary;
 
@@ -55,7 +55,7 @@ impl WaitingFor {
 /// What a delivery is waiting for at a moment, given whether its channel has a courier; `None` when it is final or
 /// about to end.
 pub(super) fn waits_for(
-    outcome: &DeliveryOutcome,
+    outcome: &DeliveryRecord,
     order: &OrderSummary,
     courier: bool,
     now: UnixMs,
@@ -68,7 +68,7 @@ pub(super) fn waits_for(
     }
 }
 
-fn pending(outcome: &DeliveryOutcome, order: &OrderSummary, courier: bool, now: UnixMs) -> WaitingFor {
+fn pending(outcome: &DeliveryRecord, order: &OrderSummary, courier: bool, now: UnixMs) -> WaitingFor {
     if let Some(due) = order.waits_until.filter(|due| *due > now) {
         return WaitingFor::Due(due);
     }
@@ -110,8 +110,8 @@ mod tests {
         }
     }
 
-    fn delivery(state: State, reason: Reason, not_before: Option<u64>) -> DeliveryOutcome {
-        DeliveryOutcome {
+    fn delivery(state: State, reason: Reason, not_before: Option<u64>) -> DeliveryRecord {
+        DeliveryRecord {
             state,
             attempt: 1,
             tries: 1,
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn every_open_delivery_waits_for_something() {
         let now = UnixMs(100);
-        let reported = |outcome: DeliveryOutcome, order: &OrderSummary, courier| {
+        let reported = |outcome: DeliveryRecord, order: &OrderSummary, courier| {
             waits_for(&outcome, order, courier, now).map(|w| (w.word(), w.at().map(|at| at.0)))
         };
         let (promoted, waiting, late) = (order(None), order(Some(200)), order(Some(99)));

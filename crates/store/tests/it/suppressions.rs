@@ -1,4 +1,4 @@
-//! Suppressions: added to a list, found, counted, lifted; and the key under which addresses are hashed.
+//! Suppressions: added to a list, found, counted, deleted; and the key under which addresses are hashed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -45,7 +45,7 @@ async fn reason_of(store: &Store, who: &str, text: &str) -> Option<Reason> {
 }
 
 #[tokio::test]
-async fn an_address_is_suppressed_until_it_is_lifted() {
+async fn an_address_is_suppressed_until_it_is_deleted() {
     let server = server();
     let store = tool(&server).await;
     assert_eq!(store.suppressed(&email(), &[]).await.unwrap(), []);
@@ -64,8 +64,8 @@ async fn an_address_is_suppressed_until_it_is_lifted() {
         (found.reason, found.source, found.active, found.of_sender),
         (Reason::InvalidAddress, SuppressionSource::Provider, true, false)
     );
-    assert!(other.lift(&email(), &ann, None).await.unwrap());
-    assert!(!other.lift(&email(), &ann, None).await.unwrap());
+    assert!(other.delete_suppression(&email(), &ann, None).await.unwrap());
+    assert!(!other.delete_suppression(&email(), &ann, None).await.unwrap());
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
     assert_eq!(store.find_suppression(&email(), &ann, None).await.unwrap(), None);
     // A copy of a named notice changes nothing; a new one counts at once.
@@ -75,16 +75,16 @@ async fn an_address_is_suppressed_until_it_is_lifted() {
     };
     let tell = async || store.suppress(&email(), std::slice::from_ref(&bounce)).await.unwrap()[0];
     assert_eq!(tell().await, Suppressed::Added);
-    assert!(other.lift(&email(), &bounce.address, None).await.unwrap());
+    assert!(other.delete_suppression(&email(), &bounce.address, None).await.unwrap());
     assert_eq!(tell().await, Suppressed::Repeated);
     let other_bounce =
         Suppress { notice: ConsentNotice::named("a2", NoticeMoment::Unknown), ..bounce.clone() };
     assert_eq!(store.suppress(&email(), &[other_bounce]).await.unwrap(), [Suppressed::Added]);
     assert_eq!(store.suppress(&email(), &[manual("ann@example.org")]).await.unwrap(), [Suppressed::Added]);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::Manual));
-    assert!(store.lift_entry(&email(), found.id).await.unwrap());
-    assert!(!store.lift_entry(&email(), found.id).await.unwrap());
-    assert!(!store.lift_entry(&sms(), found.id).await.unwrap());
+    assert!(store.delete_suppression_by_id(&email(), found.id).await.unwrap());
+    assert!(!store.delete_suppression_by_id(&email(), found.id).await.unwrap());
+    assert!(!store.delete_suppression_by_id(&sms(), found.id).await.unwrap());
 }
 
 #[tokio::test]
@@ -107,15 +107,15 @@ async fn a_senders_list_applies_only_to_that_sender() {
     );
     assert_eq!(store.find_suppression(&email(), &ann, None).await.unwrap(), None);
     assert!(store.find_suppression(&email(), &ann, Some(&u1)).await.unwrap().unwrap().of_sender);
-    // The channel's list takes precedence, and each list is lifted separately.
+    // The channel's list takes precedence, and each list is deleted separately.
     store.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::InvalidAddress));
-    assert!(store.lift(&email(), &ann, Some(&u1)).await.unwrap());
+    assert!(store.delete_suppression(&email(), &ann, Some(&u1)).await.unwrap());
     assert_eq!(reason_of(&store, "u2", "ann@example.org").await, Some(Reason::InvalidAddress));
 }
 
 #[tokio::test]
-async fn an_opt_in_lifts_only_the_persons_own_opt_out() {
+async fn an_opt_in_deletes_only_the_persons_own_opt_out() {
     let server = server();
     let store = tool(&server).await;
     let (ann, reasons) = (address("ann@example.org"), [Reason::OptedOut]);
@@ -219,7 +219,7 @@ async fn a_record_of_a_later_version_counts_and_stays() {
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::Suppressed));
     let put = store.suppress(&email(), &[manual("ann@example.org")]).await.unwrap();
     assert_eq!(put, [Suppressed::Unreadable]);
-    assert!(matches!(store.lift_entry(&email(), id).await, Err(CallError::InvalidReply(_))));
+    assert!(matches!(store.delete_suppression_by_id(&email(), id).await, Err(CallError::InvalidReply(_))));
     assert_eq!(store.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
 }
 

@@ -1,54 +1,61 @@
 //! One word for one thing: a public type name stands for one type of the workspace, and words that the glossary of
-//! ARCHITECTURE.md has replaced appear in no name.
+//! ARCHITECTURE.md has replaced appear in no name: of a file, a type, a function, a test, a module, a field, a parameter or
+//! a local variable, in Rust and Lua, or of a metric.
 
 use std::collections::BTreeMap;
 
+use proc_macro2::{TokenStream, TokenTree};
+
 use super::Finding;
+use crate::lua::code;
 use crate::workspace::File;
 
 /// Names that every crate may have one of: they are always used with their module.
 const SHARED: &[&str] = &["Args", "Command", "Error", "Result", "Settings"];
 
-/// Replaced words and their replacements. They are searched among the words of names: `desk`, `Desk`, `desk_calls`.
+/// Replaced words and their replacements. They are searched among the words of names, also in the plural:
+/// `desk`, `Desk`, `desk_calls`, `desks`.
 const RETIRED: &[(&str, &str)] = &[
+    ("ability", "capability"),
+    ("abilities", "capabilities"),
     ("ancestor", "legacy_api"),
     ("barred", "suppressed"),
     ("crew", "supervisor"),
     ("desk", "feedback"),
     ("dialect", "delimiter"),
     ("ear", "event_receiver"),
+    ("flaw", "error, or fault"),
     ("glance", "order_summary"),
+    ("heard", "received"),
     ("inquire", "claim_unresolved, or lookup"),
-    ("kicks", "wakers"),
-    ("lane", "priority"),
+    ("kick", "waker"),
+    ("lane", "priority, or worker"),
+    ("lift", "delete"),
+    ("lifted", "deleted"),
     ("lookout", "watchdog"),
-    ("manners", "session_config"),
+    ("manner", "session_config, or misbehaviour"),
     ("mend", "repair, or remedy"),
     ("office", "store_feedback"),
     ("patrol", "scan_orders"),
     ("postbox", "bounce_server"),
     ("rung", "promoted"),
-    ("sieve", "recipient_validator"),
+    ("sieve", "validator"),
     ("standin", "fake_provider"),
-    ("standing", "rejection_window, or suppression_status"),
-    ("suffix", "order_id"),
+    ("standing", "rejections, or status"),
+    ("suffix", "order_id, or ending"),
+    ("told", "reported, or what it is"),
     ("unpark", "release_parked"),
+    ("verdict", "outcome, classification, or what is decided"),
     ("witness", "recording_transport"),
     ("yard", "harness"),
 ];
 
-/// Words that say too little to be a name of their own, or a part of a type's name: `told`, `Asked`, `FlawCode`.
-const RIDDLES: &[(&str, &str)] = &[
-    ("asked", "requested, or a …Query"),
-    ("flaw", "error"),
-    ("flaws", "errors"),
-    ("heard", "received"),
-    ("told", "reported, or what it is"),
-    ("verdict", "outcome, or what is decided"),
-];
+/// Words that say too little to be a name of their own, or a part of a type's name: `asked`, `ClaimAsked`. In a longer
+/// name they are English: `it_works_until_it_is_asked_to_stop`.
+const RIDDLES: &[(&str, &str)] = &[("asked", "requested, or a …Query")];
 
 /// Names from libraries, the language and protocols.
-const FOREIGN: &[&str] = &["strip_suffix", "is_suffix", "strip_ascii_suffix"];
+const FOREIGN: &[&str] = &["ancestors", "is_suffix", "strip_suffix"];
 
 /// Its tests name retired words.
 const THIS_FILE: &str = "tidy/glossary.rs";
@@ -57,25 +64,26 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
     let mut findings = retired_paths(files);
     let mut types: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
     for file in files.iter().filter(|file| file.is("rs") && !file.path.ends_with(THIS_FILE)) {
-        for (at, line) in file.text.lines().enumerate() {
+        for line in file.text.lines() {
             if let Some(name) = public_type(line)
                 && is_of_a_library(file)
                 && !SHARED.contains(&name)
             {
                 types.entry(name).or_default().push(file);
             }
-            findings.extend(
-                declared(line)
-                    .filter(|name| !FOREIGN.contains(name))
-                    .flat_map(|name| retired(name).map(move |found| (name, found)))
-                    .map(|(name, (word, by))| {
-                        Finding::line(
-                            &file.path,
-                            at + 1,
-                            format!("`{name}`: use {by} instead of {word} (glossary)"),
-                        )
-                    }),
-            );
+        }
+    }
+    for file in files.iter().filter(|file| !file.path.ends_with(THIS_FILE)) {
+        for (name, line) in names(file) {
+            findings.extend(retired(&name).filter(|_| !FOREIGN.contains(&name.as_str())).map(
+                |(word, by)| {
+                    Finding::line(
+                        &file.path,
+                        line,
+                        format!("`{name}`: use {by} instead of {word} (glossary)"),
+                    )
+                },
+            ));
         }
     }
     for (name, places) in types.into_iter().filter(|(_, places)| places.len() > 1) {
@@ -111,24 +119,42 @@ fn public_type(line: &str) -> Option<&str> {
     rest.split(|c: char| !c.is_ascii_alphanumeric()).next().filter(|name| !name.is_empty())
 }
 
-/// The names a line declares: a type, a function, a module; and the metrics in it.
-fn declared(line: &str) -> impl Iterator<Item = &str> {
-    let code = line.split("//").next().unwrap_or_default();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let kinds = ["fn ", "struct ", "enum ", "trait ", "type ", "mod ", "union "];
-    let declared = kinds.into_iter().find_map(|kind| {
-        let at = code.find(kind)?;
-        let before = code[..at].trim_end();
-        let begins = before.is_empty()
-            || before.ends_with(')')
-            || before.ends_with("pub")
-            || before.ends_with("async")
-            || before.ends_with("const");
-        let rest = &code[at + kind.len()..];
-        begins.then(|| rest.split(|c: char| !is_name(c)).next().unwrap_or_default())
-    });
-    let metrics = code.split('"').skip(1).step_by(2).filter(|text| text.starts_with("posthaste_"));
-    declared.into_iter().chain(metrics)
+/// Every name in the code of a file, and the line of its first use: identifiers of all kinds, and metrics in strings.
+fn names(file: &File) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    if file.is("lua") {
+        for (at, line) in code(&file.text).lines().enumerate() {
+            for name in line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                found.entry(name.to_owned()).or_insert(at + 1);
+            }
+        }
+    } else if file.is("rs")
+        && let Ok(tokens) = file.text.parse::<TokenStream>()
+    {
+        // Another rule reports what is not valid Rust.
+        identifiers(tokens, &mut found);
+    }
+    found
+}
+
+fn identifiers(tokens: TokenStream, found: &mut BTreeMap<String, usize>) {
+    for token in tokens {
+        let line = token.span().start().line;
+        match token {
+            TokenTree::Group(group) => identifiers(group.stream(), found),
+            TokenTree::Ident(name) => {
+                found.entry(name.to_string()).or_insert(line);
+            }
+            TokenTree::Literal(text) => {
+                let text = text.to_string();
+                let metric = text.trim_matches('"');
+                if metric.starts_with("posthaste_") {
+                    found.entry(metric.to_owned()).or_insert(line);
+                }
+            }
+            TokenTree::Punct(_) => {}
+        }
+    }
 }
 
 /// The replaced words among the words of a name, in snake case or camel case.
@@ -147,7 +173,9 @@ fn retired(name: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     let is_type = name.starts_with(|c: char| c.is_ascii_uppercase());
     let is_riddle = move |word: &str| name == word || is_type;
     let riddles = RIDDLES.iter().copied().filter(move |(word, _)| is_riddle(word));
-    RETIRED.iter().copied().chain(riddles).filter(move |(word, _)| words.iter().any(|part| part == word))
+    RETIRED.iter().copied().chain(riddles).filter(move |(word, _)| {
+        words.iter().any(|part| part == word || part.strip_suffix('s') == Some(word))
+    })
 }
 
 #[cfg(test)]
@@ -175,12 +203,11 @@ mod tests {
 
     #[test]
     fn a_riddle_is_found_alone_and_in_types() {
-        for text in ["fn told() {}", "mod flaws;", "struct Asked;", "pub enum FlawCode {", "type Heard = u8;"]
-        {
+        for text in ["fn asked() {}", "struct Asked;", "enum A { ClaimAsked }", "fn a(asked: u8) {}"] {
             assert_eq!(found(&[("crates/a/src/a.rs", text)]).len(), 1, "{text}");
         }
-        assert_eq!(found(&[("crates/a/src/heard.rs", "")]).len(), 1);
-        for text in ["fn a_wrong_key_is_told() {}", "fn asked_again() {}", "let told = 1;"] {
+        assert_eq!(found(&[("crates/a/src/asked.rs", "")]).len(), 1);
+        for text in ["fn asked_again() {}", "const A: &str = \"asked\";"] {
             assert_eq!(found(&[("crates/a/src/a.rs", text)]), [""; 0], "{text}");
         }
     }
@@ -191,17 +218,32 @@ mod tests {
             "struct OrderDesk;",
             "    pub(crate) async fn by_lane(x: u8) {}",
             "mod yard;",
-            "counter!(\"posthaste_lane_total\")",
+            "fn a() { counter!(\"posthaste_lane_total\"); }",
             "pub trait Desk {}",
+            "struct A { kicks: u8 }",
+            "fn a(manners: u8) {}",
+            "fn a() { let standing = 1; }",
+            "fn a() { for (_, told) in b() {} }",
+            "#[test] fn a_wrong_key_is_told() { b(); }",
+            "enum A { Patrol }",
+            "const SIEVE: u8 = 1;",
+            "use crate::flaws::A;",
+            "fn a() { vec![b.verdict]; }",
         ] {
             assert_eq!(found(&[("crates/a/src/a.rs", text)]).len(), 1, "{text}");
         }
         assert_eq!(found(&[("crates/a/src/desk.rs", "")]).len(), 1);
         assert_eq!(found(&[("lua/patrol.lua", "")]).len(), 1);
-        for text in
-            ["// the desk of old", "let lane = 1;", "fn planes() {}", "fn strip_suffix() {}", "say(\"desk\")"]
-        {
+        assert_eq!(found(&[("lua/a.lua", "local x = 1\nlocal blob_flaw = x\n")]).len(), 1);
+        for text in [
+            "// the desk of old",
+            "fn planes() {}",
+            "fn strip_suffix() {}",
+            "fn a() { say(\"desk\"); }",
+            "fn tears(years: u8) {}",
+        ] {
             assert_eq!(found(&[("crates/a/src/a.rs", text)]), [""; 0], "{text}");
         }
+        assert_eq!(found(&[("lua/a.lua", "-- a flaw\nlocal x = 'flaw'\n")]), [""; 0]);
     }
 }

@@ -9,7 +9,7 @@ use posthaste_model::{
 };
 use posthaste_ops::config::HumanDuration;
 use posthaste_ops::shutdown::{self, Shutdown};
-use posthaste_store::{DeliveryOutcome, NewOrder, NewOrderHead, OrderRecord, Role, Store};
+use posthaste_store::{DeliveryRecord, NewOrder, NewOrderHead, OrderRecord, Role, Store};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -104,12 +104,12 @@ impl<'a> Harness<'a> {
         transport: Arc<dyn Transport>,
         drive: Drive,
     ) -> Result<Running, ConformanceFailure> {
-        let theirs = transport.abilities();
+        let theirs = transport.capabilities();
         let calls = drive.calls.min(theirs.max_concurrency);
         let send_window = drive.send_window.map_or(theirs.send_window, |most| most.min(theirs.send_window));
-        let abilities = Capabilities { send_window, concurrency: calls, max_concurrency: calls, ..theirs };
+        let capabilities = Capabilities { send_window, concurrency: calls, max_concurrency: calls, ..theirs };
         let store = connect(&self.url, Role::Courier(self.channel.clone())).await?;
-        let recorder = Arc::new(RecordingTransport::new(transport, store.clone(), abilities, drive.gate));
+        let recorder = Arc::new(RecordingTransport::new(transport, store.clone(), capabilities, drive.gate));
         self.next_courier += 1;
         let name = format!("conformance-{}-{}", SystemClock.now_ns(), self.next_courier);
         let courier: CourierId =
@@ -181,7 +181,7 @@ impl<'a> Harness<'a> {
     pub(super) async fn deliveries(
         &self,
         placed: &TestOrder,
-    ) -> Result<Vec<DeliveryOutcome>, ConformanceFailure> {
+    ) -> Result<Vec<DeliveryRecord>, ConformanceFailure> {
         let order = self.order(&placed.order_id).await?;
         if let Some((_, outcomes)) = &order.inline {
             return Ok(outcomes.deliveries().collect());

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use posthaste_model::{Channel, OrderId, ParcelId, State, UnixMs};
-use posthaste_store::{DeliveryOutcome, Outcomes, Store};
+use posthaste_store::{DeliveryRecord, DeliveryRecords, Store};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ pub(super) enum Gate {
 pub(super) struct RecordingTransport {
     inner: Arc<dyn Transport>,
     store: Store,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     gate: Gate,
     calls: Mutex<Vec<Call>>,
     faults: Mutex<Vec<String>>,
@@ -42,9 +42,14 @@ pub(super) struct RecordingTransport {
 }
 
 impl RecordingTransport {
-    pub(super) fn new(inner: Arc<dyn Transport>, store: Store, abilities: Capabilities, gate: Gate) -> Self {
+    pub(super) fn new(
+        inner: Arc<dyn Transport>,
+        store: Store,
+        capabilities: Capabilities,
+        gate: Gate,
+    ) -> Self {
         let (calls, faults) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-        Self { inner, store, abilities, gate, calls, faults, checks: AtomicU64::new(0) }
+        Self { inner, store, capabilities, gate, calls, faults, checks: AtomicU64::new(0) }
     }
 
     /// Every call so far, in the order they started.
@@ -87,11 +92,11 @@ impl RecordingTransport {
         }
     }
 
-    async fn delivery(&self, envelope: &Envelope) -> Result<DeliveryOutcome, String> {
+    async fn delivery(&self, envelope: &Envelope) -> Result<DeliveryRecord, String> {
         let p = self.store.partition_of(&envelope.order_id);
         let order = self.store.load_order(p, &envelope.order_id).await.map_err(|error| error.to_string())?;
         let order = order.ok_or("a message without an order was about to be sent")?;
-        let outcomes: Outcomes = match order.inline {
+        let outcomes: DeliveryRecords = match order.inline {
             Some((_, outcomes)) => outcomes,
             None => {
                 let parcel_id = ParcelId { order_id: envelope.order_id.clone(), number: envelope.parcel };
@@ -122,8 +127,8 @@ impl Transport for RecordingTransport {
         self.inner.channel()
     }
 
-    fn abilities(&self) -> Capabilities {
-        self.abilities.clone()
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

@@ -63,7 +63,7 @@ impl Harness<'_> {
         placed: &TestOrder,
         running: &Running,
     ) -> Result<(), ConformanceFailure> {
-        let abilities = running.recorder.abilities();
+        let capabilities = running.recorder.capabilities();
         let first =
             running.recorder.calls().into_iter().find(|call| call.deliveries.contains(&placed.order_id));
         if let Some((_, said)) = first.and_then(|call| call.said)
@@ -74,7 +74,7 @@ impl Harness<'_> {
                 format!("the outcome was {wrong:?}, expected unknown"),
             ));
         }
-        let dropped_by_provider = abilities.tokens && abilities.idempotent_for > Duration::ZERO;
+        let dropped_by_provider = capabilities.tokens && capabilities.idempotent_for > Duration::ZERO;
         let allowed = if policy == OnUnknown::Retry && !dropped_by_provider { 2 } else { 1 };
         let copies: usize = self.copies(placed).await.iter().sum();
         if copies > allowed {
@@ -90,7 +90,7 @@ impl Harness<'_> {
         let right = match policy {
             _ if dropped_by_provider => sent,
             // Any result of an inquiry is right.
-            _ if abilities.looks_up => true,
+            _ if capabilities.looks_up => true,
             // On a slow machine the only repeat may have been made before the provider worked again.
             OnUnknown::Retry => sent || delivery.reason == Reason::RetryUnconfirmed,
             _ => delivery.state == State::Unknown,

@@ -39,7 +39,7 @@ impl Harness<'_> {
         }
         let recorder = &running.recorder;
         self.until(check, "the channel has not stopped", async || Ok(recorder.checks() >= LOOKS)).await?;
-        let (sends, at_once) = (recorder.calls().len(), recorder.abilities().max_concurrency);
+        let (sends, at_once) = (recorder.calls().len(), recorder.capabilities().max_concurrency);
         if sends > at_once {
             let what =
                 format!("{sends} calls were made with a bad credential; at most {at_once} are allowed");
@@ -79,7 +79,7 @@ impl Harness<'_> {
         let running = self.courier_with(transport, drive).await?;
         let recorder = &running.recorder;
         // All calls reach the gate before the first one passes.
-        let at_once = recorder.abilities().max_concurrency;
+        let at_once = recorder.capabilities().max_concurrency;
         let crowd = async || {
             let calls = recorder.calls();
             Ok(calls.len() >= at_once

@@ -13,7 +13,7 @@ const LONGER: Duration = Duration::from_secs(60);
 
 impl Suite<'_> {
     pub(super) async fn tells_each_behaviour(&mut self) -> Result<(), ConformanceFailure> {
-        let full = self.abilities.batching.size();
+        let full = self.capabilities.batching.size();
         let mut sizes = vec![1, FEW.min(full)];
         sizes.dedup();
         for behaviour in Behaviour::BAD {

@@ -18,7 +18,7 @@ impl Suite<'_> {
     pub(super) async fn survives_drops(&mut self) -> Result<(), ConformanceFailure> {
         let check = "calls dropped anywhere leave the transport usable";
         self.must(Behaviour::Accept).await?;
-        let size = self.abilities.batching.size().min(FEW);
+        let size = self.capabilities.batching.size().min(FEW);
         for at in 0..ANYWHERE {
             let (batch, deliveries) = self.batch(size);
             for delivery in &deliveries {
@@ -37,7 +37,7 @@ impl Suite<'_> {
 
     async fn survives_hanging(&mut self) -> Result<(), ConformanceFailure> {
         let Shown::Yes = self.bench.behave(Behaviour::Hang, Toward::Everyone).await else { return Ok(()) };
-        let calls = self.abilities.max_concurrency.min(AT_ONCE);
+        let calls = self.capabilities.max_concurrency.min(AT_ONCE);
         let check = format!("{calls} concurrent calls that hang leave the transport usable");
         let mut batches = Vec::new();
         for _ in 0..calls {

@@ -31,7 +31,7 @@ const TOKENS: u32 = 1 << 30;
 struct Suite<'a> {
     bench: &'a dyn Bench,
     transport: Arc<dyn Transport>,
-    abilities: Capabilities,
+    capabilities: Capabilities,
     ledger: Ledger,
     report: ConformanceReport,
     /// The next sample delivery.
@@ -46,10 +46,10 @@ struct Suite<'a> {
 pub async fn on_transport(bench: &dyn Bench) -> Result<ConformanceReport, ConformanceFailure> {
     let sender = "conformance".parse().map_err(|_| ConformanceFailure::Bench("no sender".to_owned()))?;
     let transport = bench.transport().await;
-    let abilities = transport.abilities();
+    let capabilities = transport.capabilities();
     let (ledger, report) = (Ledger::default(), ConformanceReport::default());
-    let mut suite = Suite { bench, transport, abilities, ledger, report, next: 0, sender };
-    suite.abilities_hold()?;
+    let mut suite = Suite { bench, transport, capabilities, ledger, report, next: 0, sender };
+    suite.capabilities_hold()?;
     suite.sends_nothing_unasked().await?;
     suite.keeps_the_order().await?;
     suite.tells_each_behaviour().await?;
@@ -66,13 +66,15 @@ pub async fn on_transport(bench: &dyn Bench) -> Result<ConformanceReport, Confor
 }
 
 impl Suite<'_> {
-    fn abilities_hold(&mut self) -> Result<(), ConformanceFailure> {
-        let check = "abilities";
+    fn capabilities_hold(&mut self) -> Result<(), ConformanceFailure> {
+        let check = "capabilities";
         let settings = crate::settings::Settings::default();
-        if let Err(bad) = settings.check(&self.abilities) {
+        if let Err(bad) = settings.check(&self.capabilities) {
             return Err(ConformanceFailure::broken(check, bad.to_string()));
         }
-        if self.abilities.concurrency == 0 || self.abilities.concurrency > self.abilities.max_concurrency {
+        if self.capabilities.concurrency == 0
+            || self.capabilities.concurrency > self.capabilities.max_concurrency
+        {
             return Err(ConformanceFailure::broken(check, "concurrency: must be 1 to max_concurrency"));
         }
         self.report.passed(check);
@@ -125,7 +127,7 @@ impl Suite<'_> {
 
     /// This many envelopes that may share a call, each with its own delivery; and the deliveries.
     fn batch(&mut self, size: usize) -> (Vec<Envelope>, Vec<Delivery>) {
-        let own_orders = matches!(self.abilities.batching, Batching::Any(_));
+        let own_orders = matches!(self.capabilities.batching, Batching::Any(_));
         let mut order = self.order();
         let (mut envelopes, mut deliveries) = (Vec::new(), Vec::new());
         for at in 0..size {
@@ -164,7 +166,7 @@ impl Suite<'_> {
             to,
             content: Arc::clone(content),
             due: SystemClock.now(),
-            token: self.abilities.tokens.then_some(TOKENS + self.next),
+            token: self.capabilities.tokens.then_some(TOKENS + self.next),
             tries: 0,
             repeat: false,
         }

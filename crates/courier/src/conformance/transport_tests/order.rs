@@ -17,7 +17,7 @@ const APART: [Behaviour; 3] = [Behaviour::Refuse, Behaviour::SuppressAddress, Be
 impl Suite<'_> {
     /// Batches of one and of full size, all accepted; then batches with some rejected.
     pub(super) async fn keeps_the_order(&mut self) -> Result<(), ConformanceFailure> {
-        let full = self.abilities.batching.size();
+        let full = self.capabilities.batching.size();
         for size in [1, full] {
             let check = format!("a batch of {size}, all accepted");
             self.must(Behaviour::Accept).await?;
@@ -66,9 +66,9 @@ impl Suite<'_> {
 
     /// Many concurrent calls, half of whose messages are rejected: each call gets its own outcomes.
     pub(super) async fn does_not_mix(&mut self) -> Result<(), ConformanceFailure> {
-        let calls = self.abilities.max_concurrency.clamp(2, AT_ONCE);
+        let calls = self.capabilities.max_concurrency.clamp(2, AT_ONCE);
         let check = format!("{calls} concurrent calls do not mix");
-        let size = self.abilities.batching.size().min(FEW);
+        let size = self.capabilities.batching.size().min(FEW);
         let (mut batches, mut marked) = (Vec::new(), Vec::new());
         for at in 0..calls {
             let (batch, deliveries) = self.batch(size);

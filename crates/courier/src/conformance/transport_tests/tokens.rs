@@ -15,13 +15,13 @@ const LATER: Duration = Duration::from_secs(300);
 impl Suite<'_> {
     /// A repeat has the same identity for the provider, which drops it if it promises to.
     pub(super) async fn repeats_under_one_token(&mut self) -> Result<(), ConformanceFailure> {
-        if !self.abilities.tokens {
+        if !self.capabilities.tokens {
             return Ok(());
         }
         let check = "a repeat is sent under the token of the attempt it repeats";
         self.must(Behaviour::Accept).await?;
         let (mut batch, deliveries) = self.batch(1);
-        let drops = self.abilities.idempotent_for > Duration::ZERO;
+        let drops = self.capabilities.idempotent_for > Duration::ZERO;
         for delivery in &deliveries {
             self.ledger.may_be_taken(delivery, if drops { 1 } else { 2 });
         }
@@ -56,7 +56,7 @@ impl Suite<'_> {
 
     /// The result of an inquiry agrees with what the provider accepted.
     pub(super) async fn looks_up_truly(&mut self) -> Result<(), ConformanceFailure> {
-        if !self.abilities.looks_up {
+        if !self.capabilities.looks_up {
             return Ok(());
         }
         let check = "an inquiry finds what the provider accepted";

@@ -21,7 +21,7 @@ pub(super) enum FindingLevel {
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     /// How bad it is.
-    pub(super) verdict: FindingLevel,
+    pub(super) level: FindingLevel,
     /// What was checked.
     pub(super) what: String,
     /// What was found.
@@ -45,9 +45,9 @@ impl Findings {
     }
 
     /// Adds a finding.
-    pub(super) fn say(&mut self, verdict: FindingLevel, what: &str, found: impl Into<String>) {
+    pub(super) fn say(&mut self, level: FindingLevel, what: &str, found: impl Into<String>) {
         self.0.push(Finding {
-            verdict,
+            level,
             what: what.into(),
             found: found.into(),
             remedy: None,
@@ -62,7 +62,7 @@ impl Findings {
         let remedy: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
         let remedy = (!remedy.is_empty()).then(|| remedy.join("\n"));
         self.0.push(Finding {
-            verdict: FindingLevel::Bad,
+            level: FindingLevel::Bad,
             what: what.into(),
             found,
             remedy,

@@ -41,12 +41,12 @@ pub(super) async fn look(config: Option<PathBuf>, url: Option<&str>, findings: &
     match crate::store::inspect(settings).await {
         Ok((store, report)) => {
             for line in &report.lines {
-                let verdict = match line.level {
+                let level = match line.level {
                     Severity::Ok => FindingLevel::Good,
                     Severity::Unseen | Severity::Warn => FindingLevel::Note,
                     Severity::Refuse => FindingLevel::Bad,
                 };
-                findings.say(verdict, &format!("store {}", line.topic), line.text.clone());
+                findings.say(level, &format!("store {}", line.topic), line.text.clone());
             }
             database(&store, findings).await;
             store.disconnect().await;

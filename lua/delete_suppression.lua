@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- lift_suppression: takes an address off a list for an operator, whatever the source of the entry, and resets its
--- strikes. The caller names the record it saw by its last ms, so that a late copy does not lift an entry added since.
+-- delete_suppression: takes an address off a list for an operator, whatever the source of the entry, and resets its
+-- strikes. The caller names the record it saw by its last ms, so that a late copy does not delete an entry added since.
 -- Notices received so far stay known.
 --
 -- KEYS 1 epoch:{p}
@@ -13,7 +13,7 @@
 -- ARGV 4 field (16 bytes)
 -- ARGV 5 last ms of the record the caller saw
 -- REPLY ok
--- REPLY already_done lifted ms; it was lifted before
+-- REPLY already_done deleted ms; it was deleted before
 -- REPLY not_found it is not on the list
 -- REPLY changed last ms; it is not the record the caller saw
 -- REPLY unreadable a record that can't be read
@@ -29,12 +29,12 @@ if not is_suppression(record) then
   return answer('unreadable')
 end
 local last = u48(record, 11)
-if sub(record, 2, 2) == LIFTED then
+if sub(record, 2, 2) == DELETED then
   return answer('already_done', last)
 end
 if last ~= tonumber(ARGV[5]) then
   return answer('changed', last)
 end
 leave_mark()
-redis.call('HSET', KEYS[4], ARGV[4], lifted(record))
+redis.call('HSET', KEYS[4], ARGV[4], deleted(record))
 return answer('ok')

@@ -9,7 +9,7 @@ const METHOD: &str = "messages.send";
 
 /// A whole answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum ExecuteAnswer {
+pub(crate) enum ExecuteResponse {
     /// The result of each call, in order.
     Results(Vec<Became>),
     /// The request failed with this error.
@@ -45,15 +45,15 @@ pub(crate) enum Word {
 }
 
 /// Parses the answer to a request with this number of calls.
-pub(crate) fn read(body: &[u8], calls: usize) -> ExecuteAnswer {
-    let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return ExecuteAnswer::Senseless };
+pub(crate) fn read(body: &[u8], calls: usize) -> ExecuteResponse {
+    let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return ExecuteResponse::Senseless };
     if let Some(error) = body.get("error") {
-        return code(error).map_or(ExecuteAnswer::Senseless, ExecuteAnswer::Refused);
+        return code(error).map_or(ExecuteResponse::Senseless, ExecuteResponse::Refused);
     }
     // With more or fewer places than calls, they can't be matched.
-    let Some(Value::Array(places)) = body.get("response") else { return ExecuteAnswer::Senseless };
+    let Some(Value::Array(places)) = body.get("response") else { return ExecuteResponse::Senseless };
     if places.len() != calls {
-        return ExecuteAnswer::Senseless;
+        return ExecuteResponse::Senseless;
     }
     let errors = match body.get("execute_errors") {
         Some(Value::Array(errors)) => errors.as_slice(),
@@ -75,7 +75,7 @@ pub(crate) fn read(body: &[u8], calls: usize) -> ExecuteAnswer {
         Value::Number(id) if id.as_u64().is_some_and(|id| id > 0) => Became::Taken,
         _ => Became::Unclear(None),
     });
-    ExecuteAnswer::Results(became.collect())
+    ExecuteResponse::Results(became.collect())
 }
 
 fn words(items: &[Value]) -> HashMap<i64, Word> {
@@ -113,13 +113,13 @@ mod tests {
 
     use super::*;
 
-    fn said(body: &Value, calls: usize) -> ExecuteAnswer {
+    fn said(body: &Value, calls: usize) -> ExecuteResponse {
         read(body.to_string().as_bytes(), calls)
     }
 
     fn failed(places: &Value, errors: &Value) -> Vec<Became> {
         let calls = places.as_array().unwrap().len();
-        let ExecuteAnswer::Results(became) =
+        let ExecuteResponse::Results(became) =
             said(&json!({"response": places, "execute_errors": errors}), calls)
         else {
             panic!("no results")
@@ -136,7 +136,7 @@ mod tests {
     fn deeply_nested_answers_are_refused() {
         let deep = |levels: usize| format!("{{\"response\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
         for levels in [2 * 128, 1_000_000] {
-            assert!(matches!(read(deep(levels).as_bytes(), 1), ExecuteAnswer::Senseless), "{levels}");
+            assert!(matches!(read(deep(levels).as_bytes(), 1), ExecuteResponse::Senseless), "{levels}");
         }
     }
 
@@ -151,7 +151,7 @@ mod tests {
             {"peer_id": 9, "message_id": 1}, {"peer_id": 9, "error": {"code": 7}},
             {"peer_id": 10, "error": {"description": "no"}},
         ]]);
-        let ExecuteAnswer::Results(became) = said(&json!({"response": items}), 1) else {
+        let ExecuteResponse::Results(became) = said(&json!({"response": items}), 1) else {
             panic!("no results")
         };
         let wanted = [
@@ -196,7 +196,7 @@ mod tests {
     fn a_request_fails_as_a_whole_or_its_answer_is_invalid() {
         assert_eq!(
             said(&json!({"error": {"error_code": 13, "error_msg": "x"}}), 1),
-            ExecuteAnswer::Refused(13)
+            ExecuteResponse::Refused(13)
         );
         for body in [
             json!({"error": "x"}),
@@ -208,17 +208,17 @@ mod tests {
             json!({"ok": true}),
             json!([]),
         ] {
-            assert_eq!(said(&body, 1), ExecuteAnswer::Senseless, "{body}");
+            assert_eq!(said(&body, 1), ExecuteResponse::Senseless, "{body}");
         }
-        assert_eq!(read(b"<html>", 1), ExecuteAnswer::Senseless);
-        assert_eq!(read(b"", 0), ExecuteAnswer::Senseless);
+        assert_eq!(read(b"<html>", 1), ExecuteResponse::Senseless);
+        assert_eq!(read(b"", 0), ExecuteResponse::Senseless);
     }
 
     proptest! {
         #[test]
         fn nothing_breaks_it(body in "[\\[\\]{}:,\"a-z0-9]{0,80}", calls in 0..5_usize) {
             let _ = read(body.as_bytes(), calls);
-            if let ExecuteAnswer::Results(became) = read(format!("{{\"response\":[{body}]}}").as_bytes(), calls) {
+            if let ExecuteResponse::Results(became) = read(format!("{{\"response\":[{body}]}}").as_bytes(), calls) {
                 prop_assert_eq!(became.len(), calls);
             }
         }

@@ -1,6 +1,6 @@
 //! Every rule of the embedded files, and files that are rejected.
 
-use posthaste_courier::http_request::LONGEST_WAIT;
+use posthaste_courier::provider_wait;
 use posthaste_courier::response_rules::ResponseAction;
 use posthaste_courier::{SuppressAfter, ThrottleScope};
 
@@ -52,10 +52,14 @@ fn every_answer_of_twilio_means_what_the_facts_say() {
         (404, &["20404"], Stop, Some(stopped)),
     ] {
         for number in codes {
-            let verdict = code(status, number);
+            let classification = code(status, number);
             let reason = reason.unwrap_or_else(|| Reason::Provider(number.parse().unwrap_or(u16::MAX)));
             let reason = if *number == "99999" { Reason::Rejected } else { reason };
-            assert_eq!((verdict.action, verdict.reason), (meaning, reason), "{status} {number}");
+            assert_eq!(
+                (classification.action, classification.reason),
+                (meaning, reason),
+                "{status} {number}"
+            );
         }
     }
 }
@@ -94,11 +98,11 @@ fn a_full_queue_is_waited_for_and_a_phone_that_is_off_tried_again_hours_later() 
     assert_eq!(code(400, "21611").after, Some(Duration::from_secs(600)));
     assert_eq!(code(400, "30003").after, Some(Duration::from_secs(1800)));
     let said = Response { status: Some(429), wait: Some(Duration::from_secs(7)), ..Response::default() };
-    let verdict = twilio().classify(&said);
+    let classification = twilio().classify(&said);
     let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(7) };
-    assert_eq!(outcome(&verdict, "Twilio", &said, &SenderHealth::new(0.5), "+79160000001"), wait);
+    assert_eq!(outcome(&classification, "Twilio", &said, &SenderHealth::new(0.5), "+79160000001"), wait);
     let said = Response { wait: Some(Duration::MAX), ..said };
-    let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: LONGEST_WAIT };
+    let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: provider_wait::LONGEST };
     assert_eq!(
         outcome(&twilio().classify(&said), "Twilio", &said, &SenderHealth::new(0.5), "+79160000001"),
         wait
@@ -170,8 +174,8 @@ fn a_table_that_makes_no_sense_is_refused_with_its_place() {
         assert!(reported.starts_with(words), "{reported}");
     }
     assert_eq!(
-        SmsRules::load("/nowhere/answers.toml", &ANSWERS).unwrap_err().to_string(),
-        "/nowhere/answers.toml can't be read: expected a text file of at most 1 MiB"
+        SmsRules::load("/nowhere/response_rules.toml", &ANSWERS).unwrap_err().to_string(),
+        "/nowhere/response_rules.toml can't be read: expected a text file of at most 1 MiB"
     );
 }
 

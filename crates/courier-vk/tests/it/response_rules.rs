@@ -54,14 +54,20 @@ async fn each_code(about: About, answer: impl Fn(&Provider, u32) -> Vec<Envelope
     let mut vk = transport(&provider, &[]);
     for code in codes() {
         let batch = answer(&provider, code);
-        let verdict = judge(&answers, code, about);
+        let classification = judge(&answers, code, about);
         for outcome in send(&vk, &batch).await {
-            assert!(fits(verdict.action, &outcome, verdict.reason), "{code} at {about:?}: {outcome:?}");
+            assert!(
+                fits(classification.action, &outcome, classification.reason),
+                "{code} at {about:?}: {outcome:?}"
+            );
             if let Outcome::Throttled { wait, .. } = outcome {
-                assert!((verdict.wait()..=verdict.wait() + Duration::from_secs(1)).contains(&wait), "{code}");
+                assert!(
+                    (classification.wait()..=classification.wait() + Duration::from_secs(1)).contains(&wait),
+                    "{code}"
+                );
             }
         }
-        if verdict.action == ResponseAction::Wait {
+        if classification.action == ResponseAction::Wait {
             // The old transport pauses now.
             vk = transport(&provider, &[]);
         }
@@ -103,21 +109,22 @@ async fn every_code_about_a_call_to_many_is_decided_or_the_one_at_fault_is_found
     let (provider, answers) = (Provider::start().await, rules());
     let mut vk = transport(&provider, &[]);
     for code in codes() {
-        let verdict = judge(&answers, code, About::Many);
+        let classification = judge(&answers, code, About::Many);
         // Any call that includes peer 2 fails as a whole.
         provider.answer_with(move |shop, request| {
             shop.run_with(request, &|call| peers(call).contains(&2).then_some(code))
         });
         let outcomes = send(&vk, &to_many(1..=3, "x", 1)).await;
-        if matches!(verdict.action, ResponseAction::Special(VkAction::Apart | VkAction::Look)) {
+        if matches!(classification.action, ResponseAction::Special(VkAction::Apart | VkAction::Look)) {
             let alone = judge(&answers, code, About::One);
             assert_eq!([&outcomes[0], &outcomes[2]], [&Outcome::Sent; 2], "{code}");
             assert!(fits(alone.action, &outcomes[1], alone.reason), "{code}: {outcomes:?}");
         } else {
-            let all = outcomes.iter().all(|outcome| fits(verdict.action, outcome, verdict.reason));
+            let all =
+                outcomes.iter().all(|outcome| fits(classification.action, outcome, classification.reason));
             assert!(all, "{code}: {outcomes:?}");
         }
-        if verdict.action == ResponseAction::Wait {
+        if classification.action == ResponseAction::Wait {
             vk = transport(&provider, &[]);
         }
     }

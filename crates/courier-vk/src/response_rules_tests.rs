@@ -1,6 +1,6 @@
 //! Every rule of the table of answers.
 
-use posthaste_courier::http_request::LONGEST_WAIT;
+use posthaste_courier::provider_wait;
 use posthaste_courier::response_rules::ResponseAction;
 
 use super::*;
@@ -21,9 +21,13 @@ fn judge_status(status: u16, retry_after: Option<Duration>) -> VkClassification<
 fn all(codes: &[u32], at: &[About], meaning: ResponseAction<VkAction>, reason: Option<Reason>) {
     for code in codes {
         for about in at {
-            let verdict = judge(*code, *about);
+            let classification = judge(*code, *about);
             let wanted = reason.unwrap_or_else(|| Reason::Provider(u16::try_from(*code).unwrap()));
-            assert_eq!((verdict.action, verdict.reason), (meaning, wanted), "{code} at {about:?}");
+            assert_eq!(
+                (classification.action, classification.reason),
+                (meaning, wanted),
+                "{code} at {about:?}"
+            );
         }
     }
 }
@@ -124,12 +128,12 @@ fn answers_of_other_servers_are_judged_by_their_status() {
         (502, Unknown, Reason::ProviderUnavailable),
         (200, Unknown, Reason::InvalidProviderResponse),
     ] {
-        let verdict = judge_status(status, None);
-        assert_eq!((verdict.action, verdict.reason), (meaning, reason), "{status}");
+        let classification = judge_status(status, None);
+        assert_eq!((classification.action, classification.reason), (meaning, reason), "{status}");
     }
     assert_eq!(judge_status(429, None).wait().as_secs(), 5);
     assert_eq!(judge_status(429, Some(Duration::from_secs(40))).wait().as_secs(), 40);
-    assert_eq!(judge_status(429, Some(Duration::MAX)).wait(), LONGEST_WAIT);
+    assert_eq!(judge_status(429, Some(Duration::MAX)).wait(), provider_wait::LONGEST);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `lift_suppression`: takes an address off a list, for an operator.
+//! `delete_suppression`: takes an address off a list, for an operator.
 
 use bytes::Bytes;
 use posthaste_model::{Channel, UnixMs};
@@ -8,7 +8,7 @@ use crate::record::{AddressKey, SuppressionId};
 use crate::script::{ScriptCall, arg};
 use crate::reply_value::{ReplyFields, Malformed};
 
-contract!("lift_suppression", drains: true,
+contract!("delete_suppression", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "address_key:{p}", "suppressed:{p}:<channel>"],
     args: ["request id", "epoch", "check value of the address key (16 bytes)", "field (16 bytes)",
            "last ms of the record the caller saw"],
@@ -16,7 +16,7 @@ contract!("lift_suppression", drains: true,
 
 /// Takes an address off a list, and resets its strikes.
 #[derive(Debug, Clone)]
-pub struct LiftSuppression<'a> {
+pub struct DeleteSuppression<'a> {
     /// Keys of the partition that stores all suppressions.
     pub keys: &'a PartitionKeys,
     /// The key used to hash addresses.
@@ -31,10 +31,10 @@ pub struct LiftSuppression<'a> {
 
 /// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lifted {
+pub enum SuppressionDeletion {
     /// It was taken off the list.
-    Lifted,
-    /// It was already lifted, at this time.
+    Deleted,
+    /// It was already deleted, at this time.
     AlreadyDone(UnixMs),
     /// It is not on the list.
     NotFound,
@@ -46,8 +46,8 @@ pub enum Lifted {
     WrongKey,
 }
 
-impl ScriptCall for LiftSuppression<'_> {
-    type Reply = Lifted;
+impl ScriptCall for DeleteSuppression<'_> {
+    type Reply = SuppressionDeletion;
 
     fn contract() -> &'static crate::script::Contract {
         &CONTRACT
@@ -66,15 +66,15 @@ impl ScriptCall for LiftSuppression<'_> {
         ]
     }
 
-    fn decode(code: &str, mut f: ReplyFields) -> Result<Lifted, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<SuppressionDeletion, Malformed> {
         Ok(match code {
-            "ok" => Lifted::Lifted,
-            "already_done" => Lifted::AlreadyDone(UnixMs(f.u64("lifted")?)),
-            "not_found" => Lifted::NotFound,
-            "changed" => Lifted::Changed(UnixMs(f.u64("last")?)),
-            "unreadable" => Lifted::Unreadable,
-            "wrong_key" => Lifted::WrongKey,
-            _ => return Err(Malformed::new("code of lift_suppression")),
+            "ok" => SuppressionDeletion::Deleted,
+            "already_done" => SuppressionDeletion::AlreadyDone(UnixMs(f.u64("deleted")?)),
+            "not_found" => SuppressionDeletion::NotFound,
+            "changed" => SuppressionDeletion::Changed(UnixMs(f.u64("last")?)),
+            "unreadable" => SuppressionDeletion::Unreadable,
+            "wrong_key" => SuppressionDeletion::WrongKey,
+            _ => return Err(Malformed::new("code of delete_suppression")),
         })
     }
 }

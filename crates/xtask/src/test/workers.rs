@@ -12,7 +12,7 @@ use crate::shell::say;
 
 /// How many test programs run at once. Most of them wait for servers most of the time; more than two would make those
 /// that measure waiting times wait for a processor.
-const LANES: usize = 2;
+const WORKERS: usize = 2;
 
 /// A test program to run, and the line that announces its output.
 pub(super) struct Job {
@@ -20,7 +20,7 @@ pub(super) struct Job {
     pub(super) command: Command,
 }
 
-/// Runs the jobs in their order, [`LANES`] at a time. The output of each is shown in one piece when it has ended.
+/// Runs the jobs in their order, [`WORKERS`] at a time. The output of each is shown in one piece when it has ended.
 pub(super) fn run(jobs: Vec<Job>, counts: &mut Counts) -> Result<()> {
     run_with(jobs, counts, say)
 }
@@ -29,7 +29,7 @@ fn run_with(jobs: Vec<Job>, counts: &mut Counts, show: impl Fn(&str) + Sync) -> 
     let waiting = Mutex::new(jobs.into_iter());
     let sum = Mutex::new(&mut *counts);
     thread::scope(|scope| {
-        let lane = || -> Result<()> {
+        let worker = || -> Result<()> {
             loop {
                 let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let Some(mut job) = next else { return Ok(()) };
@@ -41,8 +41,8 @@ fn run_with(jobs: Vec<Job>, counts: &mut Counts, show: impl Fn(&str) + Sync) -> 
                 count(&mut sum, outcome);
             }
         };
-        let lanes: Vec<_> = (0..LANES).map(|_| scope.spawn(lane)).collect();
-        lanes.into_iter().try_for_each(|lane| match lane.join() {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
             Ok(ended) => ended,
             Err(panic) => std::panic::resume_unwind(panic),
         })

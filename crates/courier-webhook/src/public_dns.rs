@@ -34,15 +34,15 @@ pub fn system_lookup() -> Lookup {
 #[error("the host has no address that may be called")]
 pub(crate) struct ForbiddenAddress;
 
-/// A resolver that gives only addresses which may be called.
-pub(crate) struct GuardedResolver {
+/// Name resolution that gives only addresses which may be called.
+pub(crate) struct PublicDns {
     /// How names are looked up.
     pub(crate) lookup: Lookup,
     /// Whether the names it is asked for are those of the operator's own network.
     pub(crate) private: bool,
 }
 
-impl Resolve for GuardedResolver {
+impl Resolve for PublicDns {
     fn resolve(&self, name: Name) -> Resolving {
         let (found, private) = ((self.lookup)(name.as_str().to_owned()), self.private);
         Box::pin(async move {

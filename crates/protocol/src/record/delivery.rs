@@ -17,7 +17,7 @@ const TOKEN: u8 = 32;
 
 /// The record of one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeliveryOutcome {
+pub struct DeliveryRecord {
     /// Its state.
     pub state: State,
     /// The last attempt begun; grows by one at each begin and wraps at 256. 0: never begun.
@@ -38,12 +38,12 @@ pub struct DeliveryOutcome {
 
 /// The outcomes of one parcel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcomes {
+pub struct DeliveryRecords {
     bytes: Vec<u8>,
     due: UnixMs,
 }
 
-impl Outcomes {
+impl DeliveryRecords {
     /// Reads a record of `deliveries` deliveries of an order due at `due`; without a record every delivery is
     /// pending.
     ///
@@ -127,7 +127,7 @@ impl Outcomes {
 
     /// The delivery `i`, or `None` beyond the last.
     #[must_use]
-    pub fn delivery(&self, i: usize) -> Option<DeliveryOutcome> {
+    pub fn delivery(&self, i: usize) -> Option<DeliveryRecord> {
         let delivery = self.bytes.get(COUNTS + i * DELIVERY..COUNTS + (i + 1) * DELIVERY)?;
         let state = State::from_number(delivery[0] & 15)?;
         let seconds = u64::from(u32::from_be_bytes([0, delivery[5], delivery[6], delivery[7]]));
@@ -139,7 +139,7 @@ impl Outcomes {
             State::Pending if value > 0 => Some(UnixMs(self.due.0 + u64::from(value) * 10)),
             _ => None,
         };
-        Some(DeliveryOutcome {
+        Some(DeliveryRecord {
             state,
             attempt: delivery[1],
             tries: delivery[2] & 15,
@@ -152,7 +152,7 @@ impl Outcomes {
     }
 
     /// All deliveries in order.
-    pub fn deliveries(&self) -> impl Iterator<Item = DeliveryOutcome> + '_ {
+    pub fn deliveries(&self) -> impl Iterator<Item = DeliveryRecord> + '_ {
         (0..self.len()).filter_map(|i| self.delivery(i))
     }
 

@@ -150,20 +150,20 @@ fn the_sender_of_the_order_stands_where_the_settings_allow_it() {
 #[test]
 fn from_and_reply_to_of_an_order_are_independent() {
     let (club, friend, stranger) = ("irina@club.example", "irina@friends.example", "irina@elsewhere.example");
-    let (own, mailbox) = ("no-reply@example.org", "office@example.org");
-    let mailbox_replies = EmailSettings { reply_to: mailbox.to_owned(), ..email() };
-    for (from_email, reply_to, from, replies, mailbox_replies_to) in [
-        ("", "", own, None, Some(mailbox)),
-        (club, "", club, None, Some(mailbox)),
+    let (own, default_box) = ("no-reply@example.org", "office@example.org");
+    let default_box_replies = EmailSettings { reply_to: default_box.to_owned(), ..email() };
+    for (from_email, reply_to, from, replies, default_box_replies_to) in [
+        ("", "", own, None, Some(default_box)),
+        (club, "", club, None, Some(default_box)),
         ("", friend, own, Some(friend), Some(friend)),
         ("", club, own, Some(club), Some(club)),
         (club, friend, club, Some(friend), Some(friend)),
         (club, club, club, None, None),
         // Not allowed in From, and never moved to Reply-To.
-        (friend, "", own, None, Some(mailbox)),
+        (friend, "", own, None, Some(default_box)),
         (friend, club, own, Some(club), Some(club)),
-        (stranger, stranger, own, None, Some(mailbox)),
-        (club, stranger, club, None, Some(mailbox)),
+        (stranger, stranger, own, None, Some(default_box)),
+        (club, stranger, club, None, Some(default_box)),
     ] {
         let content = Content {
             sender_name: Text::new("Irina"),
@@ -172,10 +172,11 @@ fn from_and_reply_to_of_an_order_are_independent() {
             ..saying("x")
         };
         let shown = |mailbox: &str| match mailbox {
-            _ if mailbox == mailbox => mailbox.to_owned(),
+            _ if mailbox == default_box => default_box.to_owned(),
             _ => format!("Irina <{mailbox}>"),
         };
-        for (settings, replies) in [(email(), replies), (mailbox_replies.clone(), mailbox_replies_to)] {
+        for (settings, replies) in [(email(), replies), (default_box_replies.clone(), default_box_replies_to)]
+        {
             let message = composed(settings, content.clone());
             let found = header(&message, "From").expect("From");
             if from == own {

@@ -160,8 +160,10 @@ fn identifiers(tokens: TokenStream, found: &mut BTreeMap<String, usize>) {
 /// The replaced words among the words of a name, in snake case or camel case.
 fn retired(name: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     let mut words = vec![String::new()];
+    let mut before = '_';
     for c in name.chars() {
-        if !c.is_ascii_alphanumeric() || c.is_ascii_uppercase() {
+        // `BellRung` has two words, `BELL_RUNG` too.
+        if !c.is_ascii_alphanumeric() || (c.is_ascii_uppercase() && !before.is_ascii_uppercase()) {
             words.push(String::new());
         }
         if let Some(last) = words.last_mut()
@@ -169,8 +171,10 @@ fn retired(name: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
         {
             last.push(c.to_ascii_lowercase());
         }
+        before = c;
     }
-    let is_type = name.starts_with(|c: char| c.is_ascii_uppercase());
+    let is_type =
+        name.starts_with(|c: char| c.is_ascii_uppercase()) && name.contains(|c: char| c.is_ascii_lowercase());
     let is_riddle = move |word: &str| name == word || is_type;
     let riddles = RIDDLES.iter().copied().filter(move |(word, _)| is_riddle(word));
     RETIRED.iter().copied().chain(riddles).filter(move |(word, _)| {

@@ -8,13 +8,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use lettre::Address;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
-use posthaste_courier::Envelope;
+use posthaste_courier::{Envelope, Outcome};
 use posthaste_model::{Channel, Content, Reason};
 
-use crate::dkim::Signer;
+use crate::dkim::{NotSigned, Signer};
 use crate::mailbox::{self, is_plain};
 use crate::message_id::MessageIds;
 use crate::settings::{BadSetting, EmailSettings};
+use crate::signing::{Draft, SigningThreads};
 use crate::unsubscribe::Links;
 
 /// RFC 5322 2.1.1, without the line end.
@@ -53,6 +54,7 @@ pub struct Composer {
     /// `None`: any.
     reply_to_domains: Option<Vec<String>>,
     signer: Option<Signer>,
+    signing: SigningThreads,
     links: Option<Arc<Links>>,
 }
 
@@ -117,8 +119,14 @@ impl Composer {
             from_domains,
             reply_to_domains,
             signer,
+            signing: SigningThreads::new(),
             links,
         })
+    }
+
+    /// The DNS records that verifiers of its signatures need.
+    pub(crate) fn records(&self) -> Vec<String> {
+        self.signer.as_ref().map(Signer::records).unwrap_or_default()
     }
 
     /// The message of one delivery: the same bytes in every attempt.
@@ -126,6 +134,29 @@ impl Composer {
     /// # Errors
     /// Why it can never be sent.
     pub fn compose(&self, envelope: &Envelope) -> Result<OutgoingMessage, Reason> {
+        let draft = self.draft(envelope)?;
+        let signed = match &self.signer {
+            Some(signer) => draft.signed(signer).map_err(|NotSigned| Reason::Rejected)?,
+            None => draft,
+        };
+        self.finish(signed)
+    }
+
+    /// The same for the async workers: a signature that takes long is made on another thread.
+    ///
+    /// # Errors
+    /// The outcome of the message that can't be sent.
+    pub(crate) async fn compose_beside(&self, envelope: &Envelope) -> Result<OutgoingMessage, Outcome> {
+        let draft = self.draft(envelope).map_err(Outcome::Failed)?;
+        let signed = match &self.signer {
+            Some(signer) => self.signing.sign(draft, signer).await?,
+            None => draft,
+        };
+        self.finish(signed).map_err(Outcome::Failed)
+    }
+
+    /// A message without its signature.
+    fn draft(&self, envelope: &Envelope) -> Result<Draft, Reason> {
         let content = &envelope.content;
         let to = mailbox::address(envelope.to.address.expose()).map_err(|_| Reason::InvalidAddress)?;
         let name = plain(&envelope.to.name)?;
@@ -147,11 +178,12 @@ impl Composer {
         }
         let builder = self.circumstances(builder, envelope, &identity);
         let message = self.with_body(builder, content, &identity)?;
-        let mut text = message.formatted();
-        if let Some(signer) = &self.signer {
-            let header = signer.sign(&text, envelope.due.0 / 1000);
-            text.splice(0..0, header.into_bytes());
-        }
+        Ok(Draft { text: message.formatted(), to, identity, signed_at: envelope.due.0 / 1000 })
+    }
+
+    /// The last checks of a message.
+    fn finish(&self, draft: Draft) -> Result<OutgoingMessage, Reason> {
+        let Draft { mut text, to, identity, .. } = draft;
         if text.ends_with(b"\r\n") {
             text.truncate(text.len() - 2);
         }

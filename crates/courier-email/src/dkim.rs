@@ -1,22 +1,23 @@
-//! DKIM signatures (RFC 6376) with Ed25519 keys (RFC 8463), relaxed canonicalization of header and body.
+//! DKIM signatures (RFC 6376) with RSA keys (rsa-sha256, RFC 8301), Ed25519 keys (RFC 8463) or one of each; relaxed
+//! canonicalization of header and body. A message signed with both has two headers, so that receivers which can't
+//! verify Ed25519 use the other one.
 //!
-//! Why no RSA, and why our own implementation:
+//! Why our own implementation: the signer of lettre brings an RSA library with an unfixed timing weakness
+//! (RUSTSEC-2023-0071), and recurses once for every byte of the headers, so a long header from a caller would overflow
+//! the stack. Other libraries bring a DNS resolver. DKIM without verification and DNS is no more than this file; the
+//! signature itself is made by ring.
 //!
-//! - RSA keys are rejected. The RSA signer that the mail libraries share has an unfixed timing weakness
-//!   (RUSTSEC-2023-0071), and RSA takes thirty times as long as Ed25519. Relays commonly sign with RSA: if you need
-//!   both, let the relay add its signature.
-//! - The signer of lettre pulls in that RSA library in any case, and recurses once for every byte of the headers, so
-//!   a long header from a caller would overflow the stack. Other libraries pull in a DNS resolver. DKIM without RSA,
-//!   verification and DNS is no more than this file; the signature itself is made by ring.
-//!
-//! The time of a signature is the due time of the order: like Message-ID and Date, it is the same in every attempt.
+//! The time of a signature is the due time of the order: like Message-ID and Date, it is the same in every attempt. Both
+//! algorithms always make the same signature of the same text.
+
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::signature::Ed25519KeyPair;
-use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
+pub use crate::dkim_key::NotSigned;
+use crate::dkim_key::SigningKey;
 use crate::mailbox::ascii_domain;
 use crate::settings::{self, BadSetting};
 
@@ -38,16 +39,18 @@ const SIGNED: &[&str] = &[
     "list-unsubscribe-post",
 ];
 
-/// The prefix of an Ed25519 key in PKCS#8, before the 32 bytes of its seed.
-const PKCS8: [u8; 16] =
-    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+/// The longest piece of a signature on one line.
+const MOST_PIECE: usize = 72;
 
-/// A domain's signer.
+/// A domain's signer. Clones share the keys.
+#[derive(Debug, Clone)]
+pub struct Signer(Arc<Keys>);
+
 #[derive(Debug)]
-pub struct Signer {
+struct Keys {
     domain: String,
-    selector: String,
-    key: Ed25519KeyPair,
+    /// Each with its selector; at least one.
+    keys: Vec<(String, SigningKey)>,
 }
 
 impl Signer {
@@ -61,56 +64,93 @@ impl Signer {
         }
         let domain = ascii_domain(&settings.domain)
             .map_err(|_| BadSetting::new("dkim.domain", "expected a domain, as in example.org"))?;
-        let label = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if settings.selector.is_empty() || !settings.selector.split('.').all(|part| part.chars().all(label)) {
-            return Err(BadSetting::new(
-                "dkim.selector",
-                "expected a name of letters, digits, - and _, as in mail-2024",
-            ));
+        let selector = selector("dkim.selector", &settings.selector)?;
+        let mut keys = vec![(selector, SigningKey::read("dkim.key", &settings.key)?)];
+        if settings.has_second() {
+            let selector = self::selector("dkim.second_selector", &settings.second_selector)?;
+            let key = SigningKey::read("dkim.second_key", &settings.second_key)?;
+            for (first, other) in &keys {
+                if first.eq_ignore_ascii_case(&selector) {
+                    let why = "is the same as dkim.selector: each key needs a selector of its own";
+                    return Err(BadSetting::new("dkim.second_selector", why));
+                }
+                if other.algorithm() == key.algorithm() {
+                    let why = format!(
+                        "is of the same kind as dkim.key ({}): give an RSA key and an Ed25519 key, or leave this one out",
+                        key.describe()
+                    );
+                    return Err(BadSetting::new("dkim.second_key", why));
+                }
+            }
+            keys.push((selector, key));
         }
-        let key = read_key(&settings.key)?;
-        Ok(Some(Self { domain, selector: settings.selector.clone(), key }))
+        Ok(Some(Self(Arc::new(Keys { domain, keys }))))
     }
 
-    /// The signature header of a message, with its line end, to be put in front of it. `at` is in seconds since 1970.
-    #[must_use]
-    pub fn sign(&self, message: &[u8], at: u64) -> String {
+    /// Whether it takes long enough to hold up an async worker.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.0.keys.iter().any(|(_, key)| key.is_slow())
+    }
+
+    /// The DNS records that verifiers need, one line each.
+    pub(crate) fn records(&self) -> Vec<String> {
+        let line = |(selector, key): &(String, SigningKey)| {
+            let name = format!("{selector}._domainkey.{}", self.0.domain);
+            format!(
+                "in DNS, publish the DKIM key ({}) as TXT record {name}: {}",
+                key.describe(),
+                key.record()
+            )
+        };
+        self.0.keys.iter().map(line).collect()
+    }
+
+    /// The signature headers of a message, with their line ends, to be put in front of it. `at` is in seconds since
+    /// 1970.
+    ///
+    /// # Errors
+    /// [`NotSigned`]: the message must not leave now.
+    pub fn sign(&self, message: &[u8], at: u64) -> Result<String, NotSigned> {
         let (headers, body) = split(message);
         let body_hash = STANDARD.encode(Sha256::digest(relaxed_body(body)));
-        let (names, mut signed) = signed_headers(&headers);
-        let tags = format!(
-            "v=1; a=ed25519-sha256; c=relaxed/relaxed;\r\n\td={}; s={}; t={at};\r\n\th={};\r\n\tbh={body_hash};\r\n\tb=",
-            self.domain,
-            self.selector,
-            names.chunks(4).map(|four| four.join(":")).collect::<Vec<_>>().join(":\r\n\t "),
-        );
-        signed.push_str("dkim-signature:");
-        signed.push_str(&relaxed_value(&tags));
-        // RFC 8463: the hash is signed, not the text.
-        let signature = STANDARD.encode(self.key.sign(&Sha256::digest(signed.as_bytes())));
-        let (first, second) = signature.split_at(signature.len() / 2);
-        format!("DKIM-Signature: {tags}{first}\r\n\t {second}\r\n")
+        let (names, signed) = signed_headers(&headers);
+        let names = names.chunks(4).map(|four| four.join(":")).collect::<Vec<_>>().join(":\r\n\t ");
+        let mut out = String::new();
+        for (selector, key) in &self.0.keys {
+            let tags = format!(
+                "v=1; a={}; c=relaxed/relaxed;\r\n\td={}; s={selector}; t={at};\r\n\th={names};\r\n\tbh={body_hash};\r\n\tb=",
+                key.algorithm(),
+                self.0.domain,
+            );
+            let text = format!("{signed}dkim-signature:{}", relaxed_value(&tags));
+            let signature = STANDARD.encode(key.sign(text.as_bytes())?);
+            out.push_str("DKIM-Signature: ");
+            out.push_str(&tags);
+            out.push_str(&folded(&signature));
+            out.push_str("\r\n");
+        }
+        Ok(out)
     }
 }
 
-/// Reads a key in PEM, or only its seed in base64.
-fn read_key(key: &SecretString) -> Result<Ed25519KeyPair, BadSetting> {
-    let refuse = |why: &str| BadSetting::new("dkim.key", why);
-    let text = key.expose_secret().trim();
-    if text.contains("BEGIN RSA") {
-        return Err(refuse(
-            "is an RSA key; create an Ed25519 one (openssl genpkey -algorithm ed25519), or let the relay sign",
-        ));
+fn selector(key: &'static str, selector: &str) -> Result<String, BadSetting> {
+    let label = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if selector.is_empty() || !selector.split('.').all(|part| !part.is_empty() && part.chars().all(label)) {
+        return Err(BadSetting::new(key, "expected a name of letters, digits, - and _, as in mail-2024"));
     }
-    let inside: String =
-        text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect::<Vec<_>>().concat();
-    let bytes = STANDARD.decode(inside).map_err(|_| refuse("is not in PEM format"))?;
-    let seed = match bytes.strip_prefix(&PKCS8) {
-        Some(seed) => seed,
-        None if bytes.len() == 32 => &bytes,
-        None => return Err(refuse("is no Ed25519 key; create one with openssl genpkey -algorithm ed25519")),
-    };
-    Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| refuse("is not an Ed25519 key of 32 bytes"))
+    Ok(selector.to_owned())
+}
+
+/// A signature on lines of its own.
+fn folded(signature: &str) -> String {
+    let mut out = String::with_capacity(signature.len() + signature.len() / 16);
+    for (at, letter) in signature.chars().enumerate() {
+        if at > 0 && at % MOST_PIECE == 0 {
+            out.push_str("\r\n\t ");
+        }
+        out.push(letter);
+    }
+    out
 }
 
 /// Headers as name and value (still folded), in their order, and the body.

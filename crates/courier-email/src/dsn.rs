@@ -4,7 +4,8 @@
 //! A report may be about several recipients: the address was a list or an alias, and some members were not reached.
 //! The best status counts, and of failures the mildest: a list with one dead member is not dead.
 //!
-//! Only reports are acted upon. A message that merely looks like a bounce of an old server is not: its text may quote
+//! A failure is judged by its codes, and by its words: "no such user" counts as a strike whatever the code. Of messages
+//! without a report only those of known servers are acted upon ([`crate::text_bounce`]): any other text may quote
 //! anything, and automatic replies come to the same address.
 
 use posthaste_courier::{ReceiptStatus, SuppressAfter};
@@ -12,11 +13,15 @@ use posthaste_model::Reason;
 
 use crate::parts::{Part, raw_headers};
 use crate::reply_rules::{ReplyRules, SmtpReply, SmtpStage, enhanced};
+use crate::text_bounce::{is_no_such_user, notification_says_so, says_no_such_user};
 
 /// Types of parts with fields about recipients.
 const STATUS: [&str; 2] = ["message/delivery-status", "message/global-delivery-status"];
 /// Maximum number of field groups of a report that are read.
 const MOST_GROUPS: usize = 1_000;
+
+/// What follows from "no such user" in words: some servers say so by mistake.
+const STRIKE: SuppressAfter = SuppressAfter::After(2);
 
 /// What a message reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +96,10 @@ pub(crate) fn read(message: &[u8], replies: &ReplyRules) -> BounceReport {
         },
         // Some servers omit the report type. Read receipts have another type and no such part.
         Some("delivery-status" | "") => match message.find(&STATUS) {
-            Some(fields) => delivery(&fields, replies),
+            Some(fields) => delivery(&message, &fields, replies),
             None => BounceReport::Nothing(Kind::Unclear),
         },
+        _ if says_no_such_user(&message, replies) => bounced(Some(STRIKE)),
         _ if is_automatic(&message) => BounceReport::Nothing(Kind::Automatic),
         _ => BounceReport::Nothing(Kind::Other),
     }
@@ -142,9 +148,25 @@ fn is_complaint(text: &[u8]) -> bool {
     })
 }
 
-fn delivery(text: &[u8], replies: &ReplyRules) -> BounceReport {
-    let of_recipients = groups(text).into_iter().filter_map(|group| recipient(&fields(&group), replies));
-    of_recipients.max_by_key(|received| received.rank()).unwrap_or(BounceReport::Nothing(Kind::Unclear))
+fn delivery(message: &Part<'_>, text: &[u8], replies: &ReplyRules) -> BounceReport {
+    let groups: Vec<_> = groups(text).iter().map(|group| fields(group)).collect();
+    let of_recipients: Vec<_> = groups.iter().filter_map(|group| recipient(group, replies)).collect();
+    let received = of_recipients.iter().copied().max_by_key(|received| received.rank());
+    match (received, &of_recipients[..]) {
+        // Without a diagnostic, the cause may be in the text for people alone.
+        (Some(BounceReport::Word { word: ReceiptStatus::Failed, suppress_after: None, .. }), [_])
+            if !groups.iter().any(|group| value(group, "diagnostic-code").is_some())
+                && notification_says_so(message, replies) =>
+        {
+            bounced(Some(STRIKE))
+        }
+        (received, _) => received.unwrap_or(BounceReport::Nothing(Kind::Unclear)),
+    }
+}
+
+/// The message failed at the recipient's server.
+fn bounced(suppress_after: Option<SuppressAfter>) -> BounceReport {
+    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, suppress_after }
 }
 
 /// What a group reports about one recipient; `None` if it is about the message.
@@ -165,7 +187,10 @@ fn failed(fields: &[(String, String)], replies: &ReplyRules) -> BounceReport {
     let status = value(fields, "status").and_then(enhanced);
     let diagnostic = value(fields, "diagnostic-code").and_then(|text| text.split_once(';'));
     let said = diagnostic.filter(|(kind, _)| kind.trim().eq_ignore_ascii_case("smtp")).map(|(_, said)| said);
-    let text = said.unwrap_or_default();
+    // The output of a program may be anything.
+    let is_words = |kind: &str| !kind.trim().eq_ignore_ascii_case("x-unix");
+    let text = diagnostic.filter(|(kind, _)| is_words(kind)).map(|(_, text)| text).unwrap_or_default();
+    let strike = is_no_such_user(None, text, replies).then_some(STRIKE);
     let (code, said) = said.map(reply).unwrap_or_default();
     // x.0.0 says nothing. Otherwise the status takes precedence: it is the reporting server's own judgement.
     let clear =
@@ -174,28 +199,22 @@ fn failed(fields: &[(String, String)], replies: &ReplyRules) -> BounceReport {
     let class = status.or(said).map(|(class, ..)| class).or(code.map(|code| code / 100));
     if class != Some(5) {
         // It was deferred until the relay gave up, or the cause is unknown.
-        return BounceReport::Word {
+        let late = BounceReport::Word {
             word: ReceiptStatus::Failed,
             reason: Reason::Undelivered,
             suppress_after: None,
         };
+        return strike.map_or(late, |strike| bounced(Some(strike)));
     }
     let reply = match (judged, code) {
         (Some(judged), code) => {
             SmtpReply::of(code.filter(|code| code / 100 == 5).unwrap_or(550), Some(judged), text)
         }
         (None, Some(code)) => SmtpReply::of(code, None, text),
-        (None, None) => {
-            return BounceReport::Word {
-                word: ReceiptStatus::Failed,
-                reason: Reason::Bounced,
-                suppress_after: None,
-            };
-        }
+        (None, None) => return bounced(strike),
     };
     // A bounce is final: a reply that a session would repeat, or stop for, suppresses nothing here.
-    let suppress_after = replies.classify(&reply.response(SmtpStage::Rcpt)).suppress_after();
-    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, suppress_after }
+    bounced(replies.classify(&reply.response(SmtpStage::Rcpt)).suppress_after().or(strike))
 }
 
 /// The codes of `550 5.1.1 text` in a diagnostic; also of `550-5.1.1`, `550 #5.1.1` and `550 (5.1.1)`.

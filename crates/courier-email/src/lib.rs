@@ -16,6 +16,7 @@ mod bounce_server;
 pub mod compose;
 mod connection_limits;
 pub mod dkim;
+mod dkim_key;
 mod dsn;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -31,7 +32,9 @@ pub mod reply_rules;
 mod return_path_store;
 mod session;
 pub mod settings;
+mod signing;
 mod smtp_stream;
+mod text_bounce;
 mod transport;
 mod unsubscribe;
 mod verp;

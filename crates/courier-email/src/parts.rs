@@ -57,6 +57,12 @@ impl<'a> Part<'a> {
         self.search(types, MOST_DEPTH, &mut { MOST_PARTS })
     }
 
+    /// The text for people: that of the message, or of its first part with plain text.
+    pub(crate) fn text(&self) -> Option<String> {
+        let text = if self.kind.is_none() { self.contents() } else { self.find(&["text/plain"]) };
+        text.map(|text| String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Goes at most [`MOST_DEPTH`] levels deep, whatever the message contains.
     fn search(&self, types: &[&str], depth: usize, left: &mut usize) -> Option<Vec<u8>> {
         let kind = self.kind.as_ref()?;

@@ -61,7 +61,7 @@ fn replies_mean_what_their_codes_say() {
         (Text, 550, "5.4.4 no route", Strike),
         (Rcpt, 550, "5.7.1 No such user!", Strike),
         (Text, 554, "5.7.1 <a@mail.example>: User unknown", Strike),
-        (Rcpt, 550, "5.7.26 no such user", Reject),
+        (Rcpt, 550, "5.7.26 no such user", Strike),
         (Rcpt, 550, "5.4.1 Recipient address rejected: Access denied. AS(201806281)", Strike),
         (Rcpt, 550, "5.4.1 no answer from host", Reject),
         (Rcpt, 554, "5.7.1 Your IP is on our block list", Reject),
@@ -81,6 +81,78 @@ fn replies_mean_what_their_codes_say() {
         (Data, 354, "too early", Retry),
     ] {
         assert_eq!(judge(&replies, stage, code, text).action, meaning, "{stage:?} {code} {text}");
+    }
+}
+
+/// Replies as servers write them; `@` stands for an address.
+#[test]
+fn no_such_user_in_words_counts_whatever_the_code() {
+    let replies = table();
+    for (code, text) in [
+        (550, "5.7.1 No such user!"),
+        (550, "5.7.1 <@>: Recipient address rejected: No such user"),
+        (554, "No such user"),
+        (550, "Message was not accepted -- invalid mailbox.  Local mailbox @ is unavailable: user not found"),
+        (550, "5.0.0 Local mailbox @ is unavailable: user not found"),
+        (550, "5.1.0 <@>: Recipient address rejected: User unknown in virtual mailbox table"),
+        (554, "5.7.1 <@>: Recipient address rejected: undeliverable address: unknown user: \"a\""),
+        (550, "5.0.0 <@>... User unknown"),
+        (550, "5.0.1 Unrouteable address"),
+        (553, "sorry, no mailbox here by that name (#5.7.17)"),
+        (511, "sorry, no mailbox here by that name (#5.1.1 - chkuser)"),
+        (553, "sorry, this recipient is not in my validrcptto list (#5.7.1)"),
+        (550, "5.4.1 Recipient address rejected: Access denied. [x.prod.protection.outlook.com]"),
+        (550, "5.5.0 Requested action not taken: mailbox unavailable (S2017062302)."),
+        (554, "5.6.0 RESOLVER.ADR.RecipNotFound; not found"),
+        (554, "delivery error: dd This user doesn't have a yahoo.com account (@) [0]"),
+        (550, "5.2.0 The email account that you tried to reach does not exist"),
+        (552, "Mailbox not found. http://service.mail.qq.com/cgi-bin/help"),
+        (550, "5.0.0 User not found: @"),
+        (550, "5.2.1 <@>... Addressee unknown, relay=[192.0.2.1]"),
+        (550, "5.7.0 <@>... No such recipient"),
+    ] {
+        for stage in [Rcpt, Data, Text] {
+            let found = judge(&replies, stage, code, &text.replace('@', "anna@mail.example"));
+            assert_eq!((found.action, found.strikes), (Strike, Some(2)), "{stage:?} {code} {text}");
+            assert_eq!(found.reason, Reason::InvalidAddress, "{code} {text}");
+            assert!(!found.source.is_empty() || text.starts_with("5.2.1"), "{code} {text}: no source");
+        }
+        // A temporary failure is tried again, whatever is said; at MAIL nobody is known yet.
+        assert_eq!(judge(&replies, Rcpt, 450, &text.replace("5.", "4.")).action, Retry, "{code} {text}");
+        assert_eq!(judge(&replies, Mail, 550, "no such user").action, Stop);
+    }
+}
+
+#[test]
+fn what_only_sounds_like_no_such_user_does_not_count() {
+    let replies = table();
+    for (code, text, action, policy) in [
+        // Of our sender address.
+        (550, "5.1.0 <us@x>: Sender address rejected: User unknown in local recipient table", Reject, true),
+        (550, "Verification failed for <us@x> Unrouteable address Sender verify failed", Reject, true),
+        (550, "5.7.1 unknown sender", Reject, true),
+        // Of our server.
+        (550, "5.7.1 Too many unknown users, your address is blocked", Reject, true),
+        (550, "Excessive unknown users: directory harvest attack", Reject, true),
+        (554, "5.7.1 Service unavailable; Client host [192.0.2.1] blocked using bl.example", Reject, true),
+        (550, "5.7.1 Your IP is on our block list", Reject, true),
+        (550, "5.7.26 This mail has been blocked because the sender is unauthenticated", Reject, true),
+        (554, "5.7.1 Message rejected under suspicion of SPAM", Reject, true),
+        // Full, greylisted, and content.
+        (552, "5.2.2 Mailbox size limit exceeded", Retry, false),
+        (550, "Mailbox is full", Retry, false),
+        (554, "5.7.0 mailbox full: no such user space", Retry, false),
+        (451, "4.7.1 Greylisting in action: unknown user or server", Retry, false),
+        (450, "4.1.1 <@>: Recipient address rejected: User unknown in local recipient table", Retry, false),
+        (552, "5.3.4 Message too big for system", Reject, false),
+        (554, "5.6.0 Message contains invalid header", Reject, false),
+        (550, "5.4.1 no answer from host", Reject, false),
+        (550, "5.4.1 Access denied", Reject, false),
+        (550, "5.7.1 Requested action not taken: mailbox unavailable", Reject, true),
+    ] {
+        let found = judge(&replies, Rcpt, code, text);
+        assert_eq!((found.action, found.policy), (action, policy), "{code} {text}");
+        assert_eq!(found.suppress_after(), None, "{code} {text}");
     }
 }
 

@@ -133,7 +133,7 @@ pub type ReplyRules = ResponseRules<ReplyAction, SmtpStage>;
 pub const TABLE: RulesTable<SmtpStage> = RulesTable {
     name: "the embedded replies.toml",
     text: include_str!("replies.toml"),
-    keys: &["at", "enhanced", "spread", "strikes", "policy"],
+    keys: &["at", "enhanced", "spread", "strikes", "policy", "source"],
     reason: |reply| reply.code_reason(),
 };
 

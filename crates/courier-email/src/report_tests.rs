@@ -70,6 +70,21 @@ fn groups_mean_what_their_codes_say() {
         ("failed", "5.7.1", "smtp; 550 5.7.1 No such user!", SECOND),
         ("failed", "5.0.0", "smtp; 550 5.7.1 User unknown", SECOND),
         ("failed", "5.7.1", "x-unix; No such user!", FAILED),
+        ("failed", "5.7.1", "X-Notes; User anna (anna@example.net) user not found", SECOND),
+        ("failed", "5.0.0", "x-qmail; sorry, no mailbox here by that name. (#5.1.1)", SECOND),
+        ("failed", "5.7.26", "smtp; 550 5.7.26 no such user", SECOND),
+        ("failed", "5.5.0", "smtp; 550 5.5.0 Requested action not taken: mailbox unavailable", SECOND),
+        (
+            "failed",
+            "4.4.7",
+            "smtp; 450 4.1.1 <anna@example.net>: User unknown in local recipient table",
+            SECOND,
+        ),
+        ("failed", "", "smtp; user unknown", SECOND),
+        ("failed", "4.4.7", "smtp; 450 4.7.1 greylisted", LATE),
+        ("failed", "5.1.0", "smtp; 550 5.1.0 <x@y>: Sender address rejected: User unknown", FAILED),
+        ("failed", "5.7.1", "smtp; 550 5.7.1 too many unknown users from your address", FAILED),
+        ("failed", "5.0.0", "smtp; 550 mailbox is full", FAILED),
         ("failed", "5.4.1", "smtp;550 5.4.1 Recipient address rejected: Access denied. [AM0.eop]", SECOND),
         ("failed", "5.4.1", "smtp;550 5.4.1 no answer from host", FAILED),
         ("failed", "5.7.1", "smtp; 554 5.7.1 Your IP is on our block list", FAILED),
@@ -90,6 +105,7 @@ fn groups_mean_what_their_codes_say() {
         ("failed (will not be tried again)", "5.1.1", "", NOW),
         ("delayed", "4.4.1", "smtp; 451 4.7.1 greylisted", BounceReport::Nothing(Kind::Delayed)),
         ("delayed", "5.1.1", "", BounceReport::Nothing(Kind::Delayed)),
+        ("delayed", "4.1.1", "smtp; 450 4.1.1 user unknown", BounceReport::Nothing(Kind::Delayed)),
         ("delivered", "2.0.0", "", DELIVERED),
         ("relayed", "2.0.0", "", RELAYED),
         ("expanded", "2.0.0", "", RELAYED),
@@ -101,6 +117,30 @@ fn groups_mean_what_their_codes_say() {
             wanted,
             "{action} {status} {diagnostic}"
         );
+    }
+}
+
+/// A report without a diagnostic may name the cause in its text for people.
+#[test]
+fn the_text_of_a_report_counts_where_it_has_no_diagnostic() {
+    let said = |text: &str, groups: &str| {
+        received(&report(groups).replace("It could not be delivered: 550 5.1.1 in words.", text))
+    };
+    let without = |status| group("failed", status, "");
+    let no_user = "<anna@example.net>: host mx.example.net said: 550 5.7.1 No such user!";
+    assert_eq!(said(no_user, &without("5.7.1")), SECOND);
+    assert_eq!(said(no_user, &without("5.1.1")), NOW, "the code says more");
+    assert_eq!(said(no_user, &without("4.4.7")), SECOND);
+    assert_eq!(said(no_user, &group("failed", "5.7.1", "smtp; 550 5.7.1 blocked")), FAILED);
+    assert_eq!(said(no_user, &group("delayed", "5.7.1", "")), BounceReport::Nothing(Kind::Delayed));
+    assert_eq!(said(no_user, &format!("{}\n\n{}", without("5.7.1"), without("5.7.1"))), FAILED, "of whom?");
+    for text in [
+        "<anna@example.net>: mailbox full",
+        "<anna@example.net>: 554 5.7.1 blocked by policy",
+        "> no such user\n> user unknown",
+        "Your message:\n\n----- Original message -----\n\nno such user",
+    ] {
+        assert_eq!(said(text, &without("5.7.1")), FAILED, "{text}");
     }
 }
 

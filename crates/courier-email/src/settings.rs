@@ -3,7 +3,7 @@
 
 pub use posthaste_courier::setting::{BadSetting, OnUnknownSetting};
 use posthaste_ops::config::{ByteSize, HumanDuration};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 /// The documented defaults of the channel's sections.
@@ -13,6 +13,7 @@ pub const DEFAULTS: &str = include_str!("defaults.toml");
 pub const SECRETS: &[&str] = &[
     "smtp.password",
     "dkim.key",
+    "dkim.second_key",
     "bounces.key",
     "bounces.old_keys",
     "unsubscribe.key",
@@ -85,6 +86,15 @@ pub struct DkimSettings {
     pub domain: String,
     pub selector: String,
     pub key: SecretString,
+    pub second_selector: String,
+    pub second_key: SecretString,
+}
+
+impl DkimSettings {
+    /// Whether messages get a second signature.
+    pub(crate) fn has_second(&self) -> bool {
+        !self.second_selector.is_empty() || !self.second_key.expose_secret().is_empty()
+    }
 }
 
 /// The section `bounces`.

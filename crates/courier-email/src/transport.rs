@@ -10,11 +10,11 @@ use posthaste_courier::process::Section;
 use posthaste_courier::{
     Batching, Capabilities, Envelope, FeedbackSink, Outcome, Transport, TransportStartError,
 };
-use posthaste_model::Channel;
+use posthaste_model::{Channel, Reason};
 use posthaste_ops::address::ListenAddress;
 use posthaste_ops::listen::Listener;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::bounce_handler::BounceHandler;
@@ -120,14 +120,17 @@ impl Transport for EmailTransport {
         let ours = deadline.checked_sub((left / MARGIN).min(MOST_MARGIN)).unwrap_or(deadline);
         let mut outcomes = Vec::with_capacity(batch.len());
         for envelope in batch {
-            outcomes.push(match self.composer.compose(envelope) {
+            // It may wait for its turn to be signed; until it is sent, nothing is in doubt.
+            let composed = timeout_at(ours, self.composer.compose_beside(envelope)).await;
+            let late = Outcome::NotSent { after: None, reason: Reason::TimedOut };
+            outcomes.push(match composed.unwrap_or(Err(late)) {
                 Ok(mut letter) => {
                     if let Some(returns) = &self.returns {
                         returns.put(&mut letter, &envelope.id(), self.feedback.get()).await;
                     }
                     Box::pin(self.relays.send(envelope, &letter, ours)).await
                 }
-                Err(reason) => Outcome::Failed(reason),
+                Err(outcome) => outcome,
             });
         }
         outcomes
@@ -135,6 +138,10 @@ impl Transport for EmailTransport {
 
     async fn check(&self) -> Result<(), String> {
         Box::pin(self.relays.check()).await
+    }
+
+    fn to_set_up(&self) -> Vec<String> {
+        self.composer.records()
     }
 
     async fn serve(&self, feedback: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {

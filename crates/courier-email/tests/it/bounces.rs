@@ -139,11 +139,24 @@ async fn words_of_all_kinds_are_reported_or_passed_over() {
         |word, reason| DeliveryReceipt { attempt: message.id(), word, reason, suppress_after: None };
     let holiday = "From: anna@mail.example\nAuto-Submitted: auto-replied\n\nI am away.\n";
     let in_words = "From: MAILER-DAEMON@mx.example.net\n\n<anna@mail.example>: 550 5.1.1 no such user\n";
+    let of_qmail = "From: MAILER-DAEMON@mx.example.net\n\nHi. This is the qmail-send program at mx.example.net.\n\
+        This is a permanent error; I've given up.\n\n<anna@mail.example>:\nSorry, no mailbox here by that name.\n\n\
+        --- Below this line is a copy of the message.\n\nSubject: News\n\nMailbox full\n";
+    let [no_user, policy] = ["No such user!", "Your IP is on our block list"]
+        .map(|said| format!("Status: 5.7.1\nDiagnostic-Code: smtp; 550 5.7.1 {said}"));
+    let strike = bounced(message.id(), Some(SuppressAfter::After(2)));
     for (message, wanted) in [
         (report("delayed", "4.4.1"), vec![]),
         (holiday.to_owned(), vec![]),
         (in_words.to_owned(), vec![]),
         (String::new(), vec![]),
+        (holiday.replace("I am away.", "No such user here until Monday: user unknown."), vec![]),
+        (
+            report("failed", "5.7.1").replace("Status: 5.7.1", &policy),
+            vec![DeliveryReceipt { suppress_after: None, ..strike.clone() }],
+        ),
+        (report("failed", "5.7.1").replace("Status: 5.7.1", &no_user), vec![strike.clone()]),
+        (of_qmail.to_owned(), vec![strike]),
         (report("failed", "4.4.7"), vec![reported(FAILED, Reason::Undelivered)]),
         (report("failed", "4.4.7"), vec![reported(FAILED, Reason::Undelivered)]),
         (report("relayed", "2.0.0"), vec![reported(ReceiptStatus::Sent, Reason::None)]),

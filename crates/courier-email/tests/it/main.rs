@@ -15,6 +15,7 @@ mod scripted;
 mod secrecy;
 mod served;
 mod server;
+mod signatures;
 mod smuggling;
 mod stages;
 mod tls;

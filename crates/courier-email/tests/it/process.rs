@@ -117,6 +117,7 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_EMAIL__FROM", "nobody", "email.from"),
         ("POSTHASTE_EMAIL__ONE_CLICK", "true", "email.one_click"),
         ("POSTHASTE_DKIM__DOMAIN", "example.org", "dkim.selector"),
+        ("POSTHASTE_DKIM__SECONDKEY", CANARY, "dkim.secondkey"),
         ("POSTHASTE_BOUNCES__ADDRESS", "bounces@example.org", "bounces.key"),
         ("POSTHASTE_BOUNCES__ADRESS", "bounces+{}@example.org", "bounces.adress"),
         ("POSTHASTE_BOUNCES__LISTEN", "127.0.0.1:0", "bounces.listen"),
@@ -223,4 +224,37 @@ fn a_signal_ends_the_wait() {
     let courier = PROGRAM.start(&["--redis", &url], &[]);
     courier.wait_line("the wait", |line| line.contains("redis.waiting_at_start")).expect("a line");
     program::stop(&courier, &[CANARY]);
+}
+
+#[test]
+fn a_key_that_signs_nothing_of_use_is_refused_and_not_shown() {
+    let weak = include_str!("../keys/rsa-1024-pkcs8.pem");
+    let strong = include_str!("../keys/rsa-2048-pkcs8.pem");
+    let folder = tempfile::tempdir().expect("a folder");
+    let [weak_file, strong_file] = [("weak", weak), ("strong", strong)]
+        .map(|(name, key)| program::secret_file(folder.path(), name, key).display().to_string());
+    let first = |file: &str| {
+        [
+            ("POSTHASTE_DKIM__DOMAIN", "example.org".to_owned()),
+            ("POSTHASTE_DKIM__SELECTOR", "one".to_owned()),
+            ("POSTHASTE_DKIM__KEY_FILE", file.to_owned()),
+        ]
+    };
+    let second = [
+        ("POSTHASTE_DKIM__SECOND_SELECTOR", "two".to_owned()),
+        ("POSTHASTE_DKIM__SECOND_KEY_FILE", weak_file.clone()),
+    ];
+    for (variables, key) in [
+        (first(&weak_file).to_vec(), "dkim.key"),
+        ([first(&strong_file).as_slice(), &second].concat(), "dkim.second_key"),
+    ] {
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (code, said) = PROGRAM.end(&[], &variables);
+        assert_eq!(code, Some(78), "{said}");
+        assert!(said.contains(&format!("{key}: is an RSA key of less than 2048 bits")), "{said}");
+        assert!(said.contains("openssl genpkey"), "{said}");
+        let lines = [weak, strong].map(|key| key.lines().nth(1).expect("a line of the key"));
+        assert!(lines.iter().all(|line| !said.contains(line)), "{said}");
+    }
 }

@@ -172,6 +172,10 @@ async fn replies_are_judged_at_their_stage() {
             (Step::Text, "421 4.7.28 too fast", "throttled"),
             (Step::Text, "451 4.7.1 greylisted", "retry throttled"),
             (Step::Text, "550 5.1.1 unknown user", "suppress invalid_address"),
+            (Step::Rcpt, "550 5.7.1 No such user!", "strike invalid_address 2"),
+            (Step::Data, "554 5.7.1 no such user", "strike invalid_address 2"),
+            (Step::Text, "554 5.7.1 no such user", "strike invalid_address 2"),
+            (Step::Rcpt, "550 Sender verify failed: unknown user", "rejected rejected"),
             (Step::Text, "554 5.6.0 bad content", "rejected rejected"),
             (Step::Text, "451 4.3.0 later", "retry provider_error"),
         ] {

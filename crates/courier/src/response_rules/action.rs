@@ -85,6 +85,8 @@ pub struct Classification<'a, S = Infallible> {
     pub reason: Reason,
     /// With [`ResponseAction::Stop`], what the operator has to fix; empty if the table does not say.
     pub cause: &'a str,
+    /// Where it is known from that the provider answers so; empty if the table does not say.
+    pub source: &'a str,
     /// Whether it is logged as an error.
     pub alarm: bool,
     /// Whether the sender may be at fault, which shows if there are many of this kind.

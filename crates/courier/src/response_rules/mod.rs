@@ -15,7 +15,8 @@
 //! | `says` | the text contains it; case is ignored |
 //!
 //! `means` is the action, a word of [`ResponseAction`] or of the channel. The other keys are the fields of
-//! [`Classification`]. Only keys that the channel uses are accepted; a table of the channel documents them.
+//! [`Classification`]; `source` says where a rule is known from. Only keys that the channel uses are accepted; a
+//! table of the channel documents them.
 //!
 //! [`Outcome`]: crate::Outcome
 
@@ -182,6 +183,7 @@ impl<S: TableWord, P: TableWord> ResponseRules<S, P> {
             strikes: rule.strikes,
             reason: rule.reason.unwrap_or_else(|| (self.reason)(response)),
             cause: &rule.cause,
+            source: &rule.source,
             alarm: rule.alarm,
             policy: rule.policy,
             content: rule.content,
@@ -207,6 +209,7 @@ fn unmatched<S, P>(response: &ProviderResponse<'_, P>) -> Classification<'static
         // Without a status it is a receipt: the message was accepted, and has failed since.
         reason: if response.status.is_some() { Reason::InvalidProviderResponse } else { Reason::Undelivered },
         cause: "",
+        source: "",
         alarm: false,
         policy: false,
         content: false,

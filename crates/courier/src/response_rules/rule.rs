@@ -40,6 +40,8 @@ pub(super) struct Rule<S, P> {
     #[serde(default)]
     pub(super) cause: String,
     #[serde(default)]
+    pub(super) source: String,
+    #[serde(default)]
     pub(super) alarm: bool,
     #[serde(default)]
     pub(super) policy: bool,

@@ -14,6 +14,7 @@
 -- ARGV 6 attempt the receipt speaks of
 -- ARGV 7 s taken, d delivered, f not delivered
 -- ARGV 8 reason
+-- ARGV 9 provider's code, packed; 0 without one
 -- REPLY ok a applied, n nothing new, s an attempt never made
 -- REPLY not_found no such order or delivery
 -- REPLY newer_version a record of a later version
@@ -54,7 +55,9 @@ if not takes then
   return answer('ok', (same or older) and 'n' or 's')
 end
 local unresolved_before, pending_before = parcel.unresolved, parcel.pending
-put_delivery(parcel, i, state, to, q, flags % TOKEN, p16(tonumber(ARGV[8])) .. since_due(order) .. '\0\0\0\0')
+-- Only a failed delivery keeps the code.
+local kept = to == FAILED and p32(tonumber(ARGV[9])) or '\0\0\0\0'
+put_delivery(parcel, i, state, to, q, flags % TOKEN, p16(tonumber(ARGV[8])) .. since_due(order) .. kept)
 if parcel.unresolved ~= unresolved_before and parcel.unresolved == 0 then
   index_unresolved(parcel, member)
 end

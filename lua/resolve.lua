@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- resolve: decides unresolved deliveries of one parcel. Each outcome names the attempt it decides; one for another
 -- attempt, or for a delivery decided already, changes nothing. r repeats once (refused as `t` when the one repeat is
--- spent), R repeats under the same token and spends a try, h holds, s d f x give the result of a lookup.
+-- spent), R repeats under the same token and spends a try, h holds, s d f give the result of a lookup.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -12,7 +12,7 @@
 -- ARGV 2 epoch
 -- ARGV 3 channel
 -- ARGV 4 member
--- ARGV 5 outcomes (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4 unused; ascending)
+-- ARGV 5 outcomes (delivery 2 bytes, attempt 1, outcome 1, reason 2, provider's code 4; ascending)
 -- REPLY ok orders ended, a letter a outcome: a applied, n nothing new, s another attempt, t the repeat is spent
 -- REPLY not_found no such order
 -- REPLY newer_version a record of a later version
@@ -63,7 +63,7 @@ for at = 1, #outcomes, 10 do
       elseif outcome == 'h' then
         put_delivery(parcel, i, UNRESOLVED, UNKNOWN, q, flags, reason .. sub(delivery, 6, 12))
       else
-        put_delivery(parcel, i, UNRESOLVED, FINAL_OF[outcome] or UNKNOWN, q, flags, reason .. since_due(order) .. sub(delivery, 9, 12))
+        put_final(parcel, i, delivery, UNRESOLVED, FINAL_OF[outcome] or UNKNOWN, reason, sub(outcomes, at + 6, at + 9))
       end
     elseif q == k then
       letter = 'n'

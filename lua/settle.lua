@@ -47,7 +47,7 @@ local function settle_single(member, holder, record, reports)
   if not r or orders[order_id] or r[4] or not plain_head(r[1]) then
     return false
   end
-  local o = settled_single(r[1], r[2], byte(reports, 3), to, sub(reports, 5, 6))
+  local o = settled_single(r[1], r[2], byte(reports, 3), to, sub(reports, 5, 6), sub(reports, 7, 10))
   if not o then
     return false
   end

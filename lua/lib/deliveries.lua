@@ -2,7 +2,8 @@
 --   1 version x 16 + state   2 attempt (grows by one at each begin, wraps at 256)
 --   3 tries spent (low 4 bits), 16 = the one repeat after an unknown is spent, 32 = the value is a token
 --   4-5 reason   6-8 seconds since the due time, 0 before   9-12 a token, or for a pending delivery its wait: the time before
---   which it must not be begun again, in hundredths of a second since the due time
+--   which it must not be begun again, in hundredths of a second since the due time; for a failed delivery without a
+--   token the provider's code (0: none)
 -- A parcel that was never begun has no record: all its deliveries are pending.
 local DELIVERY_VERSION = 16
 local FRESH = char(DELIVERY_VERSION) .. string.rep('\0', 11)

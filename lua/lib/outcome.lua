@@ -2,8 +2,8 @@
 -- report for another attempt changes nothing, except that "it was taken" (s, d) is evidence whatever came after.
 -- Ranks only move up.
 --
--- Outcomes: s sent, d delivered, f failed, x suppressed, u unknown, r retry later (spends a try), n not sent (spends
--- no try), p one part of several was sent (the value is the progress).
+-- Outcomes: s sent, d delivered, f failed (the value is the provider's code), x suppressed: nothing was sent, u unknown,
+-- r retry later (spends a try), n not sent (spends no try), p one part of several was sent (the value is the progress).
 local FINAL_OF = { s = SENT, d = DELIVERED, f = FAILED, x = SUPPRESSED }
 local BACK = { r = true, n = true, p = true }
 local EVIDENCE = {
@@ -40,6 +40,17 @@ local function put_back(parcel, i, delivery, state, outcome, reason, value)
   put_delivery(parcel, i, state, PENDING, attempt, flags, p16(reason) .. secs .. kept)
 end
 
+-- Ends delivery i as a report on its last attempt says; `reason` and `code` are packed. A failed delivery keeps the
+-- provider's code in place of its token: it is never sent again.
+local function put_final(parcel, i, delivery, from, to, reason, code)
+  local _, attempt, flags = byte(delivery, 1, 3)
+  local kept = sub(delivery, 9, 12)
+  if to == FAILED then
+    flags, kept = flags % TOKEN, code
+  end
+  put_delivery(parcel, i, from, to, attempt, flags, reason .. since_due(parcel.order) .. kept)
+end
+
 -- Applies one settled report. `current`: the reporter holds the parcel's lease. Returns a (applied), e (accepted as
 -- evidence), n (nothing new), s (stale: refused).
 local function settle_delivery(parcel, i, k, outcome, reason, value, current)
@@ -49,7 +60,7 @@ local function settle_delivery(parcel, i, k, outcome, reason, value, current)
   local to = FINAL_OF[outcome]
   if k == q and ((state == SENDING and current) or state == UNRESOLVED or (state == UNKNOWN and to)) then
     if to then
-      put_delivery(parcel, i, state, to, q, flags, p16(reason) .. since_due(parcel.order) .. sub(delivery, 9, 12))
+      put_final(parcel, i, delivery, state, to, p16(reason), p32(value))
     elseif BACK[outcome] then
       put_back(parcel, i, delivery, state, outcome, reason, value)
     elseif state == SENDING then

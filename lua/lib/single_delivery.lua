@@ -29,8 +29,9 @@ local function begun_single(head, o)
   return '\0\0\0\1\0\0' .. char(DELIVERY_VERSION + SENDING, (attempt + 1) % 256, flags) .. '\0\0' .. seconds .. '\0\0\0\0'
 end
 
--- The outcome after the only delivery of an order, sending under attempt k, becomes final; nil in any other case.
-local function settled_single(head, o, k, to, reason)
+-- The outcome after the only delivery of an order, sending under attempt k, becomes final; nil in any other case. A
+-- failed delivery keeps the provider's code in place of its token.
+local function settled_single(head, o, k, to, reason, code)
   if not o or #o ~= 18 then
     return nil
   end
@@ -38,7 +39,11 @@ local function settled_single(head, o, k, to, reason)
   if s ~= DELIVERY_VERSION + SENDING or q ~= k then
     return nil
   end
-  return '\0\0\0\0\0\0' .. char(DELIVERY_VERSION + to, q, flags) .. reason .. since_moment(u48(head, 11)) .. sub(o, 15, 18)
+  local kept = sub(o, 15, 18)
+  if to == FAILED then
+    flags, kept = flags % TOKEN, code
+  end
+  return '\0\0\0\0\0\0' .. char(DELIVERY_VERSION + to, q, flags) .. reason .. since_moment(u48(head, 11)) .. kept
 end
 
 -- The outcome after the only delivery of an order is ended without another try, `reason` packed; nil when it is not

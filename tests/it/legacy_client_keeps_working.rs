@@ -62,7 +62,7 @@ async fn the_legacy_client_needs_only_an_api_key() -> anyhow::Result<()> {
     ensure!(status == 200 && !reported["history"].is_null(), "{status} {reported}");
     let deliveries = site.recipients(&key)?;
     ensure!(deliveries["one@example.test"]["status"] == "sent", "{deliveries:?}");
-    ensure!(deliveries["two@refuse.test"]["status"] == "suppressed", "{deliveries:?}");
+    ensure!(deliveries["two@refuse.test"]["status"] == "failed", "{deliveries:?}");
 
     let limit = async || call(http.get(format!("{url}/queue/limit?uid=17"))).await;
     let (status, used) = limit().await?;

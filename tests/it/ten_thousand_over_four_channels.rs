@@ -22,16 +22,16 @@ const PUBLIC: &str = "sms.example.org";
 
 /// Addresses with a special end, by channel: the expected state, and the reason.
 const SPECIAL: [(&str, &str, &str, &str); 11] = [
-    ("email", "nobody@refuse.test", "suppressed", "invalid_address"),
+    ("email", "nobody@refuse.test", "failed", "invalid_address"),
     ("email", "spam@spam.test", "failed", "rejected"),
     ("email", "silent@hang.test", "unknown", "not_retried"),
-    ("sms", "+15005550004", "suppressed", "opted_out"),
+    ("sms", "+15005550004", "failed", "opted_out"),
     ("sms", "+15007730005", "failed", ""),
-    ("telegram", "403001", "suppressed", "blocked"),
+    ("telegram", "403001", "failed", "blocked"),
     ("telegram", "400001", "failed", "invalid_address"),
     ("telegram", "600001", "unknown", "not_retried"),
     ("telegram", "600003", "unknown", "not_retried"),
-    ("vk", "999000901", "suppressed", "blocked"),
+    ("vk", "999000901", "failed", "blocked"),
     ("vk", "999000007", "failed", ""),
 ];
 

@@ -9,7 +9,7 @@
 //! anything, and automatic replies come to the same address.
 
 use posthaste_courier::{ReceiptStatus, SuppressAfter};
-use posthaste_model::Reason;
+use posthaste_model::{CodedReason, EnhancedStatus, ProviderCode, Reason};
 
 use crate::parts::{Part, raw_headers};
 use crate::reply_rules::{ReplyRules, SmtpReply, SmtpStage, enhanced};
@@ -31,7 +31,7 @@ pub(crate) enum BounceReport {
         /// What became of it.
         word: ReceiptStatus,
         /// Why.
-        reason: Reason,
+        reason: CodedReason,
         /// Whether and when to suppress the address.
         suppress_after: Option<SuppressAfter>,
     },
@@ -154,25 +154,25 @@ fn delivery(message: &Part<'_>, text: &[u8], replies: &ReplyRules) -> BounceRepo
     let received = of_recipients.iter().copied().max_by_key(|received| received.rank());
     match (received, &of_recipients[..]) {
         // Without a diagnostic, the cause may be in the text for people alone.
-        (Some(BounceReport::Word { word: ReceiptStatus::Failed, suppress_after: None, .. }), [_])
+        (Some(BounceReport::Word { word: ReceiptStatus::Failed, reason, suppress_after: None }), [_])
             if !groups.iter().any(|group| value(group, "diagnostic-code").is_some())
                 && notification_says_so(message, replies) =>
         {
-            bounced(Some(STRIKE))
+            bounced(CodedReason { reason: Reason::Bounced, ..reason }, Some(STRIKE))
         }
         (received, _) => received.unwrap_or(BounceReport::Nothing(Kind::Unclear)),
     }
 }
 
 /// The message failed at the recipient's server.
-fn bounced(suppress_after: Option<SuppressAfter>) -> BounceReport {
-    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, suppress_after }
+fn bounced(reason: CodedReason, suppress_after: Option<SuppressAfter>) -> BounceReport {
+    BounceReport::Word { word: ReceiptStatus::Failed, reason, suppress_after }
 }
 
 /// What a group reports about one recipient; `None` if it is about the message.
 fn recipient(fields: &[(String, String)], replies: &ReplyRules) -> Option<BounceReport> {
     let action = value(fields, "action")?.split(['(', ' ']).next().unwrap_or_default().to_ascii_lowercase();
-    let word = |word| BounceReport::Word { word, reason: Reason::None, suppress_after: None };
+    let word = |word| BounceReport::Word { word, reason: Reason::None.into(), suppress_after: None };
     Some(match action.as_str() {
         "failed" => failed(fields, replies),
         "delayed" => BounceReport::Nothing(Kind::Delayed),
@@ -196,25 +196,26 @@ fn failed(fields: &[(String, String)], replies: &ReplyRules) -> BounceReport {
     let clear =
         |code: Option<(u16, u16, u16)>| code.filter(|(_, subject, detail)| (*subject, *detail) != (0, 0));
     let judged = clear(status).or(clear(said));
+    let shown = judged.or(status).or(said);
+    let shown = shown.and_then(|(class, subject, detail)| EnhancedStatus::new(class, subject, detail));
+    let coded = |reason| CodedReason { reason, code: ProviderCode::of_smtp(code, shown) };
     let class = status.or(said).map(|(class, ..)| class).or(code.map(|code| code / 100));
     if class != Some(5) {
         // It was deferred until the relay gave up, or the cause is unknown.
-        let late = BounceReport::Word {
-            word: ReceiptStatus::Failed,
-            reason: Reason::Undelivered,
-            suppress_after: None,
-        };
-        return strike.map_or(late, |strike| bounced(Some(strike)));
+        let reason = coded(Reason::Undelivered);
+        let late = BounceReport::Word { word: ReceiptStatus::Failed, reason, suppress_after: None };
+        return strike.map_or(late, |strike| bounced(coded(Reason::Bounced), Some(strike)));
     }
     let reply = match (judged, code) {
         (Some(judged), code) => {
             SmtpReply::of(code.filter(|code| code / 100 == 5).unwrap_or(550), Some(judged), text)
         }
         (None, Some(code)) => SmtpReply::of(code, None, text),
-        (None, None) => return bounced(strike),
+        (None, None) => return bounced(coded(Reason::Bounced), strike),
     };
     // A bounce is final: a reply that a session would repeat, or stop for, suppresses nothing here.
-    bounced(replies.classify(&reply.response(SmtpStage::Rcpt)).suppress_after().or(strike))
+    let suppress_after = replies.classify(&reply.response(SmtpStage::Rcpt)).suppress_after();
+    bounced(coded(Reason::Bounced), suppress_after.or(strike))
 }
 
 /// The codes of `550 5.1.1 text` in a diagnostic; also of `550-5.1.1`, `550 #5.1.1` and `550 (5.1.1)`.

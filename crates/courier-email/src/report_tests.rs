@@ -5,29 +5,51 @@ use proptest::prelude::*;
 use super::*;
 use crate::reply_rules::TABLE;
 
+/// What is received, without the codes.
 fn received(message: &str) -> BounceReport {
+    match coded(message) {
+        BounceReport::Word { word, reason, suppress_after } => {
+            BounceReport::Word { word, reason: CodedReason::uncoded(reason.reason), suppress_after }
+        }
+        other => other,
+    }
+}
+
+fn coded(message: &str) -> BounceReport {
     let replies = ReplyRules::embedded(&TABLE).expect("the table");
     read(message.replace('\n', "\r\n").as_bytes(), &replies)
 }
 
 const NOW: BounceReport = BounceReport::Word {
     word: ReceiptStatus::Failed,
-    reason: Reason::Bounced,
+    reason: CodedReason::uncoded(Reason::Bounced),
     suppress_after: Some(SuppressAfter::Now),
 };
 const SECOND: BounceReport = BounceReport::Word {
     word: ReceiptStatus::Failed,
-    reason: Reason::Bounced,
+    reason: CodedReason::uncoded(Reason::Bounced),
     suppress_after: Some(SuppressAfter::After(2)),
 };
-const FAILED: BounceReport =
-    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, suppress_after: None };
-const LATE: BounceReport =
-    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Undelivered, suppress_after: None };
-const DELIVERED: BounceReport =
-    BounceReport::Word { word: ReceiptStatus::Delivered, reason: Reason::None, suppress_after: None };
-const RELAYED: BounceReport =
-    BounceReport::Word { word: ReceiptStatus::Sent, reason: Reason::None, suppress_after: None };
+const FAILED: BounceReport = BounceReport::Word {
+    word: ReceiptStatus::Failed,
+    reason: CodedReason::uncoded(Reason::Bounced),
+    suppress_after: None,
+};
+const LATE: BounceReport = BounceReport::Word {
+    word: ReceiptStatus::Failed,
+    reason: CodedReason::uncoded(Reason::Undelivered),
+    suppress_after: None,
+};
+const DELIVERED: BounceReport = BounceReport::Word {
+    word: ReceiptStatus::Delivered,
+    reason: CodedReason::uncoded(Reason::None),
+    suppress_after: None,
+};
+const RELAYED: BounceReport = BounceReport::Word {
+    word: ReceiptStatus::Sent,
+    reason: CodedReason::uncoded(Reason::None),
+    suppress_after: None,
+};
 const UNCLEAR: BounceReport = BounceReport::Nothing(Kind::Unclear);
 
 /// A report with these groups of fields.
@@ -141,6 +163,26 @@ fn the_text_of_a_report_counts_where_it_has_no_diagnostic() {
         "Your message:\n\n----- Original message -----\n\nno such user",
     ] {
         assert_eq!(said(text, &without("5.7.1")), FAILED, "{text}");
+    }
+}
+
+#[test]
+fn a_bounce_keeps_reply_code_and_enhanced_status() {
+    for (status, diagnostic, wanted) in [
+        ("5.1.1", "smtp; 550 5.1.1 <anna@example.net>: Recipient address rejected", "550 5.1.1"),
+        ("5.7.1", "smtp; 554 5.7.1 Your IP is on our block list", "554 5.7.1"),
+        ("5.0.0", "smtp; 550-5.1.1 no such user", "550 5.1.1"),
+        ("5.1.2", "smtp; 550 Host unknown", "550 5.1.2"),
+        ("5.1.1", "", "5.1.1"),
+        ("5.0.0", "smtp; 554 transaction failed", "554 5.0.0"),
+        ("5.4.4", "x-postfix; Host or domain name not found", "5.4.4"),
+        ("4.4.1", "x-postfix; connect to mx: Connection timed out", "4.4.1"),
+        ("", "", ""),
+    ] {
+        let BounceReport::Word { reason, .. } = coded(&report(&group("failed", status, diagnostic))) else {
+            panic!("{status} {diagnostic} is a failure");
+        };
+        assert_eq!(reason.code.to_string(), wanted, "{status} {diagnostic}");
     }
 }
 

@@ -7,7 +7,7 @@ use posthaste_courier::response_rules::{
     Classification, ProviderResponse, ResponseRules, RulesTable, TableWord,
 };
 use posthaste_courier::{Outcome, TransportStartError};
-use posthaste_model::Reason;
+use posthaste_model::{CodedReason, Reason};
 
 use crate::sender_health::SenderHealth;
 use crate::settings::BadSetting;
@@ -74,7 +74,7 @@ pub(crate) fn outcome(
         Ok(outcome) => outcome,
         Err(SmsAction::StopAtSecond) if sender.is_second(number) => Outcome::Stop(stop()),
         Err(SmsAction::StopAtSecond) => {
-            Outcome::Retry { after: found.after.or(Some(DOUBTED)), reason: found.reason }
+            Outcome::Retry { after: found.after.or(Some(DOUBTED)), reason: found.coded() }
         }
     }
 }
@@ -89,11 +89,12 @@ pub(crate) fn by_policy(
 }
 
 /// The reason stored for a receipt: the message has ended, so reasons to wait do not apply.
-pub(crate) fn late_reason(found: &SmsClassification<'_>) -> Reason {
-    match found.reason {
+pub(crate) fn late_reason(found: &SmsClassification<'_>) -> CodedReason {
+    let reason = match found.reason {
         Reason::Throttled | Reason::ChannelStopped => Reason::Undelivered,
         reason => reason,
-    }
+    };
+    CodedReason { reason, code: found.code }
 }
 
 /// Whether this is a code. Providers write nothing or 0 if there is none.

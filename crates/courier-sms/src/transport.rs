@@ -75,11 +75,11 @@ impl SmsTransport {
 
     async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
         let Some(to) = number::read(&envelope.to.address) else {
-            return Outcome::Failed(Reason::InvalidAddress);
+            return Outcome::Failed(Reason::InvalidAddress.into());
         };
         let text = envelope.content.text_for(&self.channel).expose();
         if text.trim().is_empty() || text.chars().count() > self.max_characters {
-            return Outcome::Failed(Reason::Rejected);
+            return Outcome::Failed(Reason::Rejected.into());
         }
         let counted = self.provider.count(text);
         if let Some(withheld) = self.withheld() {

@@ -97,15 +97,15 @@ impl TelegramTransport {
 
     async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
         let Some(chat) = Chat::read(&envelope.to.address) else {
-            return Outcome::Failed(Reason::InvalidAddress);
+            return Outcome::Failed(Reason::InvalidAddress.into());
         };
         let parts = message::parts(&envelope.content, &self.channel, self.settings.subject);
         if parts.is_empty() || parts.len() > self.settings.max_parts {
-            return Outcome::Failed(Reason::Rejected);
+            return Outcome::Failed(Reason::Rejected.into());
         }
         // If an earlier attempt may have been accepted, only an answer can show that it was not.
         if !envelope.repeat && envelope.token.is_none() && self.order_faults.is_given_up(&envelope.order_id) {
-            return Outcome::Failed(Reason::Rejected);
+            return Outcome::Failed(Reason::Rejected.into());
         }
         // The progress of the message: how many parts were sent.
         let through = usize::try_from(envelope.token.unwrap_or(0)).unwrap_or(usize::MAX);
@@ -157,13 +157,13 @@ impl TelegramTransport {
             }
             // If the next bot has to wait, a later attempt continues with it.
             self.chats().reached_by(chat, next);
-            if !matches!(refused, Some(Outcome::Suppressed(_))) {
+            if !matches!(refused, Some(Outcome::HardRefusal(_))) {
                 refused = Some(outcome);
             }
         }
         match waits {
             Some(wait) => Outcome::Throttled { scope: ThrottleScope::Recipient, wait },
-            None => refused.unwrap_or(Outcome::Failed(Reason::InvalidAddress)),
+            None => refused.unwrap_or(Outcome::Failed(Reason::InvalidAddress.into())),
         }
     }
 
@@ -234,7 +234,7 @@ impl TelegramTransport {
                     let Some((number, next)) =
                         answer.migrated().and_then(|number| Some((number, Chat::number(number)?)))
                     else {
-                        return (Outcome::Failed(Reason::InvalidAddress), false);
+                        return (Outcome::Failed(Reason::InvalidAddress.into()), false);
                     };
                     self.chats().moved(chat, number);
                     to = next;
@@ -247,7 +247,7 @@ impl TelegramTransport {
                 Ok(outcome) => (outcome, found.elsewhere),
             };
         }
-        (Outcome::Failed(Reason::InvalidAddress), false)
+        (Outcome::Failed(Reason::InvalidAddress.into()), false)
     }
 
     /// Waits for the turn of a message to this chat by this bot, if it comes soon, and returns its moment. `Err` says

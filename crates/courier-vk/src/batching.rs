@@ -75,11 +75,11 @@ pub(crate) fn group(
         let said =
             messages.entry(order_id).or_insert_with(|| message(&envelope.content, channel, with_subject));
         let Some(said) = said else {
-            outcomes[delivery] = Some(Outcome::Failed(Reason::Rejected));
+            outcomes[delivery] = Some(Outcome::Failed(Reason::Rejected.into()));
             continue;
         };
         let Some(peer) = Peer::read(&envelope.to.address) else {
-            outcomes[delivery] = Some(Outcome::Failed(Reason::InvalidAddress));
+            outcomes[delivery] = Some(Outcome::Failed(Reason::InvalidAddress.into()));
             continue;
         };
         // Without a token, VK is asked not to detect repeats.

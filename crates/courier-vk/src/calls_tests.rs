@@ -60,7 +60,7 @@ fn an_envelope_that_can_not_be_sent_disturbs_no_other() {
         calls.iter().map(|call| deliveries(call).collect()).collect::<Vec<Vec<_>>>(),
         [vec![0], vec![4]]
     );
-    let rejected = |reason| Some(Outcome::Failed(reason));
+    let rejected = |reason: Reason| Some(Outcome::Failed(reason.into()));
     assert_eq!(
         outcomes,
         [

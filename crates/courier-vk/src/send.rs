@@ -121,7 +121,7 @@ impl<'a> Sending<'a> {
     async fn one(&mut self, request: Request, sent: Instant) -> Then {
         let Request { calls, doubt } = request;
         let Ok(program) = vkscript::program(&calls, &self.vk.settings) else {
-            self.settle_all(&calls, doubt, &Outcome::Failed(Reason::Rejected));
+            self.settle_all(&calls, doubt, &Outcome::Failed(Reason::Rejected.into()));
             return Then::Next;
         };
         let answer = match self.vk.api.execute(&program, self.deadline).await {
@@ -224,7 +224,7 @@ impl<'a> Sending<'a> {
                 Then::Next
             }
             Outcome::Throttled { .. } | Outcome::Stop(_) => Then::End(outcome),
-            Outcome::Retry { after, reason } => Then::End(Outcome::NotSent { after, reason }),
+            Outcome::Retry { after, reason } => Then::End(Outcome::NotSent { after, reason: reason.reason }),
             _ => Then::End(Outcome::NotSent { after: None, reason: found.reason }),
         }
     }
@@ -289,7 +289,7 @@ impl<'a> Sending<'a> {
     async fn word(&mut self, call: &Call, word: Word, sent: Instant) -> Outcome {
         match word {
             Word::Taken => Outcome::Sent,
-            Word::RefusedSomehow => Outcome::Failed(Reason::Rejected),
+            Word::RefusedSomehow => Outcome::Failed(Reason::Rejected.into()),
             Word::Unclear => Outcome::Unknown(Reason::InvalidProviderResponse),
             Word::Refused(code) => {
                 let found = self.vk.answers.classify(&api_error(code, About::Peer));
@@ -301,13 +301,13 @@ impl<'a> Sending<'a> {
 
     /// The outcome of an error for the envelopes it concerns; `Failed` also where they may be sent apart.
     async fn outcome(&mut self, found: VkClassification<'_>, number: u32, sent: Instant) -> Outcome {
-        let reason = found.reason;
+        let reason = found.coded();
         match found.outcome(|| format!("{} ({number})", found.cause)) {
             Ok(Outcome::Throttled { scope, wait }) => {
                 Outcome::Throttled { scope, wait: self.vk.throttled(sent, wait, number) }
             }
             Ok(outcome) => outcome,
-            Err(VkAction::Split) => Outcome::Unknown(reason),
+            Err(VkAction::Split) => Outcome::Unknown(found.reason),
             Err(VkAction::Apart) => Outcome::Failed(reason),
             Err(VkAction::Look) => match self.look().await {
                 Token::Good => Outcome::Failed(reason),

@@ -43,7 +43,7 @@ impl WebhookRules {
                 Outcome::Throttled { scope: ThrottleScope::Recipient, wait: found.wait() }
             }
             ResponseAction::Wait | ResponseAction::Retry => {
-                Outcome::Retry { after: None, reason: found.reason }
+                Outcome::Retry { after: None, reason: found.coded() }
             }
             _ => found.outcome(|| answer.label()).unwrap_or_else(|never| match never {}),
         }
@@ -65,17 +65,17 @@ mod tests {
             scope: ThrottleScope::Recipient,
             wait: wait.unwrap(),
         };
-        let retry = |reason| Outcome::Retry { after: None, reason };
+        let retry = |reason: Reason| Outcome::Retry { after: None, reason: reason.into() };
         for (status, retry_after, outcome) in [
             (200, None, Outcome::Sent),
             (204, minute, Outcome::Sent),
-            (301, None, Outcome::Failed(Reason::Provider(301))),
-            (307, minute, Outcome::Failed(Reason::Provider(307))),
-            (400, None, Outcome::Failed(Reason::Provider(400))),
-            (401, None, Outcome::Failed(Reason::Provider(401))),
-            (404, None, Outcome::Failed(Reason::Provider(404))),
+            (301, None, Outcome::Failed(Reason::Provider(301).into())),
+            (307, minute, Outcome::Failed(Reason::Provider(307).into())),
+            (400, None, Outcome::Failed(Reason::Provider(400).into())),
+            (401, None, Outcome::Failed(Reason::Provider(401).into())),
+            (404, None, Outcome::Failed(Reason::Provider(404).into())),
             (408, None, retry(Reason::ProviderUnavailable)),
-            (410, minute, Outcome::Suppressed(Reason::Blocked)),
+            (410, minute, Outcome::HardRefusal(Reason::Blocked.into())),
             (429, minute, wait(minute)),
             (429, Some(Duration::ZERO), wait(second)),
             (429, None, retry(Reason::Throttled)),
@@ -84,7 +84,11 @@ mod tests {
             (500, minute, retry(Reason::ProviderUnavailable)),
             (599, None, retry(Reason::ProviderUnavailable)),
         ] {
-            assert_eq!(rules.outcome(status, retry_after), outcome, "{status} {retry_after:?}");
+            let found = rules.outcome(status, retry_after);
+            let refused = !matches!(found, Outcome::Sent | Outcome::Throttled { .. });
+            let code = refused.then_some(u32::from(status));
+            assert_eq!(found.code().number(), code, "{status} {retry_after:?}");
+            assert_eq!(found.uncoded(), outcome, "{status} {retry_after:?}");
         }
     }
 

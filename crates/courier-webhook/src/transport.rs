@@ -62,13 +62,13 @@ impl WebhookTransport {
 
     async fn post(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
         let Some(target) = self.allowed.target(envelope.to.address.expose()) else {
-            return Outcome::Failed(Reason::InvalidAddress);
+            return Outcome::Failed(Reason::InvalidAddress.into());
         };
         let message = Message::new(envelope, &self.channel);
         let request = self.clients.post(target).header(ID_HEADER, &message.id).json(&message);
         match call::exchange(request, deadline).await {
             CallResult::Response { status, retry_after } => self.rules.outcome(status, retry_after),
-            CallResult::Forbidden => Outcome::Failed(Reason::InvalidAddress),
+            CallResult::Forbidden => Outcome::Failed(Reason::InvalidAddress.into()),
             CallResult::NotConnected => Outcome::NotSent { after: None, reason: Reason::ConnectionFailed },
             CallResult::Lost(reason) => Outcome::Unknown(reason),
         }

@@ -94,7 +94,7 @@ impl FaultyTransport {
                 return Outcome::Throttled { scope: ThrottleScope::Channel, wait: *wait };
             }
             Misbehaviour::RetryFirst if envelope.tries == 0 => {
-                return Outcome::Retry { after: None, reason: Reason::ProviderUnavailable };
+                return Outcome::Retry { after: None, reason: Reason::ProviderUnavailable.into() };
             }
             _ => {}
         }

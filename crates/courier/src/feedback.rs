@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_model::{Address, InvalidId, OrderId, Reason, SenderId};
+use posthaste_model::{Address, CodedReason, InvalidId, OrderId, Reason, SenderId};
 pub use posthaste_store::{ConsentNotice, NoticeMoment, ReceiptStatus};
 
 /// The id of one attempt, `<sender id>.<ns>.<parcel>.<delivery>.<attempt>`, sent to the provider in a field that it
@@ -59,8 +59,8 @@ pub struct DeliveryReceipt {
     pub attempt: AttemptId,
     /// The status it reports.
     pub word: ReceiptStatus,
-    /// The reason, stored in the history if the message did not arrive.
-    pub reason: Reason,
+    /// The reason, stored in the history with the provider's code if the message did not arrive.
+    pub reason: CodedReason,
     /// Whether and when to suppress the address.
     pub suppress_after: Option<SuppressAfter>,
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_model::{Address, OrderId, Reason};
+use posthaste_model::{Address, CodedReason, OrderId, Reason};
 
 use crate::feedback::{
     AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, ReceiptResult, SuppressionList,
@@ -78,6 +78,16 @@ impl RecordingSink {
     #[must_use]
     pub fn receipts(&self) -> Vec<DeliveryReceipt> {
         self.record().receipts.clone()
+    }
+
+    /// The receipts it stored, in order, without the codes of the provider, for comparisons that are not about these.
+    #[must_use]
+    pub fn uncoded_receipts(&self) -> Vec<DeliveryReceipt> {
+        let uncoded = |receipt: DeliveryReceipt| DeliveryReceipt {
+            reason: CodedReason::uncoded(receipt.reason.reason),
+            ..receipt
+        };
+        self.receipts().into_iter().map(uncoded).collect()
     }
 
     /// The changes of lists it stored, in order.

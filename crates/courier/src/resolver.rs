@@ -264,7 +264,7 @@ impl Resolver {
             LookupResult::Known(kind, reason) => Some(Decision::Found(kind, reason)),
             // It never arrived, so sending it again causes no duplicate; but the number of tries is limited.
             LookupResult::Never if delivery.tries >= capabilities.max_tries => {
-                Some(Decision::Found(OutcomeKind::Failed, Reason::RetriesExhausted))
+                Some(Decision::Found(OutcomeKind::Failed, Reason::RetriesExhausted.into()))
             }
             LookupResult::Never => Some(Decision::Repeat),
             LookupResult::CannotTell => Some(without_asking(capabilities, head.on_unknown, delivery)),
@@ -285,6 +285,8 @@ fn word(decision: &Decision) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use posthaste_model::ProviderCode;
+
     use super::*;
 
     fn delivery(repeated: bool, token: Option<u32>) -> DeliveryRecord {
@@ -294,6 +296,7 @@ mod tests {
             tries: 0,
             repeated,
             reason: Reason::TimedOut,
+            code: ProviderCode::NONE,
             changed: UnixMs(1_000_000),
             token,
             not_before: None,

@@ -102,6 +102,7 @@ impl FeedbackSink for StoreFeedback {
                 SuppressAfter::Now => 1,
                 SuppressAfter::After(failures) => failures.max(1),
             };
+            let reason = reason.reason;
             let notice = of_attempt(of, reason);
             let source = source(reason);
             self.put(Suppress { sender: None, address, reason, source, after, notice }).await?;

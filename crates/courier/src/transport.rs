@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_model::{Channel, Content, Delivery, OrderId, OutcomeKind, Reason, UnixMs};
+use posthaste_model::{
+    Channel, CodedReason, Content, Delivery, OrderId, OutcomeKind, ProviderCode, Reason, UnixMs,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +60,7 @@ pub enum Outcome {
         /// The wait the provider requested; without one, the runtime backs off.
         after: Option<Duration>,
         /// Why.
-        reason: Reason,
+        reason: CodedReason,
     },
     /// Try again: provably nothing left. Spends no try.
     NotSent {
@@ -68,14 +70,14 @@ pub enum Outcome {
         reason: Reason,
     },
     /// Settle as failed.
-    Failed(Reason),
-    /// Settle as suppressed and add the address to the channel's suppression list: it must not be used again.
-    Suppressed(Reason),
+    Failed(CodedReason),
+    /// Settle as failed and add the address to the channel's suppression list: it must not be used again.
+    HardRefusal(CodedReason),
     /// Settle as failed and count a strike: after `of` such failures on different days, the address is added to the
     /// channel's suppression list. For answers that providers are known to give by mistake.
     Strike {
         /// Why.
-        reason: Reason,
+        reason: CodedReason,
         /// Number of failures until the address is suppressed; at least 2.
         of: u8,
     },
@@ -93,6 +95,29 @@ pub enum Outcome {
     /// Stop the channel: nothing will work until an operator fixes it (for example a bad credential). Messages do not
     /// fail by it.
     Stop(String),
+}
+
+impl Outcome {
+    /// The provider's code, if this is a refusal and the provider gave one.
+    #[must_use]
+    pub fn code(&self) -> ProviderCode {
+        match self {
+            Self::Failed(why) | Self::HardRefusal(why) => why.code,
+            Self::Retry { reason, .. } | Self::Strike { reason, .. } => reason.code,
+            _ => ProviderCode::NONE,
+        }
+    }
+
+    /// The same outcome without the provider's code, for comparisons that are not about the code.
+    #[must_use]
+    pub fn uncoded(mut self) -> Self {
+        match &mut self {
+            Self::Failed(why) | Self::HardRefusal(why) => why.code = ProviderCode::NONE,
+            Self::Retry { reason, .. } | Self::Strike { reason, .. } => reason.code = ProviderCode::NONE,
+            _ => {}
+        }
+        self
+    }
 }
 
 /// What a rate limit applies to.
@@ -220,7 +245,7 @@ impl Default for Capabilities {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LookupResult {
     /// The provider knows the message and reports this outcome and reason.
-    Known(OutcomeKind, Reason),
+    Known(OutcomeKind, CodedReason),
     /// The provider has never seen it: it may be sent again.
     Never,
     /// The provider can't be asked now; ask again later.

@@ -13,7 +13,7 @@ pub enum OutcomeKind {
     Delivered,
     /// Refused for good.
     Failed,
-    /// The address must not be used again.
+    /// The address is on a suppression list: nothing was sent.
     Suppressed,
     /// Bytes may have been sent, and no complete answer arrived.
     Unknown,
@@ -137,7 +137,6 @@ pub const TABLE: &[(State, DeliveryEvent, State)] = {
         (S::Unresolved, E::Resolve(V::Sent), S::Sent),
         (S::Unresolved, E::Resolve(V::Delivered), S::Delivered),
         (S::Unresolved, E::Resolve(V::Failed), S::Failed),
-        (S::Unresolved, E::Resolve(V::Suppressed), S::Suppressed),
         (S::Unresolved, E::InDoubt, S::Unknown),
         (S::Unknown, E::Settle(V::Sent), S::Sent),
         (S::Unknown, E::Settle(V::Delivered), S::Delivered),

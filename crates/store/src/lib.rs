@@ -74,7 +74,7 @@ mod watchdog;
 
 pub use accept::{
     AcceptError, AcceptedChannel, AcceptedOrder, NewOrder, NewOrderHead, NothingStored, OrderWriter,
-    RetryRequest,
+    RetriedOrder, RetryRequest,
 };
 pub use endpoint::{TypedUrlError, check_typed_url};
 pub use error::{CallError, ClientError, ConnectError, FatalReason, InvalidReply, NoReplyCause};

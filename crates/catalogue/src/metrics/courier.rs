@@ -62,7 +62,7 @@ const METRICS: &[Metric] = &[
                     ("sent", "the provider took the message"),
                     ("delivered", "the provider says that it arrived"),
                     ("failed", "rejected for good"),
-                    ("suppressed", "the address must not be used again"),
+                    ("suppressed", "the address is on a suppression list; nothing was sent"),
                     ("unknown", "the message may have arrived"),
                     ("retry", "rejected for now; a try is spent"),
                     ("not_sent", "nothing was sent; no try is spent"),

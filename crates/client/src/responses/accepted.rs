@@ -91,4 +91,7 @@ pub struct Retried {
     /// Number of its deliveries.
     #[serde(default)]
     pub delivery_count: u64,
+    /// Number of deliveries left out because their address is on a suppression list; `None` if the queue does not say.
+    #[serde(default)]
+    pub suppressed_count: Option<u64>,
 }

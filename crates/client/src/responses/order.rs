@@ -157,7 +157,10 @@ pub struct OrderDelivery {
     /// The provider's own code.
     #[serde(default)]
     pub provider_code: Option<u64>,
-    /// How often it was begun.
+    /// The enhanced status of a mail server, beside its reply code.
+    #[serde(default)]
+    pub enhanced_status: Option<String>,
+    /// How often it was tried.
     #[serde(default)]
     pub attempt_count: Option<u64>,
     /// When the status last changed.

@@ -19,7 +19,7 @@ use crate::server::{Kind, Server};
 const FAILED: ReceiptStatus = ReceiptStatus::Failed;
 
 fn bounced(attempt: AttemptId, suppress_after: Option<SuppressAfter>) -> DeliveryReceipt {
-    DeliveryReceipt { attempt, word: FAILED, reason: Reason::Bounced, suppress_after }
+    DeliveryReceipt { attempt, word: FAILED, reason: Reason::Bounced.into(), suppress_after }
 }
 
 /// A message of a sender.
@@ -54,7 +54,7 @@ async fn every_attempt_has_a_return_path_of_its_own_and_what_comes_back_is_repor
         (&shouted, "5.2.2", &first, None),
     ] {
         assert_eq!(served.bring(to, &report("failed", status)).await, "250 2.0.0 accepted\r\n");
-        assert_eq!(served.sink.receipts().last(), Some(&bounced(of.id(), suppress_after)));
+        assert_eq!(served.sink.uncoded_receipts().last(), Some(&bounced(of.id(), suppress_after)));
     }
     assert!(served.sink.record().names.is_empty(), "short senders need no short name");
 }
@@ -75,7 +75,7 @@ async fn a_sender_too_long_for_a_return_path_is_remembered_before_the_message_le
     }
     assert_eq!(served.sink.record().remembered, 1, "once per order");
     assert!(served.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
-    assert_eq!(served.sink.receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
+    assert_eq!(served.sink.uncoded_receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
     // The name is forgotten, or belongs to another order: accepted, but nothing is reported.
     for forgotten in [false, true] {
         {
@@ -135,8 +135,12 @@ async fn words_of_all_kinds_are_reported_or_passed_over() {
     let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
     let message = envelope("anna@mail.example");
     let from = sent(&server, &served, &message).await;
-    let reported =
-        |word, reason| DeliveryReceipt { attempt: message.id(), word, reason, suppress_after: None };
+    let reported = |word, reason: Reason| DeliveryReceipt {
+        attempt: message.id(),
+        word,
+        reason: reason.into(),
+        suppress_after: None,
+    };
     let holiday = "From: anna@mail.example\nAuto-Submitted: auto-replied\n\nI am away.\n";
     let in_words = "From: MAILER-DAEMON@mx.example.net\n\n<anna@mail.example>: 550 5.1.1 no such user\n";
     let of_qmail = "From: MAILER-DAEMON@mx.example.net\n\nHi. This is the qmail-send program at mx.example.net.\n\
@@ -164,7 +168,7 @@ async fn words_of_all_kinds_are_reported_or_passed_over() {
     ] {
         let before = served.sink.receipts().len();
         assert!(served.bring(&from, &message).await.starts_with("250"), "{message}");
-        assert_eq!(served.sink.receipts()[before..], wanted, "{message}");
+        assert_eq!(served.sink.uncoded_receipts()[before..], wanted, "{message}");
     }
     let complaint = report("x", "x").replace("delivery-status", "feedback-report");
     let complaint =
@@ -235,7 +239,8 @@ async fn keys_are_changed_without_losing_what_is_under_way() {
     let settings = [BOUNCES[0], BOUNCES[2], next[0], next[1]];
     let after = Served::start(transport(&[server.url()], &settings)).await;
     assert!(after.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
-    assert_eq!(after.sink.receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
+    assert_eq!(after.sink.uncoded_receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
+    assert_eq!(after.sink.receipts()[0].reason.code.to_string(), "5.1.1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,9 @@ async fn a_sender_nobody_wants_stops_before_the_whole_mailing_has_failed() {
     let server = Server::plain().await;
     let transport = transport(&[server.url()], &[]);
     server.plan(Plan::says(Step::Text, UNAUTHENTICATED));
-    assert!(all(&transport, 25).await.iter().all(|outcome| *outcome == Outcome::Failed(Reason::Rejected)));
+    assert!(
+        all(&transport, 25).await.iter().all(|outcome| *outcome == Outcome::Failed(Reason::Rejected.into()))
+    );
     for outcome in all(&transport, 10).await {
         let Outcome::Stop(why) = outcome else { panic!("it goes on: {outcome:?}") };
         assert!(why.contains("of the last 50 messages were rejected by policy (5.7.x)"), "{why}");
@@ -33,7 +35,7 @@ async fn a_sender_nobody_wants_stops_before_the_whole_mailing_has_failed() {
     server.plan(Plan::default());
     assert!(all(&transport, 50).await.iter().all(|outcome| *outcome == Outcome::Sent));
     server.plan(Plan::says(Step::Rcpt, UNAUTHENTICATED));
-    assert_eq!(all(&transport, 1).await, [Outcome::Failed(Reason::Rejected)]);
+    assert_eq!(all(&transport, 1).await, [Outcome::Failed(Reason::Rejected.into())]);
 }
 
 #[tokio::test]

@@ -101,7 +101,11 @@ async fn addresses_and_headers_that_hold_commands_never_reach_the_server() {
     ] {
         let mut message = envelope("x@mail.example");
         message.to.address = Address::new(bad);
-        assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::InvalidAddress), "{bad:?}");
+        assert_eq!(
+            send(&transport, &message).await,
+            Outcome::Failed(Reason::InvalidAddress.into()),
+            "{bad:?}"
+        );
     }
     for bad in
         ["x\r\nBcc: victim@mail.example", "x\n.\nQUIT", "x\r\n\r\nbody", "=?utf-8?q?x=0D=0ABcc:=20v@z?="]
@@ -117,11 +121,11 @@ async fn addresses_and_headers_that_hold_commands_never_reach_the_server() {
         ] {
             let mut message = envelope("x@mail.example");
             message.content = Arc::new(Content { text: Text::new("x"), ..content });
-            assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::Rejected), "{bad:?}");
+            assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::Rejected.into()), "{bad:?}");
         }
         let mut message = envelope("x@mail.example");
         message.to.name = bad.to_owned();
-        assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::Rejected), "{bad:?}");
+        assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::Rejected.into()), "{bad:?}");
     }
     assert_eq!(server.connections(), 0);
 }

@@ -7,17 +7,17 @@ use posthaste_courier::Outcome;
 use posthaste_model::{Content, Reason, Text};
 use tokio::task::JoinSet;
 
-use crate::house::{envelope, send, transport};
+use crate::house::{coded, envelope, send, transport};
 use crate::server::{Act, Kind, Plan, Server, Step};
 
 /// An outcome without its details.
 fn word(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Unknown(reason) => format!("unknown {}", reason.word()),
-        Outcome::Failed(reason) => format!("rejected {}", reason.word()),
-        Outcome::Suppressed(reason) => format!("suppress {}", reason.word()),
-        Outcome::Strike { reason, of } => format!("strike {} {of}", reason.word()),
-        Outcome::Retry { reason, .. } => format!("retry {}", reason.word()),
+        Outcome::Failed(why) => format!("rejected {}", why.reason.word()),
+        Outcome::HardRefusal(why) => format!("suppress {}", why.reason.word()),
+        Outcome::Strike { reason: why, of } => format!("strike {} {of}", why.reason.word()),
+        Outcome::Retry { reason: why, .. } => format!("retry {}", why.reason.word()),
         Outcome::NotSent { .. } => "not sent".to_owned(),
         Outcome::Throttled { .. } => "throttled".to_owned(),
         Outcome::Stop(_) => "stop".to_owned(),
@@ -192,7 +192,7 @@ async fn a_bare_refusal_counts_against_the_address_and_is_not_tried_again() {
     for reply in ["550 no such user here", "550 5.2.1 disabled", "550 5.4.4 no route"] {
         server.plan(Plan::says(Step::Rcpt, reply));
         let outcome = send(&transport, &envelope("a@mail.example")).await;
-        assert_eq!(outcome, Outcome::Strike { reason: Reason::InvalidAddress, of: 2 }, "{reply}");
+        assert_eq!(outcome, Outcome::Strike { reason: Reason::InvalidAddress.into(), of: 2 }, "{reply}");
     }
 }
 
@@ -205,10 +205,31 @@ async fn a_refused_recipient_costs_no_connection() {
         server.plan(Plan { only, ..Plan::says(Step::Rcpt, "550 5.1.1 no such user") });
         for _ in 0..3 {
             let refused = send(&transport, &envelope("bad@mail.example")).await;
-            assert_eq!(refused, Outcome::Suppressed(Reason::InvalidAddress));
+            assert_eq!(refused, Outcome::HardRefusal(Reason::InvalidAddress.into()));
             assert_eq!(send(&transport, &envelope("good@mail.example")).await, Outcome::Sent);
         }
         assert_eq!(server.connections(), 1);
         assert_eq!(server.taken().len(), 3);
     }
+}
+
+#[tokio::test]
+async fn the_reply_code_and_the_enhanced_status_of_a_refusal_are_kept() {
+    let server = Server::plain().await;
+    let transport = transport(&[server.url()], &[]);
+    for (step, reply, wanted, code) in [
+        (Step::Rcpt, "550 5.1.1 no such user", "suppress invalid_address", "550 5.1.1"),
+        (Step::Rcpt, "554 5.7.1 Your IP is on our block list", "rejected rejected", "554 5.7.1"),
+        (Step::Rcpt, "550 5.1.10 null MX", "suppress invalid_address", "550 5.1.10"),
+        (Step::Rcpt, "550-5.7.1 many\r\n550 5.7.1 lines", "rejected rejected", "550 5.7.1"),
+        (Step::Rcpt, "550 unknown user", "strike invalid_address 2", "550"),
+        (Step::Rcpt, "452 4.2.2 full", "retry provider_error", "452 4.2.2"),
+        (Step::Text, "554 5.6.0 bad content", "rejected rejected", "554 5.6.0"),
+        (Step::Text, "554 5.1234.0 no such status", "rejected rejected", "554"),
+    ] {
+        server.plan(Plan::says(step, reply));
+        let outcome = coded(&transport, &envelope("a@mail.example")).await;
+        assert_eq!((word(&outcome).as_str(), outcome.code().to_string().as_str()), (wanted, code), "{reply}");
+    }
+    assert_eq!(coded(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
 }

@@ -230,7 +230,7 @@ impl Provider for GatewayProvider {
     async fn send(&self, message: Message<'_>, deadline: Instant) -> Outcome {
         let values = self.values(Some(message));
         let Some(request) = self.request(self.method.clone(), &self.url, &values) else {
-            return Outcome::Failed(Reason::Rejected);
+            return Outcome::Failed(Reason::Rejected.into());
         };
         match exchange(self.body.write(request, &values), http_request::SHORT, deadline).await {
             HttpResult::NotConnected => Outcome::NotSent { after: None, reason: Reason::ConnectionFailed },

@@ -19,7 +19,7 @@ use posthaste_courier::{
     AttemptId, DeliveryReceipt, FeedbackSink, ReceiptResult, ReceiptStatus, SuppressAfter,
     TransportStartError,
 };
-use posthaste_model::{Channel, Reason};
+use posthaste_model::{Channel, CodedReason, Reason};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use sha2::Sha256;
@@ -103,7 +103,7 @@ impl Receipts {
     pub(super) fn word(&self, fields: &[(String, String)]) -> Option<ReceivedReceipt> {
         let settings = &self.settings;
         let of = |word| {
-            Some(ReceivedReceipt { word, reason: Reason::None, suppress_after: None, by_policy: None })
+            Some(ReceivedReceipt { word, reason: Reason::None.into(), suppress_after: None, by_policy: None })
         };
         let get = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let status = get(&settings.status_field)?;
@@ -131,7 +131,7 @@ impl Receipts {
 /// The content of a receipt.
 pub(super) struct ReceivedReceipt {
     word: ReceiptStatus,
-    reason: Reason,
+    reason: CodedReason,
     suppress_after: Option<SuppressAfter>,
     /// Provider and code of the rejection, if it may be the sender's fault.
     by_policy: Option<String>,

@@ -142,7 +142,7 @@ async fn status(
     let Some(feedback) = twilio.feedback() else { return Err(Refused(StatusCode::SERVICE_UNAVAILABLE)) };
     if word.alarm {
         let order = &attempt.order_id;
-        let reason = word.reason.code();
+        let reason = word.reason.reason.code();
         tracing::error!(
             event = "message.undelivered",
             provider = "twilio",

@@ -218,7 +218,7 @@ impl Inner {
         let code = message.error_code.map(|code| code.to_string());
         let word = self.read(message.status.as_deref().unwrap_or_default(), code.as_deref());
         // The message exists, so it was sent, whatever its status.
-        let Some(word) = word else { return Ok(LookupResult::Known(OutcomeKind::Sent, Reason::None)) };
+        let Some(word) = word else { return Ok(LookupResult::Known(OutcomeKind::Sent, Reason::None.into())) };
         if let (Some(_), Some(feedback)) = (word.suppress_after, self.feedback()) {
             let receipt = DeliveryReceipt {
                 attempt: envelope.id(),

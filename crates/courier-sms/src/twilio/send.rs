@@ -96,13 +96,13 @@ impl Inner {
         match body.status() {
             Some(status @ ("failed" | "undelivered" | "canceled")) => {
                 let Some(code) = body.code("error_code") else {
-                    return Outcome::Failed(status::uncoded(status));
+                    return Outcome::Failed(status::uncoded(status).into());
                 };
                 let receipt = ProviderResponse::receipt(Some(&code));
                 let found = self.answers.classify(&receipt);
                 // The message exists, so its outcome is not unknown; if Twilio could not deliver it, it may be retried.
                 match outcome(&found, WHO, &receipt, &self.sender, message.to) {
-                    Outcome::Unknown(reason) => Outcome::Failed(reason),
+                    Outcome::Unknown(_) => Outcome::Failed(found.coded()),
                     outcome => outcome,
                 }
             }

@@ -3,7 +3,7 @@
 
 use posthaste_courier::response_rules::ProviderResponse;
 use posthaste_courier::{ReceiptStatus as Rank, SuppressAfter};
-use posthaste_model::Reason;
+use posthaste_model::{CodedReason, Reason};
 
 use super::send::WHO;
 use crate::response_rules::{SmsRules, by_policy, is_code, late_reason};
@@ -12,7 +12,7 @@ use crate::response_rules::{SmsRules, by_policy, is_code, late_reason};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TwilioStatus {
     pub(super) rank: Rank,
-    pub(super) reason: Reason,
+    pub(super) reason: CodedReason,
     pub(super) suppress_after: Option<SuppressAfter>,
     /// Whether it is logged for an operator.
     pub(super) alarm: bool,
@@ -22,8 +22,14 @@ pub(super) struct TwilioStatus {
 
 /// Reads a status; `None` if it is unknown or not about an outgoing message.
 pub(super) fn read(answers: &SmsRules, status: &str, code: Option<&str>) -> Option<TwilioStatus> {
-    let of = |rank, reason| {
-        Some(TwilioStatus { rank, reason, suppress_after: None, alarm: false, by_policy: None })
+    let of = |rank, reason: Reason| {
+        Some(TwilioStatus {
+            rank,
+            reason: reason.into(),
+            suppress_after: None,
+            alarm: false,
+            by_policy: None,
+        })
     };
     match status {
         // Twilio has accepted it, which is all that "sent" means.
@@ -61,7 +67,7 @@ mod tests {
 
     fn word(status: &str, code: Option<&str>) -> Option<(Rank, Reason, Option<SuppressAfter>)> {
         let answers = SmsRules::embedded(&super::super::ANSWERS).unwrap();
-        read(&answers, status, code).map(|word| (word.rank, word.reason, word.suppress_after))
+        read(&answers, status, code).map(|word| (word.rank, word.reason.reason, word.suppress_after))
     }
 
     #[test]
@@ -107,5 +113,15 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_failure_keeps_twilios_number_beside_its_reason() {
+        let answers = SmsRules::embedded(&super::super::ANSWERS).unwrap();
+        let code = |code| read(&answers, "undelivered", code).map(|word| word.reason.code.number());
+        for number in ["30003", "30005", "30007", "21610", "63016", "99999"] {
+            assert_eq!(code(Some(number)), Some(number.parse().ok()), "{number}");
+        }
+        assert_eq!((code(None), code(Some("0")), code(Some("x"))), (Some(None), Some(None), Some(None)));
     }
 }

@@ -56,8 +56,13 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {both}")
 }
 
-/// Sends one message and returns its outcome.
+/// Sends one message and returns its outcome without the provider's code: `coded` keeps it.
 pub(crate) async fn send(transport: &SmsTransport, envelope: &Envelope) -> Outcome {
+    coded(transport, envelope).await.uncoded()
+}
+
+/// Sends one message and returns its outcome.
+pub(crate) async fn coded(transport: &SmsTransport, envelope: &Envelope) -> Outcome {
     let deadline = Instant::now() + posthaste_rig::patience();
     transport.send(std::slice::from_ref(envelope), deadline).await.pop().unwrap()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use posthaste_courier::recording_sink::{RecordingSink, SinkState};
 use posthaste_courier::{Envelope, LookupResult, Outcome, SuppressAfter, Transport};
 use posthaste_courier_sms::SmsTransport;
-use posthaste_model::{OutcomeKind, Reason};
+use posthaste_model::{CodedReason, OutcomeKind, ProviderCode, Reason};
 use posthaste_rig::ProviderApi;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ use super::bench::{envelope, send, transport};
 use super::provider::{Message, Provider, Reply, half, refusal};
 
 const TO: &str = "+79160000001";
-const SENT: LookupResult = LookupResult::Known(OutcomeKind::Sent, Reason::None);
+const SENT: LookupResult = LookupResult::Known(OutcomeKind::Sent, CodedReason::uncoded(Reason::None));
 
 /// The result of a lookup two minutes after the attempt.
 async fn ask(twilio: &SmsTransport, envelope: &Envelope) -> LookupResult {
@@ -158,17 +158,18 @@ async fn a_failure_is_found_with_its_reason_and_its_number_reported_to_the_feedb
         message.error_code = Some(30006);
     });
     let message = lost(&twilio, "x").await;
-    assert_eq!(
-        ask(&twilio, &message).await,
-        LookupResult::Known(OutcomeKind::Failed, Reason::InvalidAddress)
-    );
+    let reason = CodedReason { reason: Reason::InvalidAddress, code: ProviderCode::of_number(30006) };
+    assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Failed, reason));
     let reported = sink.receipts();
     assert_eq!(
         (reported[0].attempt.clone(), reported[0].suppress_after),
         (message.id(), Some(SuppressAfter::Now))
     );
     provider.api().change(|message| message.status = "delivered".to_owned());
-    assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Delivered, Reason::None));
+    assert_eq!(
+        ask(&twilio, &message).await,
+        LookupResult::Known(OutcomeKind::Delivered, Reason::None.into())
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use posthaste_model::Reason;
 use posthaste_rig::{CapturedLogs, ProviderApi};
 use serde_json::json;
 
-use super::bench::{CANARY, FROM, basic, envelope, send, transport};
+use super::bench::{CANARY, FROM, basic, coded, envelope, send, transport};
 use super::provider::{ACCOUNT, Provider, Reply, half, rate_limited, refusal};
 
 const TO: &str = "+79160000001";
@@ -80,10 +80,10 @@ async fn what_can_never_go_is_not_asked_for() {
         ["", "79160000001", "+7916", "+7916000000112345", "whatsapp:+79160000001", "+79160000001&x=1"]
     {
         let outcome = send(&twilio, &envelope(number, "x")).await;
-        assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress), "{number}");
+        assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress.into()), "{number}");
     }
     for text in ["", " \n", &"ы".repeat(1601)] {
-        assert_eq!(send(&twilio, &envelope(TO, text)).await, Outcome::Failed(Reason::Rejected));
+        assert_eq!(send(&twilio, &envelope(TO, text)).await, Outcome::Failed(Reason::Rejected.into()));
     }
     assert_eq!(provider.log().len(), 0);
     assert_eq!(send(&twilio, &envelope(TO, &"ы".repeat(1600))).await, Outcome::Sent);
@@ -103,20 +103,23 @@ async fn answers_become_outcomes() {
         (message("accepted", json!(null)), Outcome::Sent),
         (message("something_new", json!("x")), Outcome::Sent),
         (message("something_new", json!(7)), Outcome::Sent),
-        (message("failed", json!(21610)), Outcome::Suppressed(Reason::OptedOut)),
-        (message("failed", json!(null)), Outcome::Failed(Reason::Rejected)),
-        (message("failed", json!(0)), Outcome::Failed(Reason::Rejected)),
-        (message("undelivered", json!(null)), Outcome::Failed(Reason::Undelivered)),
-        (message("undelivered", json!(30003)), Outcome::Retry { after: later, reason: Reason::Undelivered }),
+        (message("failed", json!(21610)), Outcome::HardRefusal(Reason::OptedOut.into())),
+        (message("failed", json!(null)), Outcome::Failed(Reason::Rejected.into())),
+        (message("failed", json!(0)), Outcome::Failed(Reason::Rejected.into())),
+        (message("undelivered", json!(null)), Outcome::Failed(Reason::Undelivered.into())),
+        (
+            message("undelivered", json!(30003)),
+            Outcome::Retry { after: later, reason: Reason::Undelivered.into() },
+        ),
         (Reply::json(201, &json!({"sid": "XX01"})), Outcome::Unknown(Reason::InvalidProviderResponse)),
         (html(200), Outcome::Unknown(Reason::InvalidProviderResponse)),
         (half(), Outcome::Unknown(Reason::ConnectionLost)),
         (Reply::Reset, Outcome::Unknown(Reason::ConnectionLost)),
         (html(502), Outcome::Unknown(Reason::ProviderUnavailable)),
         (refusal(500, 21211), Outcome::Unknown(Reason::ProviderUnavailable)),
-        (html(302), Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse }),
-        (refusal(400, 21211), Outcome::Suppressed(Reason::InvalidAddress)),
-        (refusal(400, 21408), Outcome::Failed(Reason::Provider(21408))),
+        (html(302), Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse.into() }),
+        (refusal(400, 21211), Outcome::HardRefusal(Reason::InvalidAddress.into())),
+        (refusal(400, 21408), Outcome::Failed(Reason::Provider(21408).into())),
         (refusal(403, 20003), Outcome::Stop("Twilio rejected the request (20003)".to_owned())),
         (refusal(400, 21606), Outcome::Stop("Twilio rejected the request (21606)".to_owned())),
         (html(401), Outcome::Stop("Twilio rejected the request (HTTP 401)".to_owned())),
@@ -170,7 +173,7 @@ fn unreachable(provider: &Provider, numbers: &'static [&'static str]) {
 }
 
 fn put_off() -> Outcome {
-    Outcome::Retry { after: Some(Duration::from_secs(60)), reason: Reason::Provider(21612) }
+    Outcome::Retry { after: Some(Duration::from_secs(60)), reason: Reason::Provider(21612).into() }
 }
 
 #[tokio::test]
@@ -204,7 +207,7 @@ async fn a_second_number_in_a_row_the_sender_does_not_reach_stops_the_channel() 
         provider.script(vec![refusal(400, 21211)]);
         assert_eq!(
             send(&twilio, &envelope("+79160000003", "x")).await,
-            Outcome::Suppressed(Reason::InvalidAddress)
+            Outcome::HardRefusal(Reason::InvalidAddress.into())
         );
         unreachable(&provider, BOTH);
         assert_eq!(send(&twilio, &envelope(BOTH[1], "x")).await, stop);
@@ -227,7 +230,7 @@ async fn an_operator_may_change_the_table() {
     .unwrap();
     let twilio = transport(&provider, &[("sms.response_rules_file", file.to_str().unwrap())]);
     provider.script(vec![refusal(400, 21211)]);
-    let strike = Outcome::Strike { reason: Reason::InvalidAddress, of: 3 };
+    let strike = Outcome::Strike { reason: Reason::InvalidAddress.into(), of: 3 };
     assert_eq!(send(&twilio, &envelope(TO, "x")).await, strike);
 }
 
@@ -245,4 +248,23 @@ async fn bad_orders_in_turn_are_reported_once_each() {
     }
     let log = log.text();
     assert_eq!(log.matches("Twilio rejected a message").count(), 2, "{log}");
+}
+
+#[tokio::test]
+async fn the_number_of_a_refusal_is_kept() {
+    let provider = Provider::start().await;
+    let sid = "SM0123456789abcdef0123456789abcdef";
+    let failed =
+        |status, code: u32| Reply::json(201, &json!({"sid": sid, "status": status, "error_code": code}));
+    for (reply, code) in [
+        (refusal(400, 21211), "21211"),
+        (refusal(400, 21408), "21408"),
+        (failed("failed", 21610), "21610"),
+        (failed("undelivered", 30003), "30003"),
+        (failed("failed", 0), ""),
+    ] {
+        provider.script(vec![reply.clone()]);
+        let outcome = coded(&transport(&provider, &[]), &envelope(TO, "x")).await;
+        assert_eq!(outcome.code().to_string(), code, "{reply:?}: {outcome:?}");
+    }
 }

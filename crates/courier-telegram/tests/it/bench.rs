@@ -41,8 +41,13 @@ pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> Telegr
     try_transport(&[&usual[..], changes].concat()).unwrap()
 }
 
-/// Sends one message and returns its outcome.
+/// Sends one message and returns its outcome without Telegram's code: `coded` keeps it.
 pub(crate) async fn send(transport: &TelegramTransport, envelope: Envelope) -> Outcome {
+    coded(transport, envelope).await.uncoded()
+}
+
+/// Sends one message and returns its outcome.
+pub(crate) async fn coded(transport: &TelegramTransport, envelope: Envelope) -> Outcome {
     let deadline = Instant::now() + posthaste_rig::patience();
     transport.send(&[envelope], deadline).await.pop().unwrap()
 }

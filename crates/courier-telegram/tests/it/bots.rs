@@ -9,7 +9,7 @@ use posthaste_courier::{Outcome, ThrottleScope};
 use posthaste_model::Reason;
 use serde_json::json;
 
-use super::bench::{envelope, send, token, transport};
+use super::bench::{coded, envelope, send, token, transport};
 use super::provider::{Provider, Reply, accept, by_bot, refusal};
 
 fn tokens(bots: u64) -> String {
@@ -88,11 +88,14 @@ async fn a_chat_no_bot_reaches_gets_the_strongest_outcome() {
         true => refusal(403, "Forbidden: bot can't initiate conversation with a user"),
         false => refusal(400, "Bad Request: chat not found"),
     });
-    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Suppressed(Reason::Blocked));
+    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::HardRefusal(Reason::Blocked.into()));
     assert_eq!(provider.messages().len(), 3);
     // A deactivated account is gone for all bots.
     provider.answer(|_| refusal(403, "Forbidden: user is deactivated"));
-    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Suppressed(Reason::InvalidAddress));
+    assert_eq!(
+        send(&telegram, envelope("8", "x")).await,
+        Outcome::HardRefusal(Reason::InvalidAddress.into())
+    );
     assert_eq!(provider.messages().len(), 4);
 }
 
@@ -101,7 +104,7 @@ async fn a_chat_no_bot_finds_is_only_a_strike() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(3))]);
     provider.answer(|_| refusal(400, "Bad Request: chat not found"));
-    let strike = Outcome::Strike { reason: Reason::InvalidAddress, of: 3 };
+    let strike = Outcome::Strike { reason: Reason::InvalidAddress.into(), of: 3 };
     assert_eq!(send(&telegram, envelope("7", "x")).await, strike);
     assert_eq!(provider.messages().len(), 3);
 }
@@ -137,7 +140,7 @@ async fn a_group_that_keeps_moving_is_given_up() {
             &json!({"ok": false, "error_code": 400, "description": "moved", "parameters": {"migrate_to_chat_id": next}}),
         )
     });
-    assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Failed(Reason::InvalidAddress));
+    assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Failed(Reason::InvalidAddress.into()));
     assert_eq!(provider.messages().len(), 3);
 }
 
@@ -193,4 +196,23 @@ async fn when_all_tokens_are_revoked_the_channel_stops() {
     }
     let why = posthaste_courier::Transport::check(&telegram).await.unwrap_err();
     assert_eq!(why, "127.0.0.1 refuses the token of bot 1");
+}
+
+#[tokio::test]
+async fn the_error_code_of_a_refusal_is_kept() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[]);
+    for (chat, code, description, reason) in [
+        ("7", 403, "Forbidden: bot was blocked by the user", Reason::Blocked),
+        ("8", 403, "Forbidden: user is deactivated", Reason::InvalidAddress),
+        ("9", 400, "Bad Request: chat not found", Reason::InvalidAddress),
+    ] {
+        provider.answer(move |_| refusal(code, description));
+        let outcome = coded(&telegram, envelope(chat, "x")).await;
+        assert_eq!(outcome.code().to_string(), code.to_string(), "{description}");
+        let (Outcome::HardRefusal(why) | Outcome::Strike { reason: why, .. }) = outcome else {
+            panic!("{description}: {outcome:?}");
+        };
+        assert_eq!(why.reason, reason, "{description}");
+    }
 }

@@ -48,8 +48,13 @@ pub(crate) fn to_many(peers: std::ops::RangeInclusive<i64>, text: &str, token: u
     peers.enumerate().map(one).collect()
 }
 
-/// Sends a batch with the full time limit.
+/// Sends a batch with the full time limit. The outcomes come without VK's codes: `coded` keeps them.
 pub(crate) async fn send(transport: &VkTransport, batch: &[Envelope]) -> Vec<Outcome> {
+    coded(transport, batch).await.into_iter().map(Outcome::uncoded).collect()
+}
+
+/// Sends a batch with the full time limit.
+pub(crate) async fn coded(transport: &VkTransport, batch: &[Envelope]) -> Vec<Outcome> {
     transport.send(batch, Instant::now() + posthaste_rig::patience()).await
 }
 

@@ -99,7 +99,10 @@ async fn a_program_vk_can_not_parse_is_sent_call_by_call() {
     });
     let batch: Vec<Envelope> =
         ["a", "bad", "c"].iter().zip(1..).map(|(text, n)| envelope("5", text, n)).collect();
-    assert_eq!(send(&vk, &batch).await, [Outcome::Sent, Outcome::Failed(Reason::Rejected), Outcome::Sent]);
+    assert_eq!(
+        send(&vk, &batch).await,
+        [Outcome::Sent, Outcome::Failed(Reason::Rejected.into()), Outcome::Sent]
+    );
     assert_eq!(sizes(&provider), [3, 1, 1, 1]);
 }
 
@@ -117,7 +120,7 @@ async fn access_denied_stops_only_for_a_token_that_may_not_send() {
             if stops {
                 assert_eq!(outcome, Outcome::Stop("vk.token lacks the right \"messages\"".to_owned()));
             } else {
-                assert_eq!(outcome, Outcome::Failed(Reason::Rejected));
+                assert_eq!(outcome, Outcome::Failed(Reason::Rejected.into()));
             }
         }
     }
@@ -199,7 +202,7 @@ async fn calls_at_once_do_not_mix() {
     let (one, other) = (to_many(1..=2500, "x", 1), to_many(2501..=5000, "y", 100));
     let (one, other) = tokio::join!(send(&vk, &one), send(&vk, &other));
     assert!(all_accepted(&one));
-    assert!(other.iter().all(|outcome| *outcome == Outcome::Suppressed(Reason::Blocked)));
+    assert!(other.iter().all(|outcome| *outcome == Outcome::HardRefusal(Reason::Blocked.into())));
 }
 
 #[tokio::test]

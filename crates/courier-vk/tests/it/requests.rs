@@ -76,7 +76,7 @@ async fn outcomes_are_in_the_order_of_their_envelopes() {
     let outcomes = send(&vk, &batch).await;
     for (envelope, outcome) in batch.iter().zip(outcomes) {
         let refused = envelope.to.address.expose().parse::<i64>().unwrap() % 3 == 0;
-        let wanted = if refused { Outcome::Suppressed(Reason::Blocked) } else { Outcome::Sent };
+        let wanted = if refused { Outcome::HardRefusal(Reason::Blocked.into()) } else { Outcome::Sent };
         assert_eq!(outcome, wanted);
     }
     assert_eq!(provider.messages().len(), 1);
@@ -140,10 +140,10 @@ async fn nothing_is_requested_for_an_invalid_peer() {
     let vk = transport(&provider, &[]);
     for peer in ["0", "-0", "", "name", "9223372036854775808", "1,2", "+79990000000", "1\"", "07"] {
         let outcome = send_one(&vk, envelope(peer, "x", 1)).await;
-        assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress), "{peer}");
+        assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress.into()), "{peer}");
     }
     let long = envelope("5", &"я".repeat(4097), 1);
-    assert_eq!(send_one(&vk, long).await, Outcome::Failed(Reason::Rejected));
+    assert_eq!(send_one(&vk, long).await, Outcome::Failed(Reason::Rejected.into()));
     assert_eq!(provider.log().len(), 0);
 }
 

@@ -11,7 +11,7 @@ use posthaste_courier_vk::response_rules::{About, TABLE, VkAction, VkClassificat
 use posthaste_model::Reason;
 use serde_json::{Value, json};
 
-use super::bench::{envelope, send, send_one, to_many, transport};
+use super::bench::{coded, envelope, send, send_one, to_many, transport};
 use super::provider::{Provider, Reply, accept, peers, refusal};
 
 fn rules() -> VkRules {
@@ -34,15 +34,17 @@ fn codes() -> Vec<u32> {
 fn fits(action: ResponseAction<VkAction>, outcome: &Outcome, reason: Reason) -> bool {
     match action {
         ResponseAction::Wait => matches!(outcome, Outcome::Throttled { scope: ThrottleScope::Channel, .. }),
-        ResponseAction::Retry => matches!(outcome, Outcome::Retry { reason: said, .. } if *said == reason),
+        ResponseAction::Retry => {
+            matches!(outcome, Outcome::Retry { reason: said, .. } if said.reason == reason)
+        }
         ResponseAction::Special(VkAction::Split) | ResponseAction::Unknown => {
             *outcome == Outcome::Unknown(reason)
         }
         // The fake provider's token is valid.
         ResponseAction::Special(VkAction::Apart | VkAction::Look) | ResponseAction::Reject => {
-            *outcome == Outcome::Failed(reason)
+            *outcome == Outcome::Failed(reason.into())
         }
-        ResponseAction::Suppress => *outcome == Outcome::Suppressed(reason),
+        ResponseAction::Suppress => *outcome == Outcome::HardRefusal(reason.into()),
         ResponseAction::Stop => matches!(outcome, Outcome::Stop(_)),
         // The table has no strikes.
         ResponseAction::Strike => false,
@@ -142,7 +144,11 @@ async fn an_error_may_be_a_sentence() {
     // The answer does not mention the third peer.
     assert_eq!(
         send(&vk, &to_many(1..=3, "x", 1)).await,
-        [Outcome::Failed(Reason::Rejected), Outcome::Sent, Outcome::Unknown(Reason::InvalidProviderResponse)]
+        [
+            Outcome::Failed(Reason::Rejected.into()),
+            Outcome::Sent,
+            Outcome::Unknown(Reason::InvalidProviderResponse)
+        ]
     );
 }
 
@@ -165,7 +171,11 @@ async fn errors_are_matched_only_if_their_number_is_right() {
     let places = json!([false, taken, false]);
     assert_eq!(
         three(&vk, &provider, places.clone(), json!([error(901), error(917)])).await,
-        [Outcome::Suppressed(Reason::Blocked), Outcome::Sent, Outcome::Failed(Reason::Rejected)]
+        [
+            Outcome::HardRefusal(Reason::Blocked.into()),
+            Outcome::Sent,
+            Outcome::Failed(Reason::Rejected.into())
+        ]
     );
     for errors in [json!([error(901)]), json!([error(901), error(917), error(7)]), json!([]), json!(null)] {
         let outcomes = three(&vk, &provider, places.clone(), errors.clone()).await;
@@ -202,8 +212,8 @@ async fn an_answer_of_another_server_is_judged_by_its_status() {
         (500, r#"{"error":{"error_code":901}}"#, Outcome::Unknown(Reason::ProviderUnavailable)),
         (200, r#"{"response":[[{"peer"#, Outcome::Unknown(Reason::InvalidProviderResponse)),
         (200, "", Outcome::Unknown(Reason::InvalidProviderResponse)),
-        (302, "", Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse }),
-        (403, "<html>", Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse }),
+        (302, "", Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse.into() }),
+        (403, "<html>", Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse.into() }),
         (413, "<html>", Outcome::Unknown(Reason::InvalidProviderResponse)),
         (404, "<html>", Outcome::Stop("vk.api_url or vk.proxy does not lead to the VK API (404)".to_owned())),
     ] {
@@ -217,4 +227,17 @@ async fn an_answer_of_another_server_is_judged_by_its_status() {
         panic!("no wait")
     };
     assert!(wait >= Duration::from_secs(40));
+}
+
+#[tokio::test]
+async fn the_error_code_of_a_refusal_is_kept() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    let taken = json!([{"peer_id": 7, "message_id": 1}]);
+    let (places, errors) = (json!([false, taken, false]), json!([error(901), error(917)]));
+    provider.script(vec![Reply::json(200, &json!({"response": places, "execute_errors": errors}))]);
+    let batch: Vec<Envelope> = (1..=3).map(|n| envelope("7", "x", n)).collect();
+    let outcomes = coded(&vk, &batch).await;
+    let codes: Vec<String> = outcomes.iter().map(|outcome| outcome.code().to_string()).collect();
+    assert_eq!(codes, ["901", "", "917"], "{outcomes:?}");
 }

@@ -53,7 +53,7 @@ async fn a_name_that_resolves_to_a_forbidden_address_is_never_called() {
         let (lookup, requested) = names(&[address]);
         let webhook = try_transport(&settings, &lookup).unwrap();
         let outcome = send(&webhook, &format!("http://hooks.example.org:{port}/x")).await;
-        assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress), "{address}");
+        assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress.into()), "{address}");
         assert_eq!(requested.load(Ordering::Relaxed), 1, "{address}");
     }
     assert!(receiver.requests().is_empty());
@@ -74,11 +74,11 @@ async fn a_connection_goes_to_the_address_that_was_checked() {
     assert_eq!(receiver.requests().len(), 3);
     // The same name on another port is not private.
     let other = format!("http://hooks.internal:{}/x", port.wrapping_add(1).max(1024));
-    assert_eq!(send(&webhook, &other).await, Outcome::Failed(Reason::InvalidAddress));
+    assert_eq!(send(&webhook, &other).await, Outcome::Failed(Reason::InvalidAddress.into()));
     let (lookup, _) = names(&["169.254.169.254"]);
     let webhook = try_transport(&[("private_hosts", own.as_str())], &lookup).unwrap();
     let outcome = send(&webhook, &format!("http://hooks.internal:{port}/x")).await;
-    assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress));
+    assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress.into()));
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn redirects_are_not_followed() {
         let to = to.clone();
         receiver.answer(move |_| (HttpReply::Say(code, format!("location: {to}\r\n"), String::new()), false));
         let outcome = send(&webhook, &receiver.url("/x")).await;
-        assert_eq!(outcome, Outcome::Failed(Reason::Provider(code)));
+        assert_eq!(outcome, Outcome::Failed(Reason::Provider(code).into()));
     }
     assert!(other.requests().is_empty());
     receiver.answer(|_| (status(200), true));

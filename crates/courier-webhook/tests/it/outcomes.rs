@@ -46,11 +46,11 @@ async fn an_answer_decides_the_outcome_by_its_status() {
     for (code, header, outcome) in [
         (200, "", Outcome::Sent),
         (204, "", Outcome::Sent),
-        (404, "", Outcome::Failed(Reason::Provider(404))),
-        (410, "", Outcome::Suppressed(Reason::Blocked)),
+        (404, "", Outcome::Failed(Reason::Provider(404).into())),
+        (410, "", Outcome::HardRefusal(Reason::Blocked.into())),
         (429, "retry-after: 7\r\n", wait(Duration::from_secs(7))),
         (503, "retry-after: 9999999999999\r\n", wait(Duration::from_secs(24 * 3600))),
-        (500, "", Outcome::Retry { after: None, reason: Reason::ProviderUnavailable }),
+        (500, "", Outcome::Retry { after: None, reason: Reason::ProviderUnavailable.into() }),
     ] {
         receiver.answer(move |_| (HttpReply::Say(code, header.to_owned(), String::new()), false));
         assert_eq!(send(&webhook, &receiver.url("/x")).await, outcome, "{code}");

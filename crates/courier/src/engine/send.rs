@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use posthaste_model::{OrderId, OutcomeKind, Priority, Reason};
+use posthaste_model::{CodedReason, OrderId, OutcomeKind, Priority, Reason};
 use posthaste_store::AttemptReport;
 use tokio::time::Instant;
 
@@ -240,10 +240,11 @@ impl Engine {
                     return;
                 }
                 Outcome::NotSent { .. } | Outcome::Unknown(_) => bad = true,
-                Outcome::Retry {
-                    reason: Reason::ProviderUnavailable | Reason::InvalidProviderResponse,
-                    ..
-                } => bad = true,
+                Outcome::Retry { reason: CodedReason { reason, .. }, .. }
+                    if matches!(reason, Reason::ProviderUnavailable | Reason::InvalidProviderResponse) =>
+                {
+                    bad = true;
+                }
                 _ => good = true,
             }
         }
@@ -278,17 +279,18 @@ impl Engine {
         let (kind, reason, value) = match outcome {
             Outcome::Sent => (OutcomeKind::Sent, Reason::None, 0),
             Outcome::Delivered => (OutcomeKind::Delivered, Reason::None, 0),
-            Outcome::Failed(reason) | Outcome::Strike { reason, .. } => (OutcomeKind::Failed, reason, 0),
-            Outcome::Suppressed(reason) => (OutcomeKind::Suppressed, reason, 0),
+            Outcome::Failed(why) | Outcome::HardRefusal(why) | Outcome::Strike { reason: why, .. } => {
+                (OutcomeKind::Failed, why.reason, why.code.packed())
+            }
             Outcome::Unknown(reason) => (OutcomeKind::Unknown, reason, 0),
             // The outcome of the first attempt is still unknown, so a repeat that gives up is unknown too.
             Outcome::Retry { .. } if envelope.tries + 1 >= max_tries && envelope.repeat => {
                 (OutcomeKind::Unknown, Reason::RetriesExhausted, 0)
             }
-            Outcome::Retry { .. } if envelope.tries + 1 >= max_tries => {
-                (OutcomeKind::Failed, Reason::RetriesExhausted, 0)
+            Outcome::Retry { reason: last, .. } if envelope.tries + 1 >= max_tries => {
+                (OutcomeKind::Failed, Reason::RetriesExhausted, last.code.packed())
             }
-            Outcome::Retry { after, reason } => (OutcomeKind::Retry, reason, in_ms(retry_wait(after))),
+            Outcome::Retry { after, reason } => (OutcomeKind::Retry, reason.reason, in_ms(retry_wait(after))),
             Outcome::NotSent { after, reason } => (OutcomeKind::NotSent, reason, in_ms(retry_wait(after))),
             Outcome::Stop(_) => (OutcomeKind::NotSent, Reason::ChannelStopped, 0),
             Outcome::Throttled { scope, wait } => {

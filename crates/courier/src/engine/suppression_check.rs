@@ -78,8 +78,8 @@ pub(super) async fn tell(
         .zip(outcomes)
         .filter_map(|(envelope, outcome)| {
             let (reason, after) = match outcome {
-                Outcome::Suppressed(reason) => (*reason, 1),
-                Outcome::Strike { reason, of } => (*reason, *of),
+                Outcome::HardRefusal(why) => (why.reason, 1),
+                Outcome::Strike { reason: why, of } => (why.reason, *of),
                 _ => return None,
             };
             let address = envelope.to.address.clone();

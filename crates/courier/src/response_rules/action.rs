@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use posthaste_model::Reason;
+use posthaste_model::{CodedReason, ProviderCode, Reason};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -83,6 +83,8 @@ pub struct Classification<'a, S = Infallible> {
     pub strikes: Option<u8>,
     /// The reason stored in the history.
     pub reason: Reason,
+    /// The provider's code, stored beside the reason.
+    pub code: ProviderCode,
     /// With [`ResponseAction::Stop`], what the operator has to fix; empty if the table does not say.
     pub cause: &'a str,
     /// Where it is known from that the provider answers so; empty if the table does not say.
@@ -106,17 +108,23 @@ impl<S: Copy> Classification<'_, S> {
     /// # Errors
     /// The action of the channel.
     pub fn outcome(&self, stop: impl FnOnce() -> String) -> Result<Outcome, S> {
-        let Self { after, reason, .. } = *self;
+        let (after, reason) = (self.after, self.coded());
         Ok(match self.action {
             ResponseAction::Wait => Outcome::Throttled { scope: ThrottleScope::Channel, wait: self.wait() },
             ResponseAction::Retry => Outcome::Retry { after, reason },
             ResponseAction::Reject => Outcome::Failed(reason),
             ResponseAction::Strike => Outcome::Strike { reason, of: self.strikes.unwrap_or(2) },
-            ResponseAction::Suppress => Outcome::Suppressed(reason),
+            ResponseAction::Suppress => Outcome::HardRefusal(reason),
             ResponseAction::Stop => Outcome::Stop(stop()),
-            ResponseAction::Unknown => Outcome::Unknown(reason),
+            ResponseAction::Unknown => Outcome::Unknown(self.reason),
             ResponseAction::Special(special) => return Err(special),
         })
+    }
+
+    /// The reason with the provider's code.
+    #[must_use]
+    pub fn coded(&self) -> CodedReason {
+        CodedReason { reason: self.reason, code: self.code }
     }
 
     /// How long to pause, with [`ResponseAction::Wait`].

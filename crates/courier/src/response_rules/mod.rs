@@ -182,6 +182,7 @@ impl<S: TableWord, P: TableWord> ResponseRules<S, P> {
             spread: spread.map(HumanDuration::get).unwrap_or_default(),
             strikes: rule.strikes,
             reason: rule.reason.unwrap_or_else(|| (self.reason)(response)),
+            code: response.provider_code(),
             cause: &rule.cause,
             source: &rule.source,
             alarm: rule.alarm,
@@ -208,6 +209,7 @@ fn unmatched<S, P>(response: &ProviderResponse<'_, P>) -> Classification<'static
         strikes: None,
         // Without a status it is a receipt: the message was accepted, and has failed since.
         reason: if response.status.is_some() { Reason::InvalidProviderResponse } else { Reason::Undelivered },
+        code: response.provider_code(),
         cause: "",
         source: "",
         alarm: false,

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
-use posthaste_model::Reason;
+use posthaste_model::{EnhancedStatus, ProviderCode, Reason};
 
 use crate::http_request::HttpResponse;
 
@@ -81,6 +81,22 @@ impl<'a, P> ProviderResponse<'a, P> {
             (Some(code), _) => code.to_owned(),
             (None, Some(status)) => format!("HTTP {status}"),
             (None, None) => "no code".to_owned(),
+        }
+    }
+
+    /// The provider's code as it is stored: its number, or reply code and enhanced status of a mail server; without a
+    /// code, the HTTP status. A code in words is not stored.
+    #[must_use]
+    pub fn provider_code(&self) -> ProviderCode {
+        let number = match &self.code {
+            Some(code) => code.parse::<u32>().ok(),
+            None => self.status.map(u32::from),
+        };
+        match self.enhanced.and_then(|(class, subject, detail)| EnhancedStatus::new(class, subject, detail)) {
+            Some(enhanced) => {
+                ProviderCode::of_smtp(number.and_then(|number| u16::try_from(number).ok()), Some(enhanced))
+            }
+            None => number.map_or(ProviderCode::NONE, ProviderCode::of_number),
         }
     }
 

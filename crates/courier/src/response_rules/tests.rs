@@ -1,5 +1,7 @@
 //! The order of rules, each of their conditions and actions, and tables that are rejected.
 
+use posthaste_model::{CodedReason, ProviderCode};
+
 use super::*;
 use crate::feedback::SuppressAfter;
 use crate::http_request::HttpResponse;
@@ -103,7 +105,7 @@ fn every_condition_of_a_rule_has_to_apply() {
 
 #[test]
 fn every_action_has_its_outcome() {
-    let reason = Reason::Rejected;
+    let reason = CodedReason { reason: Reason::Rejected, code: ProviderCode::of_number(7) };
     let (hour, second) = (Duration::from_secs(3600), Duration::from_secs(1));
     for (lines, outcome) in [
         (&["means = \"wait\""][..], Ok(Outcome::Throttled { scope: ThrottleScope::Channel, wait: second })),
@@ -115,16 +117,16 @@ fn every_action_has_its_outcome() {
         (&["means = \"retry\"", "after = \"1h\""], Ok(Outcome::Retry { after: Some(hour), reason })),
         (&["means = \"reject\""], Ok(Outcome::Failed(reason))),
         (&["means = \"strike\"", "strikes = 3"], Ok(Outcome::Strike { reason, of: 3 })),
-        (&["means = \"suppress\""], Ok(Outcome::Suppressed(reason))),
+        (&["means = \"suppress\""], Ok(Outcome::HardRefusal(reason))),
         (&["means = \"stop\""], Ok(Outcome::Stop("the token".to_owned()))),
-        (&["means = \"unknown\""], Ok(Outcome::Unknown(reason))),
+        (&["means = \"unknown\""], Ok(Outcome::Unknown(reason.reason))),
         (&["means = \"divert\""], Err(Own::Divert)),
     ] {
         let rules = rule(&[lines, &["reason = \"rejected\""]].concat());
         let found = rules.classify(&coded("7"));
         assert_eq!(found.outcome(|| "the token".to_owned()), outcome, "{lines:?}");
         let is_final =
-            matches!(outcome, Ok(Outcome::Failed(_) | Outcome::Strike { .. } | Outcome::Suppressed(_)));
+            matches!(outcome, Ok(Outcome::Failed(_) | Outcome::Strike { .. } | Outcome::HardRefusal(_)));
         assert_eq!(found.action.is_final(), is_final, "{lines:?}");
     }
 }

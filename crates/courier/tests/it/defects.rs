@@ -164,17 +164,17 @@ impl MemoryTransport {
             (Reply::Ok, _) | (Reply::Nonsense, Defect::AcceptsNonsense) => Outcome::Sent,
             (Reply::Nonsense, Defect::PanicsOnNonsense) => panic!("an answer that makes no sense"),
             (Reply::No, _) | (Reply::BadKey, Defect::RejectsUnderABadCredential) => {
-                Outcome::Failed(Reason::Rejected)
+                Outcome::Failed(Reason::Rejected.into())
             }
-            (Reply::Gone, Defect::SuppressesAsRejected) => Outcome::Failed(Reason::Blocked),
+            (Reply::Gone, Defect::SuppressesAsRejected) => Outcome::Failed(Reason::Blocked.into()),
             (Reply::NotNow, _) | (Reply::Wait(_), Defect::IgnoresTheWait) => {
-                Outcome::Retry { after: None, reason: Reason::ProviderUnavailable }
+                Outcome::Retry { after: None, reason: Reason::ProviderUnavailable.into() }
             }
             (Reply::Wait(_), Defect::ShortensTheWait) => {
                 Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::ZERO }
             }
             (Reply::Wait(wait), _) => Outcome::Throttled { scope: ThrottleScope::Channel, wait },
-            (Reply::Gone, _) => Outcome::Suppressed(Reason::Blocked),
+            (Reply::Gone, _) => Outcome::HardRefusal(Reason::Blocked.into()),
             (Reply::BadKey, _) => {
                 self.stopped.store(self.defect == Defect::StaysStopped, Ordering::SeqCst);
                 Outcome::Stop("the key is bad".to_owned())
@@ -185,13 +185,15 @@ impl MemoryTransport {
 
     fn broken(&self, how: Broken) -> Outcome {
         match (how, self.defect) {
-            (Broken::Unreachable, Defect::RejectsTheUnreachable) => Outcome::Failed(Reason::ConnectionFailed),
+            (Broken::Unreachable, Defect::RejectsTheUnreachable) => {
+                Outcome::Failed(Reason::ConnectionFailed.into())
+            }
             (Broken::Unreachable, _) | (Broken::Reset, Defect::NotSentAfterBytesLeft) => {
                 Outcome::NotSent { after: None, reason: Reason::ConnectionFailed }
             }
             (Broken::Reset, Defect::AcceptedOnALostAnswer) => Outcome::Sent,
             (Broken::Reset, Defect::RetryAfterBytesLeft) => {
-                Outcome::Retry { after: None, reason: Reason::ConnectionLost }
+                Outcome::Retry { after: None, reason: Reason::ConnectionLost.into() }
             }
             (Broken::Reset, _) => Outcome::Unknown(Reason::ConnectionLost),
         }
@@ -203,7 +205,7 @@ impl MemoryTransport {
             return Some(Outcome::Stop("the key was bad once".to_owned()));
         }
         if envelope.repeat && self.defect == Defect::RejectsRepeats {
-            return Some(Outcome::Failed(Reason::Rejected));
+            return Some(Outcome::Failed(Reason::Rejected.into()));
         }
         let delivery = envelope.delivery.to_be_bytes()[1];
         if self.defect == Defect::CountsDeliveriesInAByte
@@ -213,7 +215,7 @@ impl MemoryTransport {
             return Some(Outcome::Sent);
         }
         let letters = envelope.content.text_for(&self.channel()).expose().chars().count();
-        (letters > MOST_LETTERS).then_some(Outcome::Failed(Reason::Rejected))
+        (letters > MOST_LETTERS).then_some(Outcome::Failed(Reason::Rejected.into()))
     }
 
     async fn request(&self, messages: &[Message]) -> Result<Vec<Reply>, Broken> {
@@ -287,7 +289,7 @@ impl Transport for MemoryTransport {
     async fn look_up(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> LookupResult {
         match self.provider.knows(&envelope.to.address) {
             true if self.defect != Defect::FindsNothing => {
-                LookupResult::Known(OutcomeKind::Sent, Reason::None)
+                LookupResult::Known(OutcomeKind::Sent, Reason::None.into())
             }
             _ => LookupResult::Never,
         }

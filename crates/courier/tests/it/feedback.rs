@@ -7,7 +7,7 @@ use posthaste_courier::{
     AttemptId, Capabilities, ConsentNotice, DeliveryReceipt, FeedbackSink, NoticeMoment, Outcome,
     ReceiptResult, ReceiptStatus, RunError, SuppressAfter, SuppressionList,
 };
-use posthaste_model::{OrderId, Reason, State, UnixMs};
+use posthaste_model::{CodedReason, EnhancedStatus, OrderId, ProviderCode, Reason, State, UnixMs};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ fn attempt(order_id: &OrderId, parcel: u32, delivery: u16) -> AttemptId {
 }
 
 fn says(attempt: AttemptId, word: ReceiptStatus) -> DeliveryReceipt {
-    DeliveryReceipt { attempt, word, reason: Reason::None, suppress_after: None }
+    DeliveryReceipt { attempt, word, reason: Reason::None.into(), suppress_after: None }
 }
 
 fn now() -> ConsentNotice {
@@ -86,7 +86,7 @@ async fn a_receipt_for_an_unknown_attempt_changes_nothing() {
     ] {
         let receipt = DeliveryReceipt {
             suppress_after: Some(SuppressAfter::Now),
-            reason: Reason::Bounced,
+            reason: Reason::Bounced.into(),
             ..says(of, ReceiptStatus::Failed)
         };
         assert_eq!(feedback.receipt(&receipt).await.unwrap(), ReceiptResult::NoSuchAttempt);
@@ -110,7 +110,7 @@ async fn a_receipt_about_an_unreadable_order_is_to_be_repeated() {
         let head = house.command(&["HGET", &history, "h"]).bytes().unwrap().to_vec();
         let receipt = DeliveryReceipt {
             suppress_after: Some(SuppressAfter::Now),
-            reason: Reason::Bounced,
+            reason: Reason::Bounced.into(),
             ..says(attempt(&order, 0, 0), ReceiptStatus::Failed)
         };
         let newer = [&[u8::MAX], &head[1..]].concat();
@@ -134,9 +134,10 @@ async fn a_returned_message_fails_and_suppresses_its_address() {
     let people = Order { deliveries: 3, same_people: true, ..Order::default() };
     let order = house.tell(&people).await;
     house.ended(&order).await;
+    let code = ProviderCode::of_smtp(Some(550), EnhancedStatus::new(5, 1, 1));
     let bounced = |delivery, suppress_after| DeliveryReceipt {
         suppress_after,
-        reason: Reason::Bounced,
+        reason: CodedReason { reason: Reason::Bounced, code },
         ..says(attempt(&order, 0, delivery), ReceiptStatus::Failed)
     };
     for receipt in
@@ -145,6 +146,7 @@ async fn a_returned_message_fails_and_suppresses_its_address() {
         assert_eq!(feedback.receipt(&receipt).await.unwrap(), ReceiptResult::Changed);
     }
     assert_eq!(house.counters(&order).await[State::Failed], 3);
+    assert!(house.outcomes(&order).await.iter().all(|delivery| delivery.code == code));
     let next = house.tell(&people).await;
     house.ended(&next).await;
     let states: Vec<_> = house.outcomes(&next).await.iter().map(|delivery| delivery.state).collect();

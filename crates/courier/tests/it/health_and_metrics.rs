@@ -72,8 +72,8 @@ async fn exactly_the_documented_metrics_are_exported_and_identify_nobody() {
     let script = Script::new(capabilities.clone(), |seen| {
         Answer::Say(match (seen.index, seen.before) {
             (1, 0) => Outcome::Unknown(Reason::TimedOut),
-            (2, _) => Outcome::Failed(Reason::Provider(1_200)),
-            (4, _) => Outcome::Suppressed(Reason::Blocked),
+            (2, _) => Outcome::Failed(Reason::Provider(1_200).into()),
+            (4, _) => Outcome::HardRefusal(Reason::Blocked.into()),
             (3, 0) => Outcome::Stop("a credential nobody may read".to_owned()),
             _ => Outcome::Sent,
         })
@@ -112,7 +112,7 @@ async fn exactly_the_documented_metrics_are_exported_and_identify_nobody() {
     let receipt = DeliveryReceipt {
         attempt: AttemptId { order_id: big.clone(), parcel: 0, delivery: 0, attempt },
         word: ReceiptStatus::Delivered,
-        reason: Reason::None,
+        reason: Reason::None.into(),
         suppress_after: None,
     };
     assert_eq!(script.feedback().await.receipt(&receipt).await.unwrap(), ReceiptResult::Changed);

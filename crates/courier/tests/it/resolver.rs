@@ -64,9 +64,9 @@ async fn order_and_channel_decide() {
 async fn a_rejected_repeat_leaves_its_delivery_unknown() {
     let house = House::open().await;
     let refusals = [
-        Outcome::Failed(Reason::Rejected),
-        Outcome::Suppressed(Reason::Blocked),
-        Outcome::Strike { reason: Reason::InvalidAddress, of: 3 },
+        Outcome::Failed(Reason::Rejected.into()),
+        Outcome::HardRefusal(Reason::Blocked.into()),
+        Outcome::Strike { reason: Reason::InvalidAddress.into(), of: 3 },
     ];
     for refusal in refusals {
         let answer = refusal.clone();
@@ -99,10 +99,10 @@ async fn a_call_that_hangs_is_unknown_at_its_deadline() {
 async fn what_the_provider_knows_decides() {
     let house = House::open().await;
     let cases = [
-        (LookupResult::Known(OutcomeKind::Delivered, Reason::None), State::Delivered, Reason::None, 1),
-        (LookupResult::Known(OutcomeKind::Sent, Reason::None), State::Sent, Reason::None, 1),
+        (LookupResult::Known(OutcomeKind::Delivered, Reason::None.into()), State::Delivered, Reason::None, 1),
+        (LookupResult::Known(OutcomeKind::Sent, Reason::None.into()), State::Sent, Reason::None, 1),
         (
-            LookupResult::Known(OutcomeKind::Failed, Reason::InvalidAddress),
+            LookupResult::Known(OutcomeKind::Failed, Reason::InvalidAddress.into()),
             State::Failed,
             Reason::InvalidAddress,
             1,
@@ -149,7 +149,7 @@ async fn a_provider_that_cannot_say_now_is_asked_again() {
     let order_id = house.deliveries(1).await;
     requested_again(&house, &script, 2).await;
     assert_eq!(house.outcome(&order_id).await.state, State::Unresolved);
-    script.set_found(|_| LookupResult::Known(OutcomeKind::Sent, Reason::None));
+    script.set_found(|_| LookupResult::Known(OutcomeKind::Sent, Reason::None.into()));
     let requested = script.requested();
     requested_again(&house, &script, requested + 1).await;
     house.ended(&order_id).await;
@@ -164,7 +164,7 @@ async fn an_inquiry_that_panics_is_repeated() {
     let panics = AtomicBool::new(true);
     script.set_found(move |_| {
         assert!(!panics.swap(false, Ordering::SeqCst), "an inquiry that panics");
-        LookupResult::Known(OutcomeKind::Sent, Reason::None)
+        LookupResult::Known(OutcomeKind::Sent, Reason::None.into())
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     let order_id = house.deliveries(1).await;

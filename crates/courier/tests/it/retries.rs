@@ -14,7 +14,7 @@ fn three_tries() -> Capabilities {
 }
 
 fn retry(after: Option<Duration>) -> Outcome {
-    Outcome::Retry { after, reason: Reason::ProviderUnavailable }
+    Outcome::Retry { after, reason: Reason::ProviderUnavailable.into() }
 }
 
 #[tokio::test]
@@ -96,9 +96,9 @@ async fn final_outcomes_end_the_delivery() {
         Answer::Say(match seen.index {
             0 => Outcome::Sent,
             1 => Outcome::Delivered,
-            2 => Outcome::Failed(Reason::Rejected),
-            3 => Outcome::Suppressed(Reason::Blocked),
-            _ => Outcome::Failed(Reason::Provider(1_234)),
+            2 => Outcome::Failed(Reason::Rejected.into()),
+            3 => Outcome::HardRefusal(Reason::Blocked.into()),
+            _ => Outcome::Failed(Reason::Provider(1_234).into()),
         })
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
@@ -110,7 +110,7 @@ async fn final_outcomes_end_the_delivery() {
         (State::Sent, Reason::None),
         (State::Delivered, Reason::None),
         (State::Failed, Reason::Rejected),
-        (State::Suppressed, Reason::Blocked),
+        (State::Failed, Reason::Blocked),
         (State::Failed, Reason::Provider(1_234)),
     ];
     assert_eq!(ended, expected);

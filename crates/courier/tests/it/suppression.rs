@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use posthaste_courier::{Capabilities, ConsentNotice, Outcome, SuppressionList};
-use posthaste_model::{Reason, State};
+use posthaste_model::{CodedReason, ProviderCode, Reason, State};
 use tokio::time::Instant;
 
 use super::house::{House, Order, brisk, eventually_async, person};
@@ -23,14 +23,24 @@ fn refusing(outcome: Outcome) -> Arc<Script> {
 #[tokio::test]
 async fn a_hard_failure_suppresses_the_address_for_later_orders_small_and_big() {
     let house = House::open().await;
-    let script = refusing(Outcome::Suppressed(Reason::Blocked));
+    let (reason, code) = (Reason::Blocked, Some(403));
+    let refusal = CodedReason { reason, code: ProviderCode::of_number(403) };
+    let script = refusing(Outcome::HardRefusal(refusal));
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     for (deliveries, calls) in [(3, 3), (2, 1), (700, 699)] {
         let before = script.calls();
         let order = house.tell(&to_the_same(deliveries)).await;
         house.ended(&order).await;
         let deliveries = house.outcomes(&order).await;
-        assert_eq!((deliveries[1].state, deliveries[1].reason), (State::Suppressed, Reason::Blocked));
+        // The attempt that was refused has failed; of later orders nothing is tried.
+        let (state, attempts) =
+            if deliveries.len() == 3 { (State::Failed, 1) } else { (State::Suppressed, 0) };
+        let refused = deliveries[1];
+        assert_eq!((refused.state, refused.reason), (state, Reason::Blocked));
+        assert_eq!(
+            (refused.attempts_made(), refused.code.number()),
+            (attempts, code.filter(|_| attempts == 1))
+        );
         assert!(
             deliveries.iter().filter(|delivery| delivery.state == State::Sent).count()
                 == deliveries.len() - 1
@@ -38,14 +48,14 @@ async fn a_hard_failure_suppresses_the_address_for_later_orders_small_and_big() 
         assert_eq!(script.calls() - before, calls, "the provider is not called for the address again");
     }
     let strangers = house.deliveries(3).await;
-    house.eventually(&strangers, State::Suppressed, 1).await;
+    house.eventually(&strangers, State::Failed, 1).await;
     courier.stopped().await;
 }
 
 #[tokio::test]
 async fn failures_on_one_day_are_one_strike() {
     let house = House::open().await;
-    let script = refusing(Outcome::Strike { reason: Reason::InvalidAddress, of: 2 });
+    let script = refusing(Outcome::Strike { reason: Reason::InvalidAddress.into(), of: 2 });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     for _ in 0..3 {
         let order = house.tell(&to_the_same(2)).await;

@@ -21,7 +21,7 @@ async fn every_delivery_has_its_own_token_and_keeps_it() {
     let house = House::open().await;
     let script = Script::new(with_tokens(Duration::ZERO), |seen| {
         Answer::Say(match (seen.index % 3, seen.before) {
-            (0, 0) => Outcome::Retry { after: None, reason: Reason::ProviderUnavailable },
+            (0, 0) => Outcome::Retry { after: None, reason: Reason::ProviderUnavailable.into() },
             (1, 0) => Outcome::Throttled { scope: ThrottleScope::Recipient, wait: Duration::from_secs(1) },
             _ => Outcome::Sent,
         })

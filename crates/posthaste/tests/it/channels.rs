@@ -51,10 +51,14 @@ async fn one_message_over_four_channels_with_their_outcomes() {
 
     // What the fake Twilio reports later in signed callbacks.
     let sms = rows(&user, &id, "sms", &["delivered", "failed", "sent"]);
-    assert_eq!(sms[1]["reason"], "undelivered", "{sms:?}");
+    assert_eq!(
+        (&sms[1]["reason"], &sms[1]["provider_code"]),
+        (&"undelivered".into(), &30_003.into()),
+        "{sms:?}"
+    );
     for channel in ["email", "telegram", "vk"] {
-        let rows = rows(&user, &id, channel, &["sent", "suppressed"]);
-        assert!(rows[1]["reason"].is_string(), "{rows:?}");
+        let rows = rows(&user, &id, channel, &["sent", "failed"]);
+        assert!(rows[1]["reason"].is_string() && rows[1]["provider_code"].is_u64(), "{rows:?}");
     }
 
     let shown = user.run(&["order", "show", &id]).await;
@@ -102,7 +106,7 @@ async fn a_message_is_posted_to_the_urls_of_a_file() {
     assert_eq!(sent.code, 5, "two can't be reached: {sent:?}");
     let end = json(&sent).pop().expect("events");
     let id = end["order"]["id"].as_str().expect("an id").to_owned();
-    let rows = rows(&user, &id, "webhook", &["sent", "suppressed", "failed"]);
+    let rows = rows(&user, &id, "webhook", &["sent", "failed", "failed"]);
     assert_eq!(rows[1]["reason"], "blocked", "{rows:?}");
 
     let outbox = json(&user.run(&["outbox", "list", "--channel", "webhook", "-o", "ndjson"]).await);

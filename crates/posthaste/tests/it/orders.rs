@@ -8,7 +8,7 @@ use crate::script::{Script, json_of, of, order};
 fn row(id: &str, state: &str) -> Value {
     json!({"recipient_index": 0, "recipient_id": id, "recipient_name": "Anna, \u{1b}[2J",
         "channel": "email", "address": "a@b.example", "status": state, "reason": "invalid_address",
-        "provider_code": null, "attempt_count": 1, "updated_at": "2026-11-20T12:00:01.000Z",
+        "provider_code": 550, "enhanced_status": "5.1.1", "attempt_count": 1, "updated_at": "2026-11-20T12:00:01.000Z",
         "next_attempt_at": null, "waiting_for": null})
 }
 
@@ -107,13 +107,18 @@ async fn an_order_is_moved_and_retried() {
     script.on("PATCH /v1/orders/dev.17", json_of(200, json!({"deliver_at": "2030-01-01T00:00:00.000Z"})));
     script.on(
         "POST /v1/orders/dev.17/retry",
-        json_of(202, json!({"id": "dev.18", "retry_of": "dev.17", "delivery_count": 2})),
+        json_of(
+            202,
+            json!({"id": "dev.18", "retry_of": "dev.17", "delivery_count": 2, "suppressed_count": 11}),
+        ),
     );
     let user = User::of(&server);
     let moved = user.run(&["order", "move", "dev.17", "--at", "2030-01-01T00:00:00Z", "-o", "csv"]).await;
     assert_eq!((moved.code, moved.out.as_str()), (0, "deliver_at\n2030-01-01T00:00:00.000Z\n"), "{moved:?}");
     let retried = user.run(&["order", "retry", "dev.17"]).await;
     assert_eq!((retried.code, retried.out.as_str()), (0, "Order dev.18 (deliveries: 2)\n"), "{retried:?}");
+    let told = "11 suppressed: left out. Remove them from the suppression list first";
+    assert!(retried.err.contains(told), "{retried:?}");
     assert_eq!(user.run(&["order", "retry", "dev.17", "--status", "unknown"]).await.code, 3);
     assert_eq!(
         user.run(&["order", "retry", "dev.17", "--recipient", "p1", "--recipient", "p2"]).await.code,
@@ -124,7 +129,7 @@ async fn an_order_is_moved_and_retried() {
         bodies,
         [
             json!({"deliver_at": "2030-01-01T00:00:00Z"}),
-            json!({"statuses": ["failed"]}),
+            json!({"statuses": ["failed", "suppressed"]}),
             json!({"recipient_ids": ["p1", "p2"]})
         ]
     );

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use posthaste_model::{Counters, Reason, State, UnixMs};
+use posthaste_model::{Counters, ProviderCode, Reason, State, UnixMs};
 
 use crate::reply_value::Malformed;
 
@@ -28,12 +28,23 @@ pub struct DeliveryRecord {
     pub repeated: bool,
     /// The reason.
     pub reason: Reason,
+    /// The provider's code, if it failed and the provider gave one.
+    pub code: ProviderCode,
     /// When it last changed (for an unknown delivery: when it was begun), to the second, never before the due time.
     pub changed: UnixMs,
     /// A token, or the progress of a message in parts.
     pub token: Option<u32>,
     /// A pending delivery must not be begun before this moment.
     pub not_before: Option<UnixMs>,
+}
+
+impl DeliveryRecord {
+    /// How many attempts were made. The last attempt of a suppressed delivery was begun, but ended at the suppression
+    /// list: nothing was sent.
+    #[must_use]
+    pub fn attempts_made(&self) -> u8 {
+        if self.state == State::Suppressed { self.attempt.saturating_sub(1) } else { self.attempt }
+    }
 }
 
 /// The outcomes of one parcel.
@@ -139,12 +150,14 @@ impl DeliveryRecords {
             State::Pending if value > 0 => Some(UnixMs(self.due.0 + u64::from(value) * 10)),
             _ => None,
         };
+        let code = if state == State::Failed && !token { value } else { 0 };
         Some(DeliveryRecord {
             state,
             attempt: delivery[1],
             tries: delivery[2] & 15,
             repeated: delivery[2] & REPEATED != 0,
             reason: Reason::from_code(u16::from_be_bytes([delivery[3], delivery[4]])),
+            code: ProviderCode::from_packed(code),
             changed,
             token: token.then_some(value),
             not_before,

@@ -1,7 +1,7 @@
 //! `apply_receipt`: applies a delivery receipt.
 
 use bytes::Bytes;
-use posthaste_model::{Channel, ParcelId, Reason};
+use posthaste_model::{Channel, CodedReason, ParcelId};
 
 use super::settle::{Reported, read_letter};
 use crate::keys::PartitionKeys;
@@ -11,7 +11,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("apply_receipt", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "unresolved:{p}:<channel>", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "member", "delivery", "attempt the receipt speaks of",
-        "s taken, d delivered, f not delivered", "reason"],
+        "s taken, d delivered, f not delivered", "reason", "provider's code, packed; 0 without one"],
     codes: ["ok", "not_found", "newer_version", "unreadable", "cancelled_before_due", "wrong_epoch"]);
 
 /// The status a receipt reports.
@@ -40,8 +40,8 @@ pub struct ApplyReceipt<'a> {
     pub attempt: u8,
     /// Its status.
     pub status: ReceiptStatus,
-    /// The reason.
-    pub reason: Reason,
+    /// The reason. The provider's code is kept only with [`ReceiptStatus::Failed`].
+    pub reason: CodedReason,
 }
 
 impl ScriptCall for ApplyReceipt<'_> {
@@ -69,7 +69,8 @@ impl ScriptCall for ApplyReceipt<'_> {
             arg(self.delivery),
             arg(self.attempt),
             arg_text(word),
-            arg(self.reason.code()),
+            arg(self.reason.reason.code()),
+            arg(self.reason.code.packed()),
         ]
     }
 

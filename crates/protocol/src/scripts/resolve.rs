@@ -1,7 +1,7 @@
 //! `resolve`: decides unresolved deliveries.
 
 use bytes::Bytes;
-use posthaste_model::{Channel, ParcelId, Reason, OutcomeKind};
+use posthaste_model::{Channel, CodedReason, ParcelId, ProviderCode, Reason, OutcomeKind};
 
 use crate::keys::PartitionKeys;
 use crate::script::{ScriptCall, arg, arg_text};
@@ -10,7 +10,7 @@ use crate::reply_value::{ReplyFields, Malformed};
 contract!("resolve", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "unresolved:{p}:<channel>", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "member",
-        "outcomes (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4 unused; ascending)"],
+        "outcomes (delivery 2 bytes, attempt 1, outcome 1, reason 2, provider's code 4; ascending)"],
     codes: ["ok", "not_found", "newer_version", "unreadable", "cancelled_before_due", "wrong_epoch"]);
 
 /// What to do with an unresolved delivery.
@@ -22,8 +22,8 @@ pub enum Decision {
     Repeat,
     /// Leave it unknown.
     Hold(Reason),
-    /// Result of a lookup. `Sent`, `Delivered`, `Failed` and `Suppressed` count; anything else holds.
-    Found(OutcomeKind, Reason),
+    /// Result of a lookup. `Sent`, `Delivered` and `Failed` count; anything else holds.
+    Found(OutcomeKind, CodedReason),
 }
 
 /// Decides deliveries of one parcel.
@@ -81,21 +81,21 @@ impl ScriptCall for Resolve<'_> {
     fn args(&self) -> Vec<Bytes> {
         let mut packed = Vec::with_capacity(self.decisions.len() * 10);
         for (delivery, attempt, decision) in self.decisions {
-            let (letter, reason) = match decision {
-                Decision::Retry => (b'r', Reason::None),
-                Decision::Repeat => (b'R', Reason::None),
-                Decision::Hold(reason) => (b'h', *reason),
-                Decision::Found(outcome, reason) => match outcome {
-                    OutcomeKind::Sent | OutcomeKind::Delivered | OutcomeKind::Failed | OutcomeKind::Suppressed => {
-                        (outcome.letter(), *reason)
+            let (letter, reason, code) = match decision {
+                Decision::Retry => (b'r', Reason::None, ProviderCode::NONE),
+                Decision::Repeat => (b'R', Reason::None, ProviderCode::NONE),
+                Decision::Hold(reason) => (b'h', *reason, ProviderCode::NONE),
+                Decision::Found(outcome, CodedReason { reason, code }) => match outcome {
+                    OutcomeKind::Sent | OutcomeKind::Delivered | OutcomeKind::Failed => {
+                        (outcome.letter(), *reason, *code)
                     }
-                    _ => (b'h', *reason),
+                    _ => (b'h', *reason, ProviderCode::NONE),
                 },
             };
             packed.extend(delivery.to_be_bytes());
             packed.extend([*attempt, letter]);
             packed.extend(reason.code().to_be_bytes());
-            packed.extend([0; 4]);
+            packed.extend(code.packed().to_be_bytes());
         }
         vec![arg_text(self.channel.as_str()), arg(self.parcel_id), Bytes::from(packed)]
     }

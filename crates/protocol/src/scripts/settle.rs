@@ -26,7 +26,8 @@ pub struct AttemptReport {
     pub outcome: OutcomeKind,
     /// The reason.
     pub reason: Reason,
-    /// For `Retry` and `NotSent`: ms from now before which the delivery is not begun again. For `Part`: the progress.
+    /// For `Retry` and `NotSent`: ms from now before which the delivery is not begun again. For `Part`: the progress. For
+    /// `Failed`: the provider's code, packed.
     pub value: u32,
 }
 

@@ -136,7 +136,7 @@ fn three_deaths_alone_on_the_wire_hold_the_delivery_and_spare_its_neighbours() {
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 1), (1, 1)]);
         courier.crash();
-        resolve(&db, &courier, &order, 1, 1, Decision::Found(OutcomeKind::Sent, Reason::None));
+        resolve(&db, &courier, &order, 1, 1, Decision::Found(OutcomeKind::Sent, Reason::None.into()));
         for death in 1..=3_u8 {
             resolve(&db, &courier, &order, 0, death, Decision::Repeat);
             let parcel = courier.claim_one();

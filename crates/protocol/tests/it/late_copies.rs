@@ -58,7 +58,7 @@ fn life(db: &Db, big: bool, mut check: impl FnMut(&Db)) {
     check(db);
     courier.settle(&parcel, true, &[report(0, 3, OutcomeKind::Sent)]);
     check(db);
-    let decisions = [(1, 2, Decision::Found(OutcomeKind::Failed, Reason::Rejected))];
+    let decisions = [(1, 2, Decision::Found(OutcomeKind::Failed, Reason::Rejected.into()))];
     db.reply(&Resolve { keys, channel, parcel_id: &order.parcel_id(0), decisions: &decisions });
     check(db);
     db.reply(&Cancel { keys, order_id: &order.order_id });

@@ -31,6 +31,7 @@ mod parked;
 mod parked_mutants;
 mod print_records;
 mod promote_due;
+mod provider_codes;
 mod random;
 mod random_step;
 mod random_walk;

@@ -168,7 +168,7 @@ fn scripts_that_drain_keep_working() {
         delivery: 0,
         attempt: 1,
         status: word,
-        reason,
+        reason: reason.into(),
     });
     db.reply(&RepairIndexes { keys, channel, order_id: &second.order_id, from: 0 });
     db.reply(&ScanOrders { keys, from: 0, limit: 9 });

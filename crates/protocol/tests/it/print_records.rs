@@ -1,6 +1,6 @@
 //! Prints packed records as words, so that a table of changes is readable.
 
-use posthaste_model::{Reason, State, UnixMs};
+use posthaste_model::{ProviderCode, Reason, State, UnixMs};
 use posthaste_protocol::record::{DeliveryRecords, Head, SuppressionRecord, decode_counters};
 
 use crate::snapshot::{Held, Snapshot};
@@ -110,6 +110,9 @@ impl<'a> Printer<'a> {
         let of_a_call = self.moments.iter().any(|moment| moment.saturating_sub(due.0) / 1000 == seconds);
         if !of_a_call && seconds > 0 {
             out.push_str(&format!(",s={seconds}"));
+        }
+        if delivery.code != ProviderCode::NONE {
+            out.push_str(&format!(",code={}", delivery.code));
         }
         if let Some(token) = delivery.token {
             out.push_str(&format!(",token={token}"));

@@ -170,9 +170,9 @@ impl<'a> Walk<'a> {
                     0 => Decision::Retry,
                     1 => Decision::Repeat,
                     2 => Decision::Hold(Reason::NotRetried),
-                    3 => Decision::Found(OutcomeKind::Delivered, Reason::None),
-                    4 => Decision::Found(OutcomeKind::Failed, Reason::Rejected),
-                    _ => Decision::Found(OutcomeKind::Sent, Reason::None),
+                    3 => Decision::Found(OutcomeKind::Delivered, Reason::None.into()),
+                    4 => Decision::Found(OutcomeKind::Failed, Reason::Rejected.into()),
+                    _ => Decision::Found(OutcomeKind::Sent, Reason::None.into()),
                 };
                 let deliveries = deliveries.iter().filter_map(|delivery| {
                     Some((*delivery, *attempts.get(usize::from(*delivery))?, decision))
@@ -195,7 +195,7 @@ impl<'a> Walk<'a> {
                     delivery: *delivery,
                     attempt,
                     status: word,
-                    reason: Reason::None,
+                    reason: Reason::None.into(),
                 });
             }
             Act::Cancel { order } => {

@@ -163,7 +163,7 @@ fn a_parcel_with_nothing_left_is_dropped_without_blame() {
         delivery: 0,
         attempt: 1,
         status: word,
-        reason,
+        reason: reason.into(),
     });
     assert_eq!(courier.crash(), ReclaimedLeases { parcels: 1, ..NONE });
     assert_eq!(mark(&db, "u1:5:0"), None);

@@ -200,7 +200,7 @@ fn every_script_refuses_another_database() {
             delivery: 0,
             attempt: 1,
             status: ReceiptStatus::Delivered,
-            reason,
+            reason: reason.into(),
         },
         t,
     );

@@ -189,13 +189,13 @@ fn the_result_of_a_lookup_counts() {
         (OutcomeKind::Sent, State::Sent),
         (OutcomeKind::Delivered, State::Delivered),
         (OutcomeKind::Failed, State::Failed),
-        (OutcomeKind::Suppressed, State::Suppressed),
+        (OutcomeKind::Suppressed, State::Unknown),
         (OutcomeKind::Retry, State::Unknown),
     ] {
         for big in [false, true] {
             let db = Db::start();
             let (order, courier) = unresolved(&db, big, 2);
-            let found = Decision::Found(outcome, Reason::Rejected);
+            let found = Decision::Found(outcome, Reason::Rejected.into());
             let step = resolve(&db, &courier, &order, &[(0, 1, found), (1, 1, found)]);
             assert_eq!(step.reply, Resolved::Ok { ended: 1, deliveries: vec![Decided::Applied; 2] });
             let delivery = order.delivery(&db, 1);
@@ -212,7 +212,7 @@ fn a_decision_on_another_attempt_changes_nothing() {
     let (order, courier) = unresolved(&db, false, 2);
     let hold = Decision::Hold(Reason::NotRetried);
     for decision in
-        [hold, Decision::Retry, Decision::Repeat, Decision::Found(OutcomeKind::Sent, Reason::None)]
+        [hold, Decision::Retry, Decision::Repeat, Decision::Found(OutcomeKind::Sent, Reason::None.into())]
     {
         let step = resolve(&db, &courier, &order, &[(0, 0, decision), (0, 2, decision), (9, 1, decision)]);
         assert_eq!((deliveries(&step), step.changes), (vec![Decided::Stale; 3], vec![]));
@@ -281,7 +281,7 @@ fn receipt<'a>(
     word: ReceiptStatus,
 ) -> ApplyReceipt<'a> {
     let (keys, channel) = (&db.keys, &courier.channel);
-    ApplyReceipt { keys, channel, parcel_id, delivery: 0, attempt, status: word, reason: Reason::None }
+    ApplyReceipt { keys, channel, parcel_id, delivery: 0, attempt, status: word, reason: Reason::None.into() }
 }
 
 #[test]

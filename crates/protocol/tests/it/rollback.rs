@@ -63,7 +63,15 @@ fn every_confirmed_change_leaves_a_mark_and_a_repeat_leaves_none() {
     marked("settle");
     let (keys, channel, parcel_id) = (&db.keys, &courier.channel, &order.parcel_id(0));
     let (word, reason) = (ReceiptStatus::Delivered, Reason::None);
-    db.reply(&ApplyReceipt { keys, channel, parcel_id, delivery: 0, attempt: 1, status: word, reason });
+    db.reply(&ApplyReceipt {
+        keys,
+        channel,
+        parcel_id,
+        delivery: 0,
+        attempt: 1,
+        status: word,
+        reason: reason.into(),
+    });
     marked("receipt");
     db.reply(&Cancel { keys, order_id: &order.order_id });
     marked("cancel");
@@ -263,7 +271,15 @@ fn deliveries_possibly_begun_are_listed_and_ended() {
         // A report of the lost attempt is still accepted.
         let (keys, channel, parcel_id) = (&db.keys, &courier.channel, &ready.parcel_id(0));
         let (word, reason) = (ReceiptStatus::Delivered, Reason::None);
-        db.reply(&ApplyReceipt { keys, channel, parcel_id, delivery: 0, attempt: 1, status: word, reason });
+        db.reply(&ApplyReceipt {
+            keys,
+            channel,
+            parcel_id,
+            delivery: 0,
+            attempt: 1,
+            status: word,
+            reason: reason.into(),
+        });
         assert_eq!(ready.delivery(&db, 0).state, State::Delivered);
         db.check_invariants();
     }

@@ -118,7 +118,7 @@ fn an_unknown_is_looked_up_and_repeated() {
         delivery: 0,
         attempt: 2,
         status: ReceiptStatus::Delivered,
-        reason: Reason::None,
+        reason: Reason::None.into(),
     };
     assert_eq!(db.reply(&receipt), Some(Reported::Applied));
     let release = Release {

@@ -134,7 +134,15 @@ fn late_evidence() {
             call(
                 db,
                 spoil,
-                &ApplyReceipt { keys, channel, parcel_id, delivery: 0, attempt: 1, status: word, reason },
+                &ApplyReceipt {
+                    keys,
+                    channel,
+                    parcel_id,
+                    delivery: 0,
+                    attempt: 1,
+                    status: word,
+                    reason: reason.into(),
+                },
             )
         });
         assert_eq!(refused, 3);

@@ -158,7 +158,7 @@ pub(crate) fn settle_reclaim_and_release_continue_with_the_others() {
             delivery: 0,
             attempt: 1,
             status: ReceiptStatus::Sent,
-            reason: Reason::None,
+            reason: Reason::None.into(),
         };
         db.reply(&receipt);
         db.later(LEASE);

@@ -272,6 +272,8 @@ pub(crate) fn problem(error: &AcceptError, tie: &IdempotencyBinding) -> Problem 
         AcceptError::Empty => {
             wrong("/recipients", ValidationCode::NoReachableRecipient, "no recipient has a usable address")
         }
+        // Only a retry is refused for it, in its own words.
+        AcceptError::AllSuppressed(count) => super::retry::all_suppressed(*count),
         AcceptError::TooBig => {
             wrong("/channels", ValidationCode::TooMany, "too many channels or deliveries; split the order")
         }

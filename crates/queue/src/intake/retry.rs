@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use posthaste_model::{Channel, OrderId, SenderId, State as DeliveryState, UnixMs};
-use posthaste_store::{AcceptError, CallError, Head, NothingStored, OrderSummary, RetryRequest};
+use posthaste_store::{
+    AcceptError, CallError, Head, NothingStored, OrderSummary, RetriedOrder, RetryRequest,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -29,8 +31,13 @@ use crate::timestamp::ApiTime;
 /// Maximum recipients that may be named.
 const MOST_RECIPIENTS: usize = 1_000;
 /// States that may be retried without naming recipients: the message did not get through, or the outcome is unknown.
-const LOST: &[DeliveryState] =
-    &[DeliveryState::Failed, DeliveryState::Unknown, DeliveryState::Expired, DeliveryState::Cancelled];
+const LOST: &[DeliveryState] = &[
+    DeliveryState::Failed,
+    DeliveryState::Unknown,
+    DeliveryState::Suppressed,
+    DeliveryState::Expired,
+    DeliveryState::Cancelled,
+];
 /// States that may be retried only for named recipients: the message got through, so the duplicate is intended.
 const THROUGH: &[DeliveryState] = &[DeliveryState::Sent, DeliveryState::Delivered];
 
@@ -38,8 +45,8 @@ const THROUGH: &[DeliveryState] = &[DeliveryState::Sent, DeliveryState::Delivere
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryBody {
-    /// Deliveries with these statuses: `failed`, `unknown`, `expired`, `cancelled`; with `recipient_ids` also `sent`,
-    /// `delivered`. Default: the first four.
+    /// Deliveries with these statuses: `failed`, `unknown`, `suppressed`, `expired`, `cancelled`; with `recipient_ids` also
+    /// `sent`, `delivered`. Default: the first five.
     statuses: Option<Vec<String>>,
     /// Deliveries of these recipients, at most 1,000; default: all recipients.
     recipient_ids: Option<Vec<String>>,
@@ -58,6 +65,10 @@ pub(super) struct RetryView {
     delivery_count: u32,
     /// The same, by channel.
     delivery_counts: BTreeMap<String, u32>,
+    /// Number of matching deliveries left out because their address is on a suppression list now: remove the entries
+    /// first, then retry. `null` if none was left out, and in a replayed response.
+    #[schema(required = true)]
+    suppressed_count: Option<u32>,
     /// When it is due.
     deliver_at: ApiTime,
     /// `quiet_hours` if quiet hours moved the order.
@@ -75,8 +86,10 @@ struct Choice {
 /// Retry deliveries of an order
 ///
 /// Creates a new order with the text of the old one, which is not changed. Deliveries whose outcome is still being
-/// resolved are not included. With `Idempotency-Key`, a repeat within 24 hours returns the same order. A retry does
-/// not count towards the daily limit. Needs the scope `write`.
+/// resolved are not included, nor those whose address is on a suppression list: `suppressed_count` says how many. If
+/// nothing else matches, the response is 409 `nothing_to_retry` with the member `suppressed_count`. With
+/// `Idempotency-Key`, a repeat within 24 hours returns the same order. A retry does not count towards the daily limit.
+/// Needs the scope `write`.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/retry", tag = "orders", operation_id = "retryOrder",
     params(
@@ -144,7 +157,7 @@ fn replay(
     let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, head.priority, order_id));
     let deliveries = head.channels.iter().map(|(channel, deliveries)| (channel.to_string(), *deliveries));
     let deliveries = deliveries.filter(|(_, deliveries)| *deliveries > 0).collect();
-    show(old, order_id, deliveries, (head.due, moved), true)
+    show(old, order_id, deliveries, (head.due, moved), None, true)
 }
 
 async fn make(
@@ -181,20 +194,21 @@ async fn make(
         state.sms_limits.look(by, content, channel).await.map_err(never_tried)?;
     }
     let counted = Mutex::new(Paid::default());
-    let choose = |channel: &Channel, delivery: &posthaste_model::Delivery, outcome: DeliveryState| {
-        let chosen = chosen(delivery, outcome);
-        if chosen && content.is_some() {
+    let take = |channel: &Channel, delivery: &posthaste_model::Delivery| {
+        if content.is_some() {
             counted.lock().unwrap_or_else(PoisonError::into_inner).add(channel, &delivery.address);
         }
-        chosen
     };
-    let accepted = state
+    let retried = state
         .store
-        .retry_order(old, &ask, |channel, delivery, outcome| choose(channel, delivery, outcome.state))
+        .retry_order(old, &ask, |_, delivery, outcome| chosen(delivery, outcome.state), take)
         .await;
-    let accepted = accepted.map_err(|error| {
+    let RetriedOrder { accepted, suppressed } = retried.map_err(|error| {
         let reported = match &error {
-            AcceptError::Empty => Problem::new(Code::NothingToRetry, "no delivery of the order matches"),
+            AcceptError::Empty => {
+                let detail = "nothing to retry: no delivery, of these recipients, has one of the statuses";
+                Problem::new(Code::NothingToRetry, detail)
+            }
             error => problem(error, tie),
         };
         (reported, error.nothing_stored())
@@ -208,15 +222,25 @@ async fn make(
         .into_iter()
         .filter(|one| one.deliveries > 0)
         .map(|one| (one.channel, one.deliveries));
-    Ok(show(old, &accepted.order_id, deliveries.collect(), (accepted.due, moved), accepted.already_done))
+    let again = accepted.already_done;
+    let suppressed = Some(suppressed).filter(|count| *count > 0 && !again);
+    Ok(show(old, &accepted.order_id, deliveries.collect(), (accepted.due, moved), suppressed, again))
 }
 
-/// The response. `moved`: the time that quiet hours move the requested one to.
+/// The problem when only suppressed deliveries match.
+pub(super) fn all_suppressed(count: u32) -> Problem {
+    let detail = format!("{count} suppressed: remove them from the suppression list first, then retry");
+    Problem::new(Code::NothingToRetry, detail).with("suppressed_count", count)
+}
+
+/// The response. `moved`: the time that quiet hours move the requested one to. `again`: the order was stored by an
+/// earlier request.
 fn show(
     old: &OrderId,
     order_id: &OrderId,
     deliveries: BTreeMap<String, u32>,
     (due, moved): (UnixMs, Option<UnixMs>),
+    suppressed: Option<u32>,
     again: bool,
 ) -> Response {
     let view = RetryView {
@@ -224,6 +248,7 @@ fn show(
         retry_of: old.wire_id(),
         delivery_count: deliveries.values().sum(),
         delivery_counts: deliveries,
+        suppressed_count: suppressed,
         deliver_at: ApiTime(due),
         delay_reason: moved.filter(|moved| *moved == due).map(|_| "quiet_hours"),
     };
@@ -247,7 +272,7 @@ fn choice(body: &RetryBody) -> Result<Choice, Problem> {
         match allowed {
             Some(state) => states.push(*state),
             None => {
-                let detail = "must be failed, unknown, expired or cancelled; with recipient_ids also sent or delivered";
+                let detail = "must be failed, unknown, suppressed, expired or cancelled; with recipient_ids also sent or delivered";
                 field_errors.push(ValidationError::new(
                     format!("/statuses/{at}"),
                     ValidationCode::UnknownValue,

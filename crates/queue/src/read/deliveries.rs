@@ -30,11 +30,14 @@ pub(super) struct DeliveryView {
     /// Why it has this status, as a stable word; `provider_error` is one that only the provider's code describes.
     #[schema(example = "provider_error", required = true)]
     reason: Option<&'static str>,
-    /// The provider's code: an SMTP reply code, an HTTP status, or an error of its own list; `null` unless `reason` is
-    /// `provider_error`.
+    /// The code with which the provider refused it: an SMTP reply code, an error of the provider's list (Twilio, VK), or
+    /// an HTTP status (Telegram); `null` unless `status` is `failed` and the provider gave a number.
     #[schema(example = 550, required = true)]
-    provider_code: Option<u16>,
-    /// Number of attempts started so far.
+    provider_code: Option<u32>,
+    /// The enhanced status of a mail server (RFC 3463) beside its reply code; `null` without one.
+    #[schema(example = "5.1.1", required = true)]
+    enhanced_status: Option<String>,
+    /// Number of attempts made so far; 0 if it is `suppressed` and was never tried.
     attempt_count: u8,
     /// When it last changed, to the second; `null` if nothing has happened yet.
     #[schema(required = true)]
@@ -65,8 +68,9 @@ impl DeliveryView {
             address: delivery.address.expose().to_owned(),
             status: outcome.state.word(),
             reason: reason_word(outcome.reason),
-            provider_code: outcome.reason.provider_code(),
-            attempt_count: outcome.attempt,
+            provider_code: outcome.code.number().or(outcome.reason.provider_code().map(u32::from)),
+            enhanced_status: outcome.code.enhanced().map(|status| status.to_string()),
+            attempt_count: outcome.attempts_made(),
             updated_at: (!untouched).then_some(ApiTime(outcome.changed)),
             next_attempt_at: next_at.map(ApiTime),
             waiting_for: waits_for.map(|what| match what {

@@ -23,6 +23,22 @@ pub(crate) async fn deliver_over(
     channel: &Channel,
     decisions: &[(u16, OutcomeKind)],
 ) -> OrderId {
+    let report = |(delivery, outcome): &(u16, OutcomeKind)| AttemptReport {
+        delivery: *delivery,
+        attempt: 1,
+        outcome: *outcome,
+        reason: Reason::Rejected,
+        value: 0,
+    };
+    report_over(service, channel, decisions.iter().map(report).collect()).await
+}
+
+/// Begins deliveries of the order that is due, as a courier of the channel would, and reports these outcomes.
+pub(crate) async fn report_over(
+    service: &Service,
+    channel: &Channel,
+    reports: Vec<AttemptReport>,
+) -> OrderId {
     let store = service.tool().await;
     let courier: CourierId = "c1".parse().expect("an id");
     let window = Duration::from_secs(60);
@@ -48,18 +64,8 @@ pub(crate) async fn deliver_over(
     })
     .await;
     let parcel = ParcelRef { parcel_id: taken.parcels[0].parcel_id.clone(), fence };
-    let begun: Vec<(u16, u8)> = decisions.iter().map(|(delivery, _)| (*delivery, 1)).collect();
+    let begun: Vec<(u16, u8)> = reports.iter().map(|report| (report.delivery, 1)).collect();
     store.begin(0, channel, window, 0, &[(parcel.clone(), begun)]).await.expect("begun");
-    let reports = decisions
-        .iter()
-        .map(|(delivery, outcome)| AttemptReport {
-            delivery: *delivery,
-            attempt: 1,
-            outcome: *outcome,
-            reason: Reason::Rejected,
-            value: 0,
-        })
-        .collect();
     let order_id = parcel.parcel_id.order_id.clone();
     store.settle(0, channel, &[Settlement { parcel, leave: true, reports }]).await.expect("settled");
     order_id
@@ -223,4 +229,45 @@ async fn retries_may_be_refused_or_repeated() {
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
     let other = service.ask(keyed(&json!({}))).await;
     is_refused(&other, 422, "idempotency_key_reused", "another request");
+}
+
+#[tokio::test]
+async fn a_retry_leaves_out_suppressed_addresses_and_says_how_many_and_what_to_do() {
+    let service = Service::start().await;
+    let key = service.master().await;
+    let sent = order(4);
+    give(&service, &key, &sent).await;
+    // 0 was refused for good and listed, 1 was refused for now, 2 was never tried, 3 was sent.
+    let decisions = [
+        (0, OutcomeKind::Failed),
+        (1, OutcomeKind::Failed),
+        (2, OutcomeKind::Suppressed),
+        (3, OutcomeKind::Sent),
+    ];
+    let old = deliver(&service, &decisions).await.wire_id();
+    let address =
+        |n: usize| sent["recipients"][n]["contacts"]["email"][0].as_str().expect("an address").to_owned();
+    let body = |n: usize| json!({"channel": "email", "addresses": [address(n)]}).to_string();
+    for n in [0, 2] {
+        let put = service.ask(ask("POST", "/v1/suppressions").key(&key).json(&body(n))).await;
+        assert!((200..300).contains(&put.status), "{put:?}");
+    }
+    let retried = retry(&service, &key, &old, json!({})).await;
+    assert_eq!(retried.status, 202, "{retried:?}");
+    let reported = retried.json();
+    assert_eq!((&reported["delivery_count"], &reported["suppressed_count"]), (&json!(1), &json!(2)));
+    for (chosen, count) in
+        [(json!({"statuses": ["suppressed"]}), 1), (json!({"recipient_ids": ["r0", "r2", "r3"]}), 2)]
+    {
+        let refused = retry(&service, &key, &old, chosen).await;
+        is_refused(&refused, 409, "nothing_to_retry", "only suppressed ones match");
+        let problem = refused.json();
+        let told = format!("{count} suppressed: remove them from the suppression list first, then retry");
+        assert_eq!((&problem["suppressed_count"], &problem["detail"]), (&json!(count), &json!(told)));
+    }
+    // Taken off the list, it is retried.
+    let deleted = service.ask(ask("POST", "/v1/suppressions/delete").key(&key).json(&body(2))).await;
+    assert!((200..300).contains(&deleted.status), "{deleted:?}");
+    let retried = retry(&service, &key, &old, json!({"statuses": ["suppressed"]})).await.json();
+    assert_eq!((&retried["delivery_count"], &retried["suppressed_count"]), (&json!(1), &Value::Null));
 }

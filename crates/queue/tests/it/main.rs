@@ -26,6 +26,7 @@ mod lost_replies;
 mod lost_replies_more;
 mod parked;
 mod patience;
+mod provider_codes;
 mod reading;
 mod secrets;
 mod send_as;

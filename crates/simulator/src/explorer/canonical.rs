@@ -191,7 +191,7 @@ fn decision(decision: &Decision) -> (u8, u16) {
         Decision::Retry => (0, 0),
         Decision::Repeat => (1, 0),
         Decision::Hold(reason) => (2, reason.code()),
-        Decision::Found(outcome, reason) => (3 + outcome.letter(), reason.code()),
+        Decision::Found(outcome, reason) => (3 + outcome.letter(), reason.reason.code()),
     }
 }
 

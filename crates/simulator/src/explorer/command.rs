@@ -224,7 +224,7 @@ impl ScriptServer<'_> {
                     delivery: *delivery,
                     attempt: *attempt,
                     status: *word,
-                    reason: Reason::None,
+                    reason: Reason::None.into(),
                 };
                 ServerAnswer::Receipt(self.call(world, events, &receipt)?.reply)
             }
@@ -337,7 +337,7 @@ pub fn plan(
         _ if scenario.tokens && delivery.token.is_some() => Decision::Repeat,
         _ if scenario.resolver == Resolver::Asking => match truth {
             Some(truth) if truth.taken.contains(&delivery.attempt) => {
-                Decision::Found(OutcomeKind::Sent, Reason::None)
+                Decision::Found(OutcomeKind::Sent, Reason::None.into())
             }
             Some(_) => Decision::Repeat,
             None => Decision::Hold(Reason::NotRetried),

@@ -117,9 +117,9 @@ impl Walk<'_> {
                     0 => Decision::Retry,
                     1 => Decision::Repeat,
                     2 => Decision::Hold(Reason::NotRetried),
-                    3 => Decision::Found(OutcomeKind::Delivered, Reason::None),
-                    4 => Decision::Found(OutcomeKind::Failed, Reason::Rejected),
-                    _ => Decision::Found(OutcomeKind::Sent, Reason::None),
+                    3 => Decision::Found(OutcomeKind::Delivered, Reason::None.into()),
+                    4 => Decision::Found(OutcomeKind::Failed, Reason::Rejected.into()),
+                    _ => Decision::Found(OutcomeKind::Sent, Reason::None.into()),
                 };
                 let decisions: Vec<_> = deliveries
                     .into_iter()
@@ -147,7 +147,7 @@ impl Walk<'_> {
                     delivery,
                     attempt,
                     status: word,
-                    reason,
+                    reason: reason.into(),
                 })?
                 .ok();
             }

@@ -14,6 +14,9 @@ pub enum AcceptError {
     /// Add a delivery: the order has none.
     #[error("the order has no deliveries")]
     Empty,
+    /// Take the addresses off the suppression lists first: all deliveries that were to be retried are on one.
+    #[error("all {0} deliveries to retry are on a suppression list")]
+    AllSuppressed(u32),
     /// Use fewer channels or deliveries.
     #[error("the order has too many channels or deliveries")]
     TooBig,
@@ -49,6 +52,7 @@ impl AcceptError {
             Self::Conflict
             | Self::ExpiresBeforeDue
             | Self::Empty
+            | Self::AllSuppressed(_)
             | Self::TooBig
             | Self::Gone
             | Self::NoSource

@@ -8,7 +8,7 @@ mod writer;
 
 pub use error::{AcceptError, NothingStored};
 pub use order::{AcceptedChannel, AcceptedOrder, NewOrder, NewOrderHead};
-pub use retry::RetryRequest;
+pub use retry::{RetriedOrder, RetryRequest};
 pub use writer::OrderWriter;
 
 use crate::store::Store;

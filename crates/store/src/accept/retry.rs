@@ -22,26 +22,38 @@ pub struct RetryRequest {
     pub digest: [u8; 12],
 }
 
+/// The new order, and what was left out of it.
+#[derive(Debug, Clone)]
+pub struct RetriedOrder {
+    /// The new order.
+    pub accepted: AcceptedOrder,
+    /// Chosen deliveries whose address is on a suppression list now.
+    pub suppressed: u32,
+}
+
 impl Store {
-    /// Accepts a new order from the deliveries of `old` that `choose` selects, in bounded memory. The old order is
-    /// not changed.
+    /// Accepts a new order from the deliveries of `old` that `choose` selects, in bounded memory, without those whose
+    /// address is on a suppression list now. `take` is told each delivery of the new order. The old order is not
+    /// changed.
     ///
     /// # Errors
-    /// An [`AcceptError`]: `NoSource` when the old order does not exist, `Empty` when no delivery was chosen.
+    /// An [`AcceptError`]: `NoSource` when the old order does not exist, `Empty` when no delivery was chosen,
+    /// `AllSuppressed` when all that were chosen are on a suppression list.
     pub async fn retry_order(
         &self,
         old: &OrderId,
         ask: &RetryRequest,
         choose: impl Fn(&Channel, &Delivery, &DeliveryRecord) -> bool,
-    ) -> Result<AcceptedOrder, AcceptError> {
+        take: impl Fn(&Channel, &Delivery),
+    ) -> Result<RetriedOrder, AcceptError> {
         let p = self.partition_of(old);
         // Nothing is stored before the writer finishes.
         let view = self.load_order(p, old).await.map_err(AcceptError::Refused)?;
         let view = view.ok_or(AcceptError::NoSource)?;
-        match self.retry_once(p, old, &view, ask, &choose).await {
+        match self.retry_once(p, old, &view, ask, (&choose, &take)).await {
             // Deliveries changed between an interrupted attempt and this one; `Gone` has removed the staged data of
             // the earlier attempt.
-            Err(AcceptError::Gone) => self.retry_once(p, old, &view, ask, &choose).await,
+            Err(AcceptError::Gone) => self.retry_once(p, old, &view, ask, (&choose, &take)).await,
             other => other,
         }
     }
@@ -52,8 +64,11 @@ impl Store {
         old: &OrderId,
         view: &OrderRecord,
         ask: &RetryRequest,
-        choose: &impl Fn(&Channel, &Delivery, &DeliveryRecord) -> bool,
-    ) -> Result<AcceptedOrder, AcceptError> {
+        (choose, take): (
+            &impl Fn(&Channel, &Delivery, &DeliveryRecord) -> bool,
+            &impl Fn(&Channel, &Delivery),
+        ),
+    ) -> Result<RetriedOrder, AcceptError> {
         let head = &view.head;
         let mut content = match &view.inline {
             Some((inline, _)) => inline.content.clone(),
@@ -69,6 +84,7 @@ impl Store {
             span: head.not_after.since(head.due).max(Duration::from_millis(1)),
             content,
         })?;
+        let mut suppressed = 0;
         for (channel, _) in &head.channels {
             for number in 0..head.parcels(channel) {
                 let (deliveries, outcomes) = match &view.inline {
@@ -78,14 +94,27 @@ impl Store {
                         read.map_err(AcceptError::Refused)?
                     }
                 };
-                for (delivery, outcome) in deliveries.into_iter().zip(outcomes.deliveries()) {
-                    if choose(channel, &delivery, &outcome) {
-                        writer.push(channel, delivery).await?;
+                let chosen = deliveries.into_iter().zip(outcomes.deliveries());
+                let chosen = chosen.filter(|(delivery, outcome)| choose(channel, delivery, outcome));
+                let chosen: Vec<Delivery> = chosen.map(|(delivery, _)| delivery).collect();
+                let addresses: Vec<_> =
+                    chosen.iter().map(|delivery| (old.sender(), &delivery.address)).collect();
+                let listed = self.suppressed(channel, &addresses).await.map_err(AcceptError::Refused)?;
+                for (delivery, listed) in chosen.into_iter().zip(listed) {
+                    if listed.is_some() {
+                        suppressed += 1;
+                        continue;
                     }
+                    take(channel, &delivery);
+                    writer.push(channel, delivery).await?;
                 }
             }
         }
-        writer.finish(ask.digest, &[]).await
+        match writer.finish(ask.digest, &[]).await {
+            Ok(accepted) => Ok(RetriedOrder { accepted, suppressed }),
+            Err(AcceptError::Empty) if suppressed > 0 => Err(AcceptError::AllSuppressed(suppressed)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn old_parcel(

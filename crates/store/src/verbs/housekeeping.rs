@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use posthaste_model::{Channel, OrderId, ParcelId, Reason};
+use posthaste_model::{Channel, CodedReason, OrderId, ParcelId};
 use posthaste_protocol::ScriptAnswer;
 use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
 use posthaste_protocol::scripts::claim_unresolved::{ClaimUnresolved, UnresolvedParcels};
@@ -90,13 +90,21 @@ impl Store {
         delivery: u16,
         attempt: u8,
         word: ReceiptStatus,
-        reason: Reason,
+        reason: impl Into<CodedReason>,
     ) -> Result<ScriptAnswer<Option<Reported>>, CallError> {
         let keys = &self.0.partition(p)?.keys;
         self.0
             .call_reporting(
                 p,
-                &ApplyReceipt { keys, channel, parcel_id, delivery, attempt, status: word, reason },
+                &ApplyReceipt {
+                    keys,
+                    channel,
+                    parcel_id,
+                    delivery,
+                    attempt,
+                    status: word,
+                    reason: reason.into(),
+                },
             )
             .await
     }

@@ -84,7 +84,7 @@ fn pending(outcome: &DeliveryRecord, order: &OrderSummary, courier: bool, now: U
 
 #[cfg(test)]
 mod tests {
-    use posthaste_model::{OnUnknown, Priority};
+    use posthaste_model::{OnUnknown, Priority, ProviderCode};
     use posthaste_protocol::record::Head;
 
     use super::*;
@@ -117,6 +117,7 @@ mod tests {
             tries: 1,
             repeated: false,
             reason,
+            code: ProviderCode::NONE,
             changed: UnixMs(0),
             token: None,
             not_before: not_before.map(UnixMs),

@@ -108,7 +108,7 @@ pub(super) fn word(outcome: Option<&Outcome>) -> String {
         Some(Outcome::Retry { after: Some(wait), .. }) => return format!("retry after {wait:?}"),
         Some(Outcome::NotSent { .. }) => "not sent",
         Some(Outcome::Failed(_)) => "rejected",
-        Some(Outcome::Suppressed(_)) => "suppress",
+        Some(Outcome::HardRefusal(_)) => "suppress",
         Some(Outcome::Strike { .. }) => "a strike",
         Some(Outcome::Throttled { wait, .. }) => return format!("throttled for {wait:?}"),
         Some(Outcome::Unknown(_)) => "unknown",

@@ -75,7 +75,7 @@ pub(super) fn fits(behaviour: Behaviour, outcome: &Outcome) -> bool {
             }
             _ => false,
         },
-        Behaviour::SuppressAddress => matches!(outcome, Outcome::Suppressed(_)),
+        Behaviour::SuppressAddress => matches!(outcome, Outcome::HardRefusal(_)),
         Behaviour::Hang | Behaviour::ResetAfterRequest | Behaviour::AcceptThenLoseAnswer => {
             matches!(outcome, Outcome::Unknown(_))
         }

@@ -12,7 +12,7 @@ use crate::terminal::plain;
 
 const RETRY_EXAMPLES: &str = "\
 Examples:
-  posthaste order retry teacher.1763676000000000000 --watch          deliveries that failed
+  posthaste order retry teacher.1763676000000000000 --watch          deliveries that failed or were suppressed
   posthaste order retry teacher.1763676000000000000 --status failed,unknown
   posthaste order retry teacher.1763676000000000000 --recipient line-17 --recipient line-88
 ";
@@ -34,8 +34,10 @@ Examples:
 pub(crate) struct RetryArgs {
     /// The order.
     order: OrderIdArg,
-    /// Deliveries with these statuses; default: failed. Those that are unknown may arrive twice.
-    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = ["failed", "unknown", "expired", "cancelled"])]
+    /// Deliveries with these statuses; default: failed, suppressed. Those that are unknown may arrive twice. Addresses
+    /// that are still on a suppression list are left out.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',',
+        value_parser = ["failed", "unknown", "suppressed", "expired", "cancelled"])]
     status: Vec<String>,
     /// Only this recipient, by id. May be repeated.
     #[arg(long, value_name = "ID", conflicts_with = "status")]
@@ -72,7 +74,10 @@ pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let mut which = OrderRetry { recipient_ids: args.recipient, ..OrderRetry::default() };
     if which.recipient_ids.is_empty() {
-        which.statuses = if args.status.is_empty() { vec!["failed".to_owned()] } else { args.status };
+        which.statuses = args.status;
+        if which.statuses.is_empty() {
+            which.statuses.extend(["failed", "suppressed"].map(str::to_owned));
+        }
         if which.statuses.iter().any(|status| status == "unknown") {
             context.terminal.confirm(
                 "Recipients with the status unknown may already have the message and would get it twice. Continue?",
@@ -82,6 +87,9 @@ pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
     let retried = client.retry_order(args.order.as_str(), &which, None).await?;
     let id = plain(&retried.seen.id);
     let count = format!(" (deliveries: {})", retried.seen.delivery_count);
+    if let Some(left_out) = retried.seen.suppressed_count.filter(|count| *count > 0) {
+        context.terminal.warn(&left_out_words(left_out));
+    }
     if args.watch {
         context.terminal.note(&format!("order {id}{count} accepted"));
         return watch::follow(&client, &retried.seen.id, context).await;
@@ -98,6 +106,14 @@ pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
         context.terminal.hint(&format!("Watch it:  posthaste order watch {id}"));
     }
     Ok(())
+}
+
+/// What was left out of a retry, and what to do about it.
+fn left_out_words(count: u64) -> String {
+    format!(
+        "{count} suppressed: left out. Remove them from the suppression list first (posthaste suppression delete), \
+         then retry"
+    )
 }
 
 /// Cancels the messages that are not sent yet.

@@ -110,6 +110,13 @@ pub(super) fn unreadable_words(unreadable: &UnreadableDeliveries) -> String {
     format!("{} {deliveries} on {channel} can't be read ({why})", unreadable.delivery_count)
 }
 
+/// The provider's code: `30003`, or reply code and enhanced status of a mail server: `550 5.1.1`.
+fn provider_code(delivery: &OrderDelivery) -> String {
+    let number = delivery.provider_code.map(|code| code.to_string());
+    let enhanced = delivery.enhanced_status.as_deref().map(plain);
+    number.into_iter().chain(enhanced).collect::<Vec<_>>().join(" ")
+}
+
 /// The columns of deliveries.
 pub(super) fn columns() -> [Column<ApiResponse<OrderDelivery>>; 11] {
     [
@@ -128,10 +135,7 @@ pub(super) fn columns() -> [Column<ApiResponse<OrderDelivery>>; 11] {
                 _ => String::new(),
             },
         },
-        Column {
-            title: "Provider code",
-            cell: |row, _| row.seen.provider_code.map(|code| code.to_string()).unwrap_or_default(),
-        },
+        Column { title: "Provider code", cell: |row, _| provider_code(&row.seen) },
         Column {
             title: "Attempt count",
             cell: |row, _| row.seen.attempt_count.map(|count| count.to_string()).unwrap_or_default(),

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| posthaste::fuzz::people(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| posthaste_people_file::fuzz::people(data));

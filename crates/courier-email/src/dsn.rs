@@ -99,7 +99,7 @@ pub(crate) fn read(message: &[u8], replies: &ReplyRules) -> BounceReport {
             Some(fields) => delivery(&message, &fields, replies),
             None => BounceReport::Nothing(Kind::Unclear),
         },
-        _ if says_no_such_user(&message, replies) => bounced(Some(STRIKE)),
+        _ if says_no_such_user(&message, replies) => bounced(Reason::Bounced.into(), Some(STRIKE)),
         _ if is_automatic(&message) => BounceReport::Nothing(Kind::Automatic),
         _ => BounceReport::Nothing(Kind::Other),
     }

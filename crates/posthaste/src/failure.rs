@@ -147,6 +147,19 @@ impl From<posthaste_ops::config::ConfigError> for Failure {
     }
 }
 
+impl From<posthaste_people_file::FileError> for Failure {
+    fn from(error: posthaste_people_file::FileError) -> Self {
+        use posthaste_people_file::FileErrorKind;
+        let kind = match error.kind() {
+            FileErrorKind::Unreadable => Kind::Error,
+            FileErrorKind::Usage => Kind::Usage,
+            FileErrorKind::Refused => Kind::Refused,
+        };
+        let (text, remedy, source) = error.into_parts();
+        Self { kind, text, remedy, source: source.map(Into::into) }
+    }
+}
+
 impl From<&Failure> for ExitCode {
     fn from(failure: &Failure) -> Self {
         if failure.is_closed_pipe() { Self::SUCCESS } else { Self::from(failure.kind.code()) }

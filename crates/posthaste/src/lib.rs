@@ -8,15 +8,13 @@ mod command;
 mod context;
 mod dev;
 mod failure;
-#[cfg(any(test, fuzzing))]
-pub mod fuzz;
 mod global_options;
 mod moment;
 mod output;
-mod recipients_file;
 mod settings;
 mod store;
 mod terminal;
+mod upload;
 
 use std::pin::pin;
 use std::process::ExitCode;

@@ -11,13 +11,14 @@ use posthaste_client::{
     Submission, fresh_idempotency_key,
 };
 use posthaste_model::{Address, Channel, OnUnknown, Priority, SenderId, Text};
+use posthaste_people_file::{Map, Options, People, Source, encoding_of};
 
 use super::order::watch;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
-use crate::recipients_file::{self, OnInvalid, Options, People, Source, Upload, Uploaded};
 use crate::terminal::plain;
+use crate::upload::{self, OnInvalid, Upload, Uploaded};
 
 mod given;
 mod summary;
@@ -46,15 +47,15 @@ pub(crate) struct Args {
     given: given::Addresses,
     /// What a column of the file contains: "Write to=email", "3=name", "Old phone=ignore". May be repeated.
     #[arg(long, value_name = "COLUMN=FIELD", help_heading = "Recipients")]
-    map: Vec<recipients_file::Map>,
+    map: Vec<Map>,
     /// What to do about invalid rows and addresses.
     #[arg(long, value_enum, default_value = "reject", help_heading = "Recipients")]
     on_invalid: OnInvalid,
     /// The delimiter, if the detected one is wrong: , ; | or tab.
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter, help_heading = "Recipients")]
     delimiter: Option<u8>,
-    /// The encoding, if the detected one is wrong: utf-8, windows-1251, koi8-r and so on.
-    #[arg(long, value_name = "NAME", value_parser = recipients_file::encoding_of, help_heading = "Recipients")]
+    /// The encoding, if the detected one is wrong: utf-8, windows-1251, koi8-r, cp866 and so on.
+    #[arg(long, value_name = "NAME", value_parser = encoding_of, help_heading = "Recipients")]
     encoding: Option<&'static encoding_rs::Encoding>,
     /// Send to every address of a recipient, not only to the first one of each channel.
     #[arg(long, help_heading = "Recipients")]
@@ -130,7 +131,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             let options =
                 Options { maps: args.map.clone(), delimiter: args.delimiter, encoding: args.encoding };
             let people = People::open(source, &options)?;
-            context.terminal.note(&format!("{} ({})", people.columns().words(), people.words()));
+            // A guess may be wrong, and the addresses don't show it.
+            let doubt =
+                if people.is_encoding_guessed() { "; if names look wrong, set --encoding" } else { "" };
+            context.terminal.note(&format!("{} ({}{doubt})", people.columns().words(), people.words()));
             Some(people)
         }
         None if given.is_empty() => {
@@ -195,7 +199,7 @@ async fn send(
 ) -> Result<(Result<ApiResponse<Accepted>, ApiError>, Uploaded)> {
     let (body, reading) = upload.start();
     let bar = progress.clone();
-    let lines = recipients_file::stream(body).inspect(move |piece| {
+    let lines = upload::stream(body).inspect(move |piece| {
         if let Ok(piece) = piece {
             bar.inc(piece.len() as u64);
         }
@@ -304,7 +308,8 @@ fn read_text(source: &Source) -> Result<String> {
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
+/// A delimiter as given on the command line.
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match text {
         "tab" | "\\t" | "\t" => Ok(b'\t'),
         _ => match text.as_bytes() {

@@ -13,7 +13,7 @@ use crate::failure::{Failure, Result};
 
 pub(crate) use missing::{missing_words, tell_missing};
 pub(crate) use reason::suppressed;
-pub(crate) use rows::Rows;
+pub(crate) use rows::{CsvStyle, Rows};
 
 /// The output format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -101,7 +101,17 @@ impl Output {
         columns: &'a [Column<T>],
         to: W,
     ) -> Rows<'a, T, W> {
-        Rows::new(self.format, &self.now, columns, to)
+        self.rows_as(CsvStyle::default(), columns, to)
+    }
+
+    /// The same, with a style if the format is CSV.
+    pub(crate) fn rows_as<'a, T: Serialize, W: Write>(
+        &'a self,
+        style: CsvStyle,
+        columns: &'a [Column<T>],
+        to: W,
+    ) -> Rows<'a, T, W> {
+        Rows::new(self.format, style, &self.now, columns, to)
     }
 
     /// Writes one thing: for people with `people`, for programs as JSON. As CSV, its parts are written as the rows in

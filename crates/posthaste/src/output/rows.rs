@@ -4,6 +4,7 @@ use std::io::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Zoned;
+use posthaste_people_file::escape;
 use serde::Serialize;
 
 use super::{Column, Format, Reader};
@@ -13,6 +14,17 @@ use crate::terminal::plain;
 /// Number of table rows whose column widths are computed together.
 const MEASURED: usize = 500;
 
+/// How a CSV file is written; the default is for programs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CsvStyle {
+    /// The delimiter; a comma if not set.
+    pub(crate) delimiter: Option<u8>,
+    /// Whether the file begins with a byte order mark, by which spreadsheets recognize UTF-8.
+    pub(crate) mark: bool,
+    /// Whether cells are escaped so that a spreadsheet runs none as a formula.
+    pub(crate) escaped: bool,
+}
+
 /// A list being written.
 pub(crate) struct Rows<'a, T, W: Write> {
     columns: &'a [Column<T>],
@@ -20,7 +32,7 @@ pub(crate) struct Rows<'a, T, W: Write> {
     count: u64,
     /// Whether nothing was written yet.
     first: bool,
-    escaped: bool,
+    style: CsvStyle,
     to: To<W>,
 }
 
@@ -32,19 +44,21 @@ enum To<W: Write> {
 }
 
 impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
-    pub(super) fn new(format: Format, now: &'a Zoned, columns: &'a [Column<T>], out: W) -> Self {
+    pub(super) fn new(
+        format: Format,
+        style: CsvStyle,
+        now: &'a Zoned,
+        columns: &'a [Column<T>],
+        out: W,
+    ) -> Self {
+        let csv = |out| csv::WriterBuilder::new().delimiter(style.delimiter.unwrap_or(b',')).from_writer(out);
         let to = match format {
             Format::Table => To::Table { out, held: Vec::new(), headed: false },
             Format::Json => To::Json { out },
             Format::Ndjson => To::Ndjson { out },
-            Format::Csv => To::Csv { out: Box::new(csv::Writer::from_writer(out)), headed: false },
+            Format::Csv => To::Csv { out: Box::new(csv(out)), headed: false },
         };
-        Self { columns, now, count: 0, first: true, escaped: false, to }
-    }
-
-    /// Escapes CSV cells so that a spreadsheet does not treat them as formulas. Such a file does not read back unchanged.
-    pub(crate) fn for_spreadsheet(self, escaped: bool) -> Self {
-        Self { escaped, ..self }
+        Self { columns, now, count: 0, first: true, style, to }
     }
 
     /// Writes the next item.
@@ -71,9 +85,12 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
                 out.write_all(b"\n")?;
             }
             To::Csv { out, headed } => {
-                head(self.columns, out, headed)?;
-                let escape = |cell| if self.escaped { escaped(cell) } else { cell };
-                let cells = self.columns.iter().map(|column| escape((column.cell)(item, &Reader::Program)));
+                head(self.columns, out, headed, self.style.mark)?;
+                let written = |cell: String| match self.style.escaped {
+                    true => escape(&cell).into_owned(),
+                    false => cell,
+                };
+                let cells = self.columns.iter().map(|column| written((column.cell)(item, &Reader::Program)));
                 out.write_record(cells).map_err(unwritten)?;
             }
         }
@@ -115,7 +132,7 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
             }
             To::Ndjson { out } => out.flush()?,
             To::Csv { out, headed } => {
-                head(self.columns, out, headed)?;
+                head(self.columns, out, headed, self.style.mark)?;
                 out.flush()?;
             }
         }
@@ -123,15 +140,18 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
     }
 }
 
-/// Puts an apostrophe before a cell that begins like a formula.
-fn escaped(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
-}
-
-fn head<T, W: Write>(columns: &[Column<T>], out: &mut csv::Writer<W>, headed: &mut bool) -> Result<()> {
+fn head<T, W: Write>(
+    columns: &[Column<T>],
+    out: &mut csv::Writer<W>,
+    headed: &mut bool,
+    mark: bool,
+) -> Result<()> {
     if !std::mem::replace(headed, true) {
         let titles = columns.iter().map(|column| column.title.to_lowercase().replace(' ', "_"));
-        out.write_record(titles).map_err(unwritten)?;
+        // The mark is the first character of the file; no title needs quotes.
+        let marks = std::iter::once(if mark { "\u{feff}" } else { "" }).chain(std::iter::repeat(""));
+        out.write_record(marks.zip(titles).map(|(mark, title)| mark.to_owned() + &title))
+            .map_err(unwritten)?;
     }
     Ok(())
 }
@@ -191,7 +211,7 @@ mod tests {
     fn written(format: Format, items: &[serde_json::Value]) -> String {
         let now: Zoned = "2026-11-20T12:00:00+00:00[UTC]".parse().expect("a moment");
         let mut out = Vec::new();
-        let mut rows = Rows::new(format, &now, COLUMNS, &mut out);
+        let mut rows = Rows::new(format, CsvStyle::default(), &now, COLUMNS, &mut out);
         for item in items {
             rows.push(item).expect("written");
         }
@@ -222,7 +242,8 @@ mod tests {
         let now: Zoned = "2026-11-20T12:00:00+00:00[UTC]".parse().expect("a moment");
         let read = |escaped| {
             let mut out = Vec::new();
-            let mut rows = Rows::new(Format::Csv, &now, COLUMNS, &mut out).for_spreadsheet(escaped);
+            let mut rows =
+                Rows::new(Format::Csv, CsvStyle { escaped, ..CsvStyle::default() }, &now, COLUMNS, &mut out);
             items.iter().for_each(|item| rows.push(item).expect("written"));
             rows.end().expect("ended");
             let mut reader = csv::Reader::from_reader(&*out);
@@ -230,6 +251,50 @@ mod tests {
         };
         assert_eq!(read(false), names);
         assert_eq!(read(true), ["'=1+1", "'@anna", "'+7 901", "'-5", "Anna, \"A\""]);
+    }
+
+    #[test]
+    fn a_file_for_a_spreadsheet_is_read_back_as_people() {
+        const EXPORT: &[Column<serde_json::Value>] = &[
+            Column {
+                title: "Recipient id",
+                cell: |item, _| item["id"].as_str().unwrap_or_default().to_owned(),
+            },
+            Column {
+                title: "Recipient name",
+                cell: |item, _| item["name"].as_str().unwrap_or_default().to_owned(),
+            },
+            Column { title: "Channel", cell: |_, _| "sms".to_owned() },
+            Column { title: "Address", cell: |item, _| item["to"].as_str().unwrap_or_default().to_owned() },
+        ];
+        let names = ["=1+1", "@anna", "-5;=2", "Lee, \"A\"|+7", "Анна\u{ff1d}", "O'Neil", "''=x"];
+        let now: Zoned = "2026-11-20T12:00:00+00:00[UTC]".parse().expect("a moment");
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("all.csv");
+        for delimiter in [None, Some(b';'), Some(b'\t')] {
+            let mut out = Vec::new();
+            let style = CsvStyle { delimiter, mark: true, escaped: true };
+            let mut rows = Rows::new(Format::Csv, style, &now, EXPORT, &mut out);
+            for (at, name) in names.iter().enumerate() {
+                let item = serde_json::json!({"id": format!("p{at}"), "name": name, "to": format!("+7901123456{at}")});
+                rows.push(&item).expect("written");
+            }
+            rows.end().expect("ended");
+            assert!(out.starts_with("\u{feff}recipient_id".as_bytes()), "{delimiter:?}");
+            std::fs::write(&path, &out).expect("a file");
+            let source = posthaste_people_file::Source::File(path.clone());
+            let mut people =
+                posthaste_people_file::People::open(&source, &Default::default()).expect("opened");
+            let mut read = Vec::new();
+            while let Some(row) = people.next().expect("read") {
+                read.push(serde_json::to_value(row.expect("a person").1).expect("JSON"));
+            }
+            let wanted = names.iter().enumerate().map(|(at, name)| {
+                let phones = [format!("+7901123456{at}")];
+                serde_json::json!({"id": format!("p{at}"), "name": name, "contacts": {"sms": phones}})
+            });
+            assert_eq!(read, wanted.collect::<Vec<_>>(), "{delimiter:?}");
+        }
     }
 
     #[test]
@@ -245,7 +310,7 @@ mod tests {
         let now: Zoned = "2026-11-20T12:00:00+00:00[UTC]".parse().expect("a moment");
         let reported = |format, items: &[serde_json::Value]| {
             let mut out = Vec::new();
-            let mut rows = Rows::new(format, &now, COLUMNS, &mut out);
+            let mut rows = Rows::new(format, CsvStyle::default(), &now, COLUMNS, &mut out);
             items.iter().for_each(|item| rows.push(item).expect("written"));
             rows.remark(&serde_json::json!({"missing": [1]})).expect("written");
             assert_eq!(rows.end().expect("ended"), items.len() as u64);

@@ -30,6 +30,7 @@ const TABLE: &[(&str, May)] = &[
     ("courier-webhook", CHANNEL),
     ("queue", May::Use(&["model", "store", "ops"])),
     ("client", May::Use(&["model"])),
+    ("people-file", May::Use(&["model"])),
     ("sandbox", May::Use(&["model", "ops"])),
     ("rig", May::Use(&[])),
     ("simulator", May::Use(&["model", "protocol"])),

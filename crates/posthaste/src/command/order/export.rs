@@ -11,12 +11,13 @@ use super::deliveries::{Filter, columns, unreadable_words};
 use super::order_id::OrderIdArg;
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
-use crate::output::{Format, Rows};
+use crate::output::{CsvStyle, Format, Rows};
 
 const EXAMPLES: &str = "\
 Examples:
   posthaste order export teacher.1763676000000000000 > all.csv
   posthaste order export teacher.1763676000000000000 --failed --to failed.csv
+  posthaste order export teacher.1763676000000000000 --for-spreadsheet --delimiter \";\" --to all.csv
   posthaste order export teacher.1763676000000000000 -o ndjson | jq -r .reason | sort | uniq -c
 ";
 
@@ -31,10 +32,16 @@ pub(crate) struct Args {
     /// Write to this file instead of standard output. It must not exist.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Put an apostrophe before CSV cells that a spreadsheet would treat as formulas (they begin with = + - @). Such a file
-    /// does not read back unchanged.
+    /// Write CSV that a spreadsheet opens safely: with a byte order mark, and with an apostrophe before = + - @ wherever a
+    /// formula could begin. `posthaste send --to` removes these apostrophes again.
     #[arg(long)]
     for_spreadsheet: bool,
+    /// Begin the CSV file with a byte order mark, by which Excel recognizes UTF-8. --for-spreadsheet includes it.
+    #[arg(long)]
+    bom: bool,
+    /// The delimiter of the CSV file: , ; | or tab. Excel expects ; where the decimal separator is a comma.
+    #[arg(long, value_name = "CHARACTER", value_parser = crate::command::send::delimiter)]
+    delimiter: Option<u8>,
 }
 
 /// Exports the deliveries.
@@ -44,6 +51,15 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let output = context.output(Format::Csv);
+    let style = CsvStyle {
+        delimiter: args.delimiter,
+        mark: args.bom || args.for_spreadsheet,
+        escaped: args.for_spreadsheet,
+    };
+    if output.format() != Format::Csv && style != CsvStyle::default() {
+        return Err(Failure::usage("--for-spreadsheet, --bom and --delimiter are for CSV")
+            .remedy("Leave them out, or use -o csv."));
+    }
     let columns = columns();
     let to: Box<dyn Write> = match &args.to {
         Some(path) => {
@@ -54,7 +70,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
         None => Box::new(BufWriter::new(io::stdout())),
     };
-    let mut rows = output.rows(&columns, to).for_spreadsheet(args.for_spreadsheet);
+    let mut rows = output.rows_as(style, &columns, to);
     let unreadable = read(&client, &args, &mut rows).await?;
     let count = rows.end()?;
     for rows in &unreadable {

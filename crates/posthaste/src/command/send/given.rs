@@ -2,8 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use posthaste_model::{CHANNELS, ChannelDescriptor};
-
-use crate::recipients_file::{Field, Person};
+use posthaste_people_file::{Field, Person};
 
 /// The addresses, by channel.
 pub(super) struct Addresses(Vec<(&'static ChannelDescriptor, Vec<String>)>);

@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 
 use posthaste_client::{Accepted, ApiError, ApiResponse, Skipped};
+use posthaste_people_file::{Columns, Reasons};
 
 use crate::client::{failure_with, words};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::{Column, Format, Reader};
-use crate::recipients_file::{Columns, Reasons, Uploaded};
 use crate::terminal::plain;
+use crate::upload::Uploaded;
 
 /// The queue names at most this many faults of an order; with this many, there may be more.
 const MOST_FAULTS: usize = 100;

@@ -36,6 +36,8 @@ const TWO_READINGS: Wrong =
     wrong("the national prefix appears twice; write +, the country code and the number");
 const SPREADSHEET: Wrong =
     wrong("ends in .0: a spreadsheet turned it into a decimal; format the column as text");
+const SCIENTIFIC: Wrong =
+    wrong("in scientific notation: a spreadsheet rounded it; format the column as text and enter it again");
 const SECOND_PLUS: Wrong = wrong("a + is only allowed at the beginning; give one number per address");
 const SECOND_NUMBER: Wrong = wrong("contains a comma, semicolon or slash; give one number per address");
 const OTHER_DIGIT: Wrong = wrong("its digits must be 0 to 9");
@@ -228,6 +230,9 @@ fn digits(text: &str) -> Result<String, Wrong> {
     if text.len() > MOST_BYTES {
         return Err(TOO_LONG);
     }
+    if is_scientific(text) {
+        return Err(SCIENTIFIC);
+    }
     let mut out = String::with_capacity(16);
     let mut shown = 0;
     for c in text.chars().filter(|c| !is_hidden(*c)) {
@@ -260,6 +265,15 @@ fn digits(text: &str) -> Result<String, Wrong> {
         4..=17 if shown <= MOST_GIVEN => Ok(out),
         _ => Err(TOO_LONG),
     }
+}
+
+/// Whether a spreadsheet wrote the number in scientific notation: `7.9991E+10`, or with a decimal comma.
+fn is_scientific(text: &str) -> bool {
+    let text = text.trim_matches(|c| is_blank(c) || is_hidden(c)).trim_start_matches('+');
+    let is_whole = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    text.split_once(['E', 'e', '\u{415}', '\u{435}']).is_some_and(|(mantissa, exponent)| {
+        is_whole(exponent.trim_start_matches(['+', '-'])) && mantissa.split(['.', ',']).all(is_whole)
+    })
 }
 
 /// Whether a spreadsheet turned the number into a decimal: `436641234567.0`. The last group of a number written with

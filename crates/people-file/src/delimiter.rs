@@ -1,7 +1,7 @@
 //! Detects the delimiter of a file: from a first line `sep=;`, else the one that yields addresses and titles and splits the
 //! first rows into the same number of fields.
 
-use super::columns::{field_of, is_address};
+use crate::columns::{field_of, is_address};
 
 const CANDIDATES: [u8; 4] = *b",;\t|";
 

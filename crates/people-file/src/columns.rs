@@ -4,10 +4,9 @@ use std::str::FromStr;
 
 use posthaste_model::{AddressRule, CHANNELS, channels};
 
-use super::Field;
-use super::person::{is_blank, trim};
-use crate::failure::{Failure, Result};
-use crate::terminal::plain;
+use crate::cell::{self, is_blank, is_dash, plain};
+use crate::mailboxes::mailboxes;
+use crate::{Field, FileError, Result};
 
 /// Common titles of columns without addresses, in lower case, with blanks for `_ - .` and е for ё; those with addresses are in
 /// the descriptors of the channels. A code ("Код") often identifies a group, so it is not an id unless it is mapped.
@@ -42,9 +41,13 @@ const TITLES: &[(Field, &[&str])] = &[
     ),
 ];
 
+/// Titles of the column of a channel and of its address, in files that have one address per row.
+const CHANNEL_TITLES: [&str; 2] = ["channel", "канал"];
+const ADDRESS_TITLES: [&str; 2] = ["address", "адрес"];
+
 /// One `--map`: a column by its title or its number from 1, and what it contains; `None` ignores the column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Map {
+pub struct Map {
     column: String,
     field: Option<Field>,
 }
@@ -72,11 +75,13 @@ impl FromStr for Map {
 
 /// What each column contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Columns {
+pub struct Columns {
     fields: Vec<Option<Field>>,
     titles: Vec<String>,
+    /// The columns of a channel and of its address, where no column contains the addresses of one channel.
+    by_row: Option<(usize, usize)>,
     /// Whether the first row contains titles.
-    pub(crate) has_header: bool,
+    pub has_header: bool,
 }
 
 impl Columns {
@@ -84,7 +89,7 @@ impl Columns {
     ///
     /// # Errors
     /// Usage: `--map` names a column that does not exist, or no column contains addresses.
-    pub(crate) fn find(first: &[&str], maps: &[Map]) -> Result<Self> {
+    pub fn find(first: &[&str], maps: &[Map]) -> Result<Self> {
         // A title may contain a sample address. A cell with an address that is not a known title belongs to a person.
         let is_person = |cell: &&str| is_address(cell) || (has_mailbox(cell) && field_of(cell).is_none());
         let has_header = !first.iter().any(is_person);
@@ -102,46 +107,65 @@ impl Columns {
         };
         for map in maps {
             let at = position(&map.column, &titles).ok_or_else(|| {
-                Failure::usage(format!("--map: there is no column {:?}", plain(&map.column)))
+                FileError::usage(format!("--map: there is no column {:?}", plain(&map.column)))
                     .remedy(format!("The columns are: {}", titles.join(" · ")))
             })?;
             fields[at] = map.field;
         }
-        if !fields.iter().flatten().any(|field| field.is_address()) {
-            return Err(Failure::usage("no column contains addresses").remedy(format!(
+        let of_channel = fields.iter().flatten().any(|field| field.is_address());
+        let at = |words: [&str; 2]| titles.iter().position(|title| words.contains(&usual(title).as_str()));
+        let by_row = match has_header && !of_channel {
+            true => at(CHANNEL_TITLES).zip(at(ADDRESS_TITLES)),
+            false => None,
+        };
+        if !of_channel && by_row.is_none() {
+            return Err(FileError::usage("no column contains addresses").remedy(format!(
                 "The columns are: {}\nAssign a column to a field: --map \"{}=email\" (or {}, name, id)",
                 titles.join(" · "),
                 titles.first().map_or("1", String::as_str),
                 CHANNELS.iter().skip(1).map(|channel| channel.name).collect::<Vec<_>>().join(", ")
             )));
         }
-        Ok(Self { fields, titles, has_header })
+        Ok(Self { fields, titles, by_row, has_header })
     }
 
     /// What the column at `at` (from 0) contains.
-    pub(crate) fn field(&self, at: usize) -> Option<Field> {
+    pub fn field(&self, at: usize) -> Option<Field> {
         self.fields.get(at).copied().flatten()
     }
 
+    /// The columns (from 0) of a channel and of its address, in files such as an export of deliveries.
+    pub(crate) fn by_row(&self) -> Option<(usize, usize)> {
+        self.by_row
+    }
+
     /// Number of columns.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.fields.len()
     }
 
     /// The title of the first column with this field, for messages.
-    pub(crate) fn title_of(&self, word: &str) -> Option<&str> {
+    pub fn title_of(&self, word: &str) -> Option<&str> {
         let at = self.fields.iter().position(|field| field.is_some_and(|field| field.word() == word))?;
         self.titles.get(at).map(String::as_str)
     }
 
     /// In words: `"Почта" → email, "ФИО" → name; not used: "Отдел"`.
-    pub(crate) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         let pairs = || self.titles.iter().zip(&self.fields);
         let used: Vec<String> = pairs()
             .filter_map(|(title, field)| field.map(|field| format!("\"{title}\" → {}", field.word())))
             .collect();
-        let unused: Vec<String> =
-            pairs().filter(|(_, field)| field.is_none()).map(|(title, _)| format!("\"{title}\"")).collect();
+        let by_row = self.by_row.map(|(channel, address)| {
+            format!("\"{}\" → address on the channel in \"{}\"", self.titles[address], self.titles[channel])
+        });
+        let used: Vec<String> = used.into_iter().chain(by_row).collect();
+        let is_by_row = |at| self.by_row.is_some_and(|(channel, address)| at == channel || at == address);
+        let unused: Vec<String> = pairs()
+            .enumerate()
+            .filter(|(at, (_, field))| field.is_none() && !is_by_row(*at))
+            .map(|(_, (title, _))| format!("\"{title}\""))
+            .collect();
         match unused.is_empty() {
             true => used.join(", "),
             false => format!("{}; not used: {}", used.join(", "), unused.join(", ")),
@@ -158,17 +182,10 @@ fn position(column: &str, titles: &[String]) -> Option<usize> {
 
 /// What a column with this title contains: matches the whole title, or the title without an explanation
 /// (`Email (e.g. name@example.org)`, `Phone*`).
-pub(super) fn field_of(title: &str) -> Option<Field> {
+pub(crate) fn field_of(title: &str) -> Option<Field> {
     if is_address(title) {
         return None;
     }
-    let known = |title: &str| {
-        let title = usual(title);
-        let plain = TITLES.iter().find(|(_, usual)| usual.contains(&title.as_str())).map(|(field, _)| *field);
-        let address =
-            || CHANNELS.iter().find(|channel| channel.csv_titles.contains(&title.as_str())).copied();
-        plain.or_else(|| address().map(Field::Address))
-    };
     let without_samples = || {
         let words = title.split_whitespace().filter(|word| !word.contains('@'));
         words.collect::<Vec<_>>().join(" ")
@@ -187,6 +204,14 @@ pub(super) fn field_of(title: &str) -> Option<Field> {
         .or_else(|| known(&before_sample()?))
 }
 
+/// What a column with exactly this title contains.
+fn known(title: &str) -> Option<Field> {
+    let title = usual(title);
+    let plain = TITLES.iter().find(|(_, usual)| usual.contains(&title.as_str())).map(|(field, _)| *field);
+    let address = || CHANNELS.iter().find(|channel| channel.csv_titles.contains(&title.as_str())).copied();
+    plain.or_else(|| address().map(Field::Address))
+}
+
 /// A title in the form used by [`TITLES`].
 fn usual(title: &str) -> String {
     let small = title.to_lowercase().replace('ё', "е");
@@ -195,7 +220,7 @@ fn usual(title: &str) -> String {
 }
 
 /// Whether a cell contains one or several addresses and nothing else.
-pub(super) fn is_address(cell: &str) -> bool {
+pub(crate) fn is_address(cell: &str) -> bool {
     guess(cell).is_some_and(Field::is_address)
 }
 
@@ -212,19 +237,20 @@ fn is_mailbox(part: &str) -> bool {
 }
 
 fn guess(cell: &str) -> Option<Field> {
-    let cell = trim(cell);
-    let mut parts =
-        cell.split(|c: char| c.is_whitespace() || ";,".contains(c)).filter(|part| !part.is_empty());
-    let digits = cell.bytes().filter(u8::is_ascii_digit).count();
-    let between = |c: char| {
-        is_blank(c) || matches!(c, '+' | '-' | '(' | ')' | '.' | '\u{2010}'..='\u{2015}' | '\u{2212}')
-    };
-    let is_phone = cell.chars().all(|c| c.is_ascii_digit() || between(c)) && digits >= 10;
-    match cell.contains('@') {
-        true if parts.all(is_mailbox) => channels::with_rule(AddressRule::Mailbox).map(Field::Address),
-        false if is_phone => channels::with_rule(AddressRule::Phone).map(Field::Address),
-        _ => None,
+    if cell.contains('@') {
+        let found = mailboxes(&cell::address(AddressRule::Mailbox, cell).ok()?);
+        // `Email <name@company.com>` is a title with a sample.
+        let is_title = found.name.as_deref().and_then(known).is_some();
+        let is_address = !found.addresses.is_empty() && found.addresses.iter().all(|part| is_mailbox(part));
+        return channels::with_rule(AddressRule::Mailbox)
+            .filter(|_| is_address && !is_title)
+            .map(Field::Address);
     }
+    let cell = cell::value(cell);
+    let digits = cell.bytes().filter(u8::is_ascii_digit).count();
+    let between = |c: char| is_blank(c) || is_dash(c) || matches!(c, '+' | '(' | ')' | '.');
+    let is_phone = cell.chars().all(|c| c.is_ascii_digit() || between(c)) && digits >= 10;
+    channels::with_rule(AddressRule::Phone).filter(|_| is_phone).map(Field::Address)
 }
 
 #[cfg(test)]
@@ -235,7 +261,10 @@ mod tests {
 
     fn words(first: &[&str], maps: &[&str]) -> Result<String, String> {
         let maps: Vec<Map> = maps.iter().map(|map| map.parse().expect("a map")).collect();
-        Columns::find(first, &maps).map(|found| found.words()).map_err(|failure| failure.lines().join(" "))
+        Columns::find(first, &maps).map(|found| found.words()).map_err(|error| {
+            let (text, remedy, _) = error.into_parts();
+            format!("{text} {}", remedy.unwrap_or_default())
+        })
     }
 
     #[test]
@@ -265,6 +294,7 @@ mod tests {
             ("Email address*", Some(Field::Address(&EMAIL))),
             ("Телефон (+7 901 123-45-67)", Some(Field::Address(&SMS))),
             ("Phone [with country code]", Some(Field::Address(&SMS))),
+            ("Email <name@company.com>", Some(Field::Address(&EMAIL))),
             ("name@company.com", None),
             ("Anna <name@company.com>", None),
             ("Anna name@company.com", None),
@@ -304,6 +334,35 @@ mod tests {
             .expect("columns");
         assert!(!columns.has_header);
         assert_eq!(columns.words(), "\"column 1\" → email, \"column 2\" → sms; not used: \"column 3\"");
+    }
+
+    #[test]
+    fn an_export_names_the_channel_of_each_address() {
+        let export = ["recipient_id", "recipient_name", "channel", "address", "status"];
+        assert_eq!(
+            words(&export, &[]),
+            Ok("\"recipient_id\" → id, \"recipient_name\" → name, \"address\" → address on the channel in \
+                \"channel\"; not used: \"status\""
+                .to_owned())
+        );
+        assert!(words(&["Name", "Address"], &[]).is_err(), "an address may be a street");
+        let mapped = words(&["Channel", "Address"], &["Address=email"]);
+        assert_eq!(mapped, Ok("\"Address\" → email; not used: \"Channel\"".to_owned()));
+    }
+
+    #[test]
+    fn cells_as_spreadsheets_leave_them_are_addresses() {
+        for (cell, field) in [
+            ("'+79991234567", &SMS),
+            ("=\"79991234567\"", &SMS),
+            ("+7 901 123\u{2212}45\u{ff0d}67", &SMS),
+            ("mailto:a@b.example", &EMAIL),
+            ("Anna <a@b.example>", &EMAIL),
+            ("\u{200b}a@b.example\u{a0}", &EMAIL),
+        ] {
+            assert_eq!(guess(cell), Some(Field::Address(field)), "{cell:?}");
+        }
+        assert!(["7.9E+10", "Anna", "#N/A", "", "a@b"].iter().all(|cell| guess(cell).is_none()));
     }
 
     #[test]

@@ -8,18 +8,19 @@ use csv::ByteRecord;
 use encoding_rs::{Encoding, UTF_8};
 use encoding_rs_io::DecodeReaderBytesBuilder;
 
-use super::columns::is_address;
-use super::person::is_blank;
-use super::scan::{BadRow, Scan};
-use super::{Columns, Map, Person, delimiter, encoding};
-use crate::failure::{Failure, Result};
+use posthaste_model::CHANNELS;
+
+use crate::cell::{is_blank, trim};
+use crate::columns::is_address;
+use crate::scan::{BadRow, Scan};
+use crate::{Columns, Field, FileError, FileErrorKind, Map, Person, Result, delimiter, encoding};
 
 /// Bytes at the beginning that are examined to detect the delimiter, the columns and, for standard input, the encoding.
 const SAMPLE: u64 = 256 * 1024;
 
 /// Where the file comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum Source {
     /// Standard input.
     Stdin,
     /// A file.
@@ -36,30 +37,31 @@ impl std::str::FromStr for Source {
 
 /// Options for reading the file; what is not set is detected.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
+pub struct Options {
     /// Columns assigned with `--map`.
-    pub(crate) maps: Vec<Map>,
+    pub maps: Vec<Map>,
     /// The delimiter.
-    pub(crate) delimiter: Option<u8>,
+    pub delimiter: Option<u8>,
     /// The encoding.
-    pub(crate) encoding: Option<&'static Encoding>,
+    pub encoding: Option<&'static Encoding>,
 }
 
 /// A row that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
-pub(crate) struct RowError {
+pub struct RowError {
     /// Its line in the file, from 1.
-    pub(crate) line: u64,
+    pub line: u64,
     /// What is wrong; never contains the text of a cell.
-    pub(crate) what: String,
+    pub what: String,
 }
 
 /// The people of a file, in order.
-pub(crate) struct People {
+pub struct People {
     reader: csv::Reader<Box<dyn Read + Send>>,
     columns: Columns,
     encoding: &'static Encoding,
+    is_encoding_guessed: bool,
     delimiter: u8,
     record: ByteRecord,
     /// The first row, already in `record`, is a person and not a header.
@@ -72,7 +74,7 @@ impl People {
     ///
     /// # Errors
     /// The file cannot be read, or no column contains addresses.
-    pub(crate) fn open(source: &Source, options: &Options) -> Result<Self> {
+    pub fn open(source: &Source, options: &Options) -> Result<Self> {
         let (raw, found): (Box<dyn Read + Send>, _) = match source {
             Source::Stdin => (Box::new(io::stdin()), None),
             Source::File(path) => {
@@ -84,14 +86,17 @@ impl People {
                 (Box::new(open()?), found)
             }
         };
-        Self::read(raw, found, options).map_err(|failure| match failure.kind() {
-            crate::failure::Kind::Error => unread(source, failure),
-            _ => failure,
+        Self::read(raw, found, options).map_err(|error| match error.kind() {
+            FileErrorKind::Unreadable => {
+                let (text, _, cause) = error.into_parts();
+                unread(source, cause.unwrap_or_else(|| io::Error::other(text)))
+            }
+            _ => error,
         })
     }
 
     /// Reads from any source; `found` is the encoding if it is already known.
-    pub(super) fn read(
+    pub(crate) fn read(
         mut raw: Box<dyn Read + Send>,
         found: Option<&'static Encoding>,
         options: &Options,
@@ -99,6 +104,9 @@ impl People {
         let mut begin = Vec::new();
         raw.by_ref().take(SAMPLE).read_to_end(&mut begin)?;
         let encoding = options.encoding.or(found).unwrap_or_else(|| encoding::guess(&begin));
+        // A byte order mark or valid UTF-8 is no guess; nobody else writes either.
+        let is_encoding_guessed =
+            options.encoding.is_none() && encoding != UTF_8 && Encoding::for_bom(&begin).is_none();
         let (text, _, _) = encoding.decode(&begin);
         let declared = delimiter::declared(&text);
         let delimiter = options.delimiter.or(declared).unwrap_or_else(|| delimiter::delimiter(&text));
@@ -122,7 +130,7 @@ impl People {
         }
         loop {
             if !reader.read_byte_record(&mut record).map_err(csv_failure)? {
-                return Err(Failure::refused("the list of recipients is empty"));
+                return Err(FileError::refused("the list of recipients is empty"));
             }
             if !is_empty(&record) {
                 break;
@@ -135,24 +143,30 @@ impl People {
         let first: Vec<&str> = first.iter().map(String::as_str).collect();
         let columns = Columns::find(&first, &options.maps)?;
         let first_is_person = !columns.has_header;
-        Ok(Self { reader, columns, encoding, delimiter, record, first_is_person, over: false })
+        let over = false;
+        Ok(Self { reader, columns, encoding, is_encoding_guessed, delimiter, record, first_is_person, over })
     }
 
     /// The columns.
-    pub(crate) fn columns(&self) -> &Columns {
+    pub fn columns(&self) -> &Columns {
         &self.columns
     }
 
     /// How the file is read, in words: `UTF-8, comma`.
-    pub(crate) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         format!("{}, {}", self.encoding.name(), delimiter::word(self.delimiter))
+    }
+
+    /// Whether the encoding was guessed from the letters, so that names may be read wrong.
+    pub fn is_encoding_guessed(&self) -> bool {
+        self.is_encoding_guessed
     }
 
     /// The next row: its line and the person; `None` after the last one. Reading continues after an invalid row.
     ///
     /// # Errors
     /// The file cannot be read any further.
-    pub(crate) fn next(&mut self) -> Result<Option<Result<(u64, Person), RowError>>> {
+    pub fn next(&mut self) -> Result<Option<Result<(u64, Person), RowError>>> {
         loop {
             if self.over {
                 return Ok(None);
@@ -179,28 +193,50 @@ impl People {
     fn person(&self, line: u64) -> Result<Person, RowError> {
         let refuse = |what: String| RowError { line, what };
         let (fields, columns) = (self.record.len(), self.columns.count());
-        if fields > columns && self.record.iter().skip(columns).any(|cell| !cell.is_empty()) {
+        if fields > columns && self.record.iter().skip(columns).any(|cell| !is_blank_cell(cell)) {
             return Err(refuse(format!("the row has {fields} fields, but the file has {columns} columns")));
         }
+        let by_row = self.columns.by_row();
         let mut person = Person::new(format!("line-{line}"));
         for (at, cell) in self.record.iter().enumerate() {
-            let field = self.columns.field(at);
-            if !field.is_some_and(super::Field::is_address) && self.holds_a_row(cell) {
+            let field = match by_row {
+                Some((channel, address)) if at == address => self.address_of(channel).map_err(refuse)?,
+                _ => self.columns.field(at),
+            };
+            if !field.is_some_and(Field::is_address) && self.holds_a_row(cell) {
                 return Err(refuse("a cell contains whole rows; is a quote not closed?".to_owned()));
             }
             let Some(field) = field else { continue };
-            let cell = std::str::from_utf8(cell).map_err(|_| {
-                refuse(format!(
-                    "the {} is not UTF-8; if the file has another encoding, set --encoding",
-                    field.word()
-                ))
-            })?;
-            if cell.contains('\u{fffd}') {
-                return Err(refuse(format!("the {} is not valid {}", field.word(), self.encoding.name())));
-            }
-            person.take(field, cell.trim_start_matches('\u{feff}'));
+            let cell = self.text(field.noun(), cell).map_err(refuse)?;
+            person.take(field, cell).map_err(|spoiled| refuse(spoiled.sentence(field.noun())))?;
         }
+        // A file with one address per row repeats the id of a person.
+        person.has_own_id &= by_row.is_none();
         if person.is_reachable() { Ok(person) } else { Err(refuse("no address".to_owned())) }
+    }
+
+    /// The text of a cell; `noun` says what it contains.
+    fn text<'a>(&self, noun: &str, cell: &'a [u8]) -> Result<&'a str, String> {
+        let text = std::str::from_utf8(cell).map_err(|_| {
+            format!("the {noun} is not UTF-8; if the file has another encoding, set --encoding")
+        })?;
+        match text.contains('\u{fffd}') {
+            true => Err(format!("the {noun} is not valid {}", self.encoding.name())),
+            false => Ok(text.trim_start_matches('\u{feff}')),
+        }
+    }
+
+    /// The addresses that this row has, by the cell with its channel; none if the cell is empty.
+    fn address_of(&self, channel: usize) -> Result<Option<Field>, String> {
+        let name = trim(self.text("channel", self.record.get(channel).unwrap_or_default())?).to_lowercase();
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let channel = CHANNELS.iter().find(|channel| channel.name == name).copied();
+        channel.map(|channel| Some(Field::Address(channel))).ok_or_else(|| {
+            let names: Vec<&str> = CHANNELS.iter().map(|channel| channel.name).collect();
+            format!("the channel must be one of {}", names.join(", "))
+        })
     }
 
     /// Whether a line inside a cell looks like a row: as many fields as there are columns, one of them an address.
@@ -215,29 +251,33 @@ impl People {
     }
 }
 
-fn csv_failure(error: csv::Error) -> Failure {
+fn csv_failure(error: csv::Error) -> FileError {
     let line = error.position().map(csv::Position::line);
     let at = line.map_or_else(String::new, |line| format!(" at line {line}"));
     match error.into_kind() {
         csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<BadRow>()) => {
-            Failure::refused(format!("{error}; nothing was sent")).remedy(
+            FileError::refused(format!("{error}; nothing was sent")).remedy(
                 "Put a field that contains quotes in quotes, and double the quotes inside it: \"12\"\" pipe\" (RFC 4180).",
             )
         }
         csv::ErrorKind::Io(error) => error.into(),
-        other => Failure::refused(format!("cannot parse the file{at}: {other:?}")),
+        other => FileError::refused(format!("cannot parse the file{at}: {other:?}")),
     }
 }
 
 /// Whether a row contains only blanks. Spreadsheets leave such rows.
 fn is_empty(record: &ByteRecord) -> bool {
-    record.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|cell| cell.chars().all(is_blank)))
+    record.iter().all(is_blank_cell)
 }
 
-fn unread(source: &Source, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+fn is_blank_cell(cell: &[u8]) -> bool {
+    std::str::from_utf8(cell).is_ok_and(|cell| cell.chars().all(is_blank))
+}
+
+fn unread(source: &Source, error: io::Error) -> FileError {
     match source {
-        Source::Stdin => Failure::error("cannot read standard input").because(error),
-        Source::File(path) => Failure::usage(format!("cannot read {}", path.display())).because(error),
+        Source::Stdin => FileError::unreadable("cannot read standard input").because(error),
+        Source::File(path) => FileError::usage(format!("cannot read {}", path.display())).because(error),
     }
 }
 

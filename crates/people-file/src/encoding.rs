@@ -1,10 +1,14 @@
 //! Detects the encoding of a file. A byte order mark decides. Otherwise a file is UTF-8 if all of it is valid UTF-8, or if it
-//! has more multi-byte UTF-8 characters than invalid bytes (those are reported with their rows). Anything else is
-//! Windows-1251, the other common encoding of such files.
+//! has more multi-byte UTF-8 characters than invalid bytes (those are reported with their rows). Anything else is guessed from
+//! its letters: Windows-1251 unless they speak for KOI8, IBM866 or Windows-1252.
 
 use std::io::{self, Read};
 
-use encoding_rs::{Encoding, UTF_8, WINDOWS_1251};
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{Encoding, IBM866, KOI8_R, KOI8_U, REPLACEMENT, UTF_8, WINDOWS_1251, WINDOWS_1252};
+
+/// Bytes from which an encoding other than UTF-8 is guessed.
+const GUESSED: usize = 256 * 1024;
 
 /// Detects the encoding by reading `from` to its end, in bounded memory.
 ///
@@ -15,6 +19,7 @@ pub(crate) fn find(mut from: impl Read) -> io::Result<&'static Encoding> {
     let mut held = 0;
     let mut first = true;
     let mut balance = Balance::default();
+    let mut letters = Letters::new();
     loop {
         let read = match from.read(&mut buffer[held..]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -28,8 +33,9 @@ pub(crate) fn find(mut from: impl Read) -> io::Result<&'static Encoding> {
         }
         // A character cut by the end of the buffer is counted with the next piece.
         let judged = balance.count(&buffer[..end], read == 0);
+        letters.feed(&buffer[held..end]);
         if read == 0 {
-            return Ok(balance.encoding());
+            return Ok(balance.encoding(letters));
         }
         buffer.copy_within(judged..end, 0);
         held = end - judged;
@@ -43,7 +49,9 @@ pub(crate) fn guess(begin: &[u8]) -> &'static Encoding {
     }
     let mut balance = Balance::default();
     balance.count(begin, false);
-    balance.encoding()
+    let mut letters = Letters::new();
+    letters.feed(begin);
+    balance.encoding(letters)
 }
 
 /// Evidence for and against UTF-8. Consecutive Windows-1251 letters are almost never a valid UTF-8 character.
@@ -82,8 +90,34 @@ impl Balance {
         }
     }
 
-    fn encoding(&self) -> &'static Encoding {
-        if self.bad == 0 || self.characters > self.bad { UTF_8 } else { WINDOWS_1251 }
+    fn encoding(&self, letters: Letters) -> &'static Encoding {
+        if self.bad == 0 || self.characters > self.bad { UTF_8 } else { letters.encoding() }
+    }
+}
+
+/// Evidence for one of the encodings of one byte per letter.
+struct Letters {
+    detector: EncodingDetector,
+    fed: usize,
+}
+
+impl Letters {
+    fn new() -> Self {
+        Self { detector: EncodingDetector::new(Iso2022JpDetection::Deny), fed: 0 }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        let bytes = &bytes[..bytes.len().min(GUESSED - self.fed)];
+        self.detector.feed(bytes, false);
+        self.fed += bytes.len();
+    }
+
+    fn encoding(self) -> &'static Encoding {
+        match self.detector.guess(Some(b"ru"), Utf8Detection::Deny) {
+            koi8 if koi8 == KOI8_U || koi8 == KOI8_R => KOI8_R,
+            found if found == IBM866 || found == WINDOWS_1252 => found,
+            _ => WINDOWS_1251,
+        }
     }
 }
 
@@ -91,18 +125,23 @@ impl Balance {
 ///
 /// # Errors
 /// The name is unknown.
-pub(crate) fn encoding_of(name: &str) -> Result<&'static Encoding, String> {
+pub fn encoding_of(name: &str) -> Result<&'static Encoding, String> {
     let name = match name.to_lowercase().as_str() {
-        "cp1251" | "1251" => "windows-1251".to_owned(),
+        "cp1251" | "cp-1251" | "win-1251" | "win1251" | "1251" => "windows-1251".to_owned(),
+        "cp-866" | "dos" => "cp866".to_owned(),
+        "koi8r" => "koi8-r".to_owned(),
+        "koi8u" => "koi8-u".to_owned(),
+        "utf8-bom" | "utf-8-bom" | "utf-8-sig" => "utf-8".to_owned(),
         other => other.to_owned(),
     };
     Encoding::for_label(name.as_bytes())
+        .filter(|found| *found != REPLACEMENT)
         .ok_or_else(|| "unknown encoding; examples: utf-8, windows-1251, koi8-r, ibm866, utf-16le".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use encoding_rs::{KOI8_R, UTF_16LE};
+    use encoding_rs::UTF_16LE;
 
     use super::*;
 
@@ -147,6 +186,29 @@ mod tests {
     fn encodings_have_names() {
         assert_eq!(encoding_of("CP1251"), Ok(WINDOWS_1251));
         assert_eq!(encoding_of("koi8-r"), Ok(KOI8_R));
+        assert_eq!(encoding_of("KOI8R"), Ok(KOI8_R));
+        for name in ["cp866", "CP866", "ibm866", "866", "dos"] {
+            assert_eq!(encoding_of(name), Ok(IBM866), "{name}");
+        }
         assert!(encoding_of("klingon").is_err());
+        assert!(encoding_of("iso-2022-kr").is_err(), "an encoding that can't be decoded");
+    }
+
+    #[test]
+    fn other_encodings_are_guessed_from_their_letters() {
+        let russian = [
+            "Почта;Имя\na@b.example;Анна\n",
+            "Почта;ФИО;Отдел\na@b.example;Петрова Анна Сергеевна;Бухгалтерия\nc@d.example;Иванов Борис;Склад\n",
+            "email,name\na@b.example,Анна\nc@d.example,Борис\n",
+            "email,name\na@b.example,ПЕТРОВА АННА\n",
+        ];
+        for text in russian {
+            let (bytes, _, _) = WINDOWS_1251.encode(text);
+            assert_eq!(guess(&bytes), WINDOWS_1251, "{text}");
+        }
+        let (bytes, _, _) = KOI8_R.encode(russian[1]);
+        assert_eq!(guess(&bytes), KOI8_R);
+        let (bytes, _, _) = IBM866.encode(russian[1]);
+        assert_eq!(guess(&bytes), IBM866);
     }
 }

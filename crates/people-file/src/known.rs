@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 
-use super::Person;
+use crate::Person;
 
 /// The result for a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RowMatch {
+pub enum RowMatch {
     /// A new person.
     New,
     /// The same person, or the same addresses, as the row on this line.
@@ -18,14 +18,14 @@ pub(crate) enum RowMatch {
 }
 
 /// An id that occurred before with other addresses.
-pub(crate) const OTHER_ADDRESSES: &str =
+pub const OTHER_ADDRESSES: &str =
     "same id as an earlier row, but different addresses; --merge-ids uses the first row of each id";
 /// An id that was generated for another row.
 pub(crate) const MADE_UP: &str =
     "this id was generated for an earlier recipient without one; change it, or give that recipient an id";
 
 /// The rows so far.
-pub(crate) struct Known {
+pub struct Known {
     merge_ids: bool,
     keys: [RandomState; 2],
     ids: HashMap<u128, Seen>,
@@ -40,20 +40,20 @@ struct Seen {
 
 impl Known {
     /// No rows yet. With `merge_ids`, rows with the same id are one person, whatever their addresses.
-    pub(crate) fn new(merge_ids: bool) -> Self {
+    pub fn new(merge_ids: bool) -> Self {
         let keys = [RandomState::new(), RandomState::new()];
         Self { merge_ids, keys, ids: HashMap::new(), addresses: HashMap::new() }
     }
 
     /// Reserves an id that is already in use.
-    pub(crate) fn reserve(&mut self, id: &str) {
+    pub fn reserve(&mut self, id: &str) {
         let seen = Seen { line: 0, contacts: 0, made_up: true };
         self.ids.insert(self.hash(id), seen);
     }
 
     /// Looks up the person of the row on this line. A person without an id gets a unique one. `used` are the addresses that
     /// messages are sent to.
-    pub(crate) fn look(&mut self, line: u64, person: &mut Person, used: &[String]) -> RowMatch {
+    pub fn look(&mut self, line: u64, person: &mut Person, used: &[String]) -> RowMatch {
         let used: Vec<u128> = used.iter().map(|address| self.hash(address)).collect();
         if person.has_own_id {
             let contacts = self.hash(&person.contacts_key());
@@ -99,13 +99,13 @@ fn hash(keys: &[RandomState; 2], text: &str) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Field;
     use super::*;
+    use crate::Field;
 
     fn look(known: &mut Known, line: u64, id: &str, email: &str) -> (RowMatch, String) {
         let mut person = Person::new(format!("line-{line}"));
-        person.take(Field::Id, id);
-        person.take(Field::Address(&posthaste_model::channels::EMAIL), email);
+        person.take(Field::Id, id).expect("taken");
+        person.take(Field::Address(&posthaste_model::channels::EMAIL), email).expect("taken");
         let used = person.used(&[], false);
         (known.look(line, &mut person, &used), person.id)
     }

@@ -7,7 +7,7 @@ const MOST: usize = 50;
 
 /// Reasons, in the order they were added.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Reasons {
+pub struct Reasons {
     groups: Vec<Group>,
     count: u64,
 }
@@ -21,7 +21,7 @@ struct Group {
 
 impl Reasons {
     /// Adds a reason, with the line of its row if there is one.
-    pub(crate) fn add(&mut self, line: Option<u64>, what: &str) {
+    pub fn add(&mut self, line: Option<u64>, what: &str) {
         self.count += 1;
         let what = if self.groups.len() < MOST { what } else { "other reasons" };
         let known = self.groups.iter().position(|group| group.what == what);
@@ -37,12 +37,12 @@ impl Reasons {
     }
 
     /// Number of rows added.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.count
     }
 
     /// One line per reason: `line 3: no address`, `lines 3, 5: no address`, `300 rows: no address (lines 2, 3, 4, 5, 6, …)`.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+    pub fn lines(&self) -> impl Iterator<Item = String> {
         self.groups.iter().map(|Group { what, count, lines }| {
             let named = lines.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
             match (lines.len(), *count) {

@@ -1,6 +1,6 @@
 //! Files as they occur in practice.
 
-use encoding_rs::WINDOWS_1251;
+use encoding_rs::{IBM866, KOI8_R, WINDOWS_1251};
 
 use super::*;
 
@@ -80,7 +80,7 @@ fn an_open_quote_ends_within_bounds() {
     let mut bytes = b"email,name\na@b.example,\"".to_vec();
     bytes.extend(std::iter::repeat_n(b"x,\n", 1_000_000).flatten());
     let failure = people(&bytes, &Options::default()).expect_err("an endless row");
-    assert!(failure.lines().join(" ").contains("quote"), "{failure:?}");
+    assert!(failure.to_string().contains("quote"), "{failure:?}");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn read(bytes: &[u8]) -> Vec<String> {
 }
 
 fn refused(bytes: &[u8]) -> String {
-    people(bytes, &Options::default()).expect_err("refused").lines().remove(0)
+    people(bytes, &Options::default()).expect_err("refused").to_string()
 }
 
 #[test]
@@ -147,6 +147,114 @@ fn one_bad_byte_is_one_bad_row() {
     assert_eq!(rows[3], "line 5: the name is not UTF-8; if the file has another encoding, set --encoding");
 }
 
+#[test]
+fn artefacts_of_spreadsheets_are_taken_off_or_refused() {
+    let rows = read(
+        "id;name;email;phone\n\
+         '007;'=Anna;mailto:a@x.org;'+79011234567\n\
+         2;;Bo Lee <b@x.org>;=\"79011234568\"\n\
+         \u{200b}3\u{a0};Vera;\u{feff}v@x.\u{200b}org;+7 901 123\u{2013}45\u{2013}69\n\
+         4;Gleb;g@x.org;79011234567.0\n\
+         5;Dan;d@x.org;7,90112E+10\n\
+         6;Eve;e@x.org;#N/A\n\
+         7.0;Fil;f@x.org;-\n\
+         8;Gus;gus@x.org;\u{2014}\n"
+            .as_bytes(),
+    );
+    let person = |line: u32, id: &str, name: &str, email: &str, phone: &str| {
+        let contacts = format!(r#"{{"email":["{email}"],"sms":["{phone}"]}}"#);
+        format!(r#"{line} {{"id":"{id}","name":"{name}","contacts":{contacts}}}"#)
+    };
+    let wanted = [
+        person(2, "007", "=Anna", "a@x.org", "+79011234567"),
+        person(3, "2", "Bo Lee", "b@x.org", "79011234568"),
+        person(4, "3", "Vera", "v@x.org", "+7 901 123\u{2013}45\u{2013}69"),
+        "line 5: the phone number ends in .0: a spreadsheet turned it into a decimal; format the column as text"
+            .to_owned(),
+        "line 6: the phone number is in scientific notation: a spreadsheet rounded it; format the column as text \
+         and enter it again"
+            .to_owned(),
+        "line 7: the phone number is an error of a spreadsheet, such as #N/A or ####: correct the formula, or make \
+         the column wider"
+            .to_owned(),
+        "line 8: the id ends in .0: a spreadsheet turned it into a decimal; format the column as text".to_owned(),
+        r#"9 {"id":"8","name":"Gus","contacts":{"email":["gus@x.org"]}}"#.to_owned(),
+    ];
+    assert_eq!(rows, wanted);
+}
+
+#[test]
+fn old_russian_encodings_are_read_as_named_or_guessed() {
+    let text = "Почта;ФИО;Отдел\na@x.org;Петрова Анна Сергеевна;Бухгалтерия\nb@x.org;Иванов Борис;Склад\n";
+    for (encoding, name) in [(IBM866, "cp866"), (KOI8_R, "koi8-r"), (WINDOWS_1251, "cp1251")] {
+        let (bytes, _, _) = encoding.encode(text);
+        let named =
+            Options { encoding: Some(crate::encoding_of(name).expect("known")), ..Options::default() };
+        for options in [named, Options::default()] {
+            let (words, rows) = people(&bytes, &options).expect("read");
+            assert_eq!(words, format!("{}, semicolon", encoding.name()));
+            assert!(rows[0].contains(r#""name":"Петрова Анна Сергеевна""#) && rows.len() == 2, "{rows:?}");
+            let read = People::read(Box::new(Cursor::new(bytes.to_vec())), None, &options).expect("read");
+            assert_eq!(read.is_encoding_guessed(), options.encoding.is_none());
+        }
+    }
+    let utf8 = People::read(Box::new(Cursor::new(text.as_bytes().to_vec())), None, &Options::default());
+    assert!(!utf8.expect("read").is_encoding_guessed());
+}
+
+#[test]
+fn an_export_of_deliveries_is_read_back() {
+    let export = "recipient_id,recipient_name,channel,address,status,reason\n\
+                  1,'=Anna,email,a@x.org,failed,\n\
+                  1,'=Anna,sms,'+79011234567,failed,\n\
+                  2,Bo,vk,2001,failed,\n\
+                  3,Vera,pigeon,loft 5,failed,\n\
+                  4,Gleb,email,,failed,\n";
+    for mark in ["", "\u{feff}"] {
+        assert_eq!(
+            read(format!("{mark}{export}").as_bytes()),
+            [
+                r#"2 {"id":"1","name":"=Anna","contacts":{"email":["a@x.org"]}}"#,
+                r#"3 {"id":"1","name":"=Anna","contacts":{"sms":["+79011234567"]}}"#,
+                r#"4 {"id":"2","name":"Bo","contacts":{"vk":[2001]}}"#,
+                "line 5: the channel must be one of email, sms, telegram, vk, webhook",
+                "line 6: no address",
+            ]
+        );
+    }
+}
+
+/// Rows without an end, made as they are read and counted.
+struct Endless {
+    row: u64,
+    held: Cursor<Vec<u8>>,
+    made: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Read for Endless {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.held.position() == self.held.get_ref().len() as u64 {
+            self.held = Cursor::new(format!("a{}@x.org;Анна\n", self.row).into_bytes());
+            self.row += 1;
+            self.made.store(self.row, std::sync::atomic::Ordering::Relaxed);
+        }
+        self.held.read(to)
+    }
+}
+
+#[test]
+fn a_file_is_read_no_further_than_its_rows_are_taken() {
+    let made = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+    let endless = Endless { row: 0, held: Cursor::default(), made: made.clone() };
+    let mut people = People::read(Box::new(endless), None, &Options::default()).expect("opened");
+    for taken in 1..=100_000_u64 {
+        let row = people.next().expect("read").expect("no end");
+        assert_eq!(row.expect("a person").0, taken);
+        let ahead = made.load(std::sync::atomic::Ordering::Relaxed) - taken;
+        assert!(ahead < 30_000, "{ahead} rows are held");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn what_an_rfc_4180_writer_writes_is_read_back(
@@ -172,9 +280,9 @@ proptest::proptest! {
             .enumerate()
             .map(|(at, name)| {
                 let mut person = Person::new(String::new());
-                person.take(crate::recipients_file::Field::Id, &format!("p{at}"));
-                person.take(crate::recipients_file::Field::Name, name);
-                person.take(crate::recipients_file::Field::Address(&posthaste_model::channels::EMAIL), &format!("a{at}@b.example"));
+                person.take(Field::Id, &format!("p{at}")).expect("taken");
+                person.take(Field::Name, name).expect("taken");
+                person.take(Field::Address(&posthaste_model::channels::EMAIL), &format!("a{at}@b.example")).expect("taken");
                 serde_json::to_string(&person).expect("JSON")
             })
             .collect();

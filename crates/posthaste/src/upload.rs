@@ -7,11 +7,10 @@ use std::io;
 use bytes::Bytes;
 use futures::Stream;
 use posthaste_client::OrderRequest;
+use posthaste_people_file::{Known, People, Person, Reasons, RowMatch};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::known::{Known, RowMatch};
-use super::{People, Person, Reasons};
 use crate::failure::{Failure, Result};
 
 /// Size of a piece of the body in bytes, and number of pieces that may wait to be sent.
@@ -154,7 +153,7 @@ impl Upload {
         let mut known = Known::new(self.merge_ids);
         self.given.iter().for_each(|person| known.reserve(&person.id));
         if let Some(mut people) = self.people {
-            while let Some(row) = people.next()? {
+            while let Some(row) = people.next().map_err(Failure::from)? {
                 reported.rows += 1;
                 let (at, mut person) = match row {
                     Ok(row) => row,
@@ -248,7 +247,8 @@ fn line_of(piece: &mut Vec<u8>, part: &impl serde::Serialize) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Options, Source};
+    use posthaste_people_file::{Field, OTHER_ADDRESSES, Options, Source};
+
     use super::*;
 
     fn upload(order: OrderRequest, people: People, on_invalid: OnInvalid) -> Upload {
@@ -265,7 +265,7 @@ mod tests {
             OrderRequest { text: Some(posthaste_model::Text::new("Hello")), ..OrderRequest::default() };
         let given = vec![Person::at(
             "given-1".to_owned(),
-            crate::recipients_file::Field::Address(&posthaste_model::channels::EMAIL),
+            Field::Address(&posthaste_model::channels::EMAIL),
             "z@b.example",
         )];
         let (mut body, reported) = Upload { given, ..upload(order, people, on_invalid) }.start();
@@ -318,7 +318,7 @@ mod tests {
         let reported = reported.await.expect("no panic");
         assert_eq!((reported.rows, reported.people), (7, 3));
         assert_eq!((reported.merged.count, reported.merged.first.clone()), (2, vec![(4, 2), (7, 6)]));
-        let other = format!("line 3: {}", crate::recipients_file::known::OTHER_ADDRESSES);
+        let other = format!("line 3: {}", OTHER_ADDRESSES);
         assert_eq!(reported.errors.lines().collect::<Vec<_>>(), [other]);
         assert_eq!(reported.unreachable.lines().collect::<Vec<_>>(), ["line 5: no address on email"]);
         assert_eq!(reported.spare.lines().collect::<Vec<_>>(), [format!("line 6: {SPARE}")]);

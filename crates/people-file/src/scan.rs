@@ -2,7 +2,7 @@
 //! rows get lost in them.
 //!
 //! A quote may open only at the beginning of a field. A closing quote must be followed by the delimiter, the end of the line,
-//! or another quote. All line ends become one LF, also at the end of the file, so that lines can be counted.
+//! or another quote. A spreadsheet's `="0123"` is a field without quotes. All line ends become one LF, also at the end of the file, so that lines can be counted.
 
 use std::io::{self, Read};
 
@@ -48,6 +48,10 @@ enum At {
     Plain,
     Quoted,
     AfterQuote,
+    /// After the `=`, inside the quotes, and after the quotes of `="0123"`.
+    Equals,
+    FormulaText,
+    AfterFormula,
 }
 
 /// The bytes of a file, checked as they are read.
@@ -90,6 +94,13 @@ impl<R: Read> Scan<R> {
                 self.opened = self.line;
                 At::Quoted
             }
+            (At::FieldBegin, b'=') if self.delimiter != b'=' => At::Equals,
+            (At::Equals, b'"') => At::FormulaText,
+            (At::FormulaText, b'"') => At::AfterFormula,
+            (At::FormulaText, byte) if byte == b'\n' || byte == self.delimiter => {
+                return Err(BadRow::Stray(self.line));
+            }
+            (At::FormulaText, _) => At::FormulaText,
             (_, b'\n') => {
                 self.row = 0;
                 At::FieldBegin
@@ -98,8 +109,8 @@ impl<R: Read> Scan<R> {
             (At::AfterQuote, _) => {
                 return Err(BadRow::AfterQuote { line: self.line, opened: self.opened });
             }
-            (At::Plain, b'"') => return Err(BadRow::Stray(self.line)),
-            (At::FieldBegin | At::Plain, _) => At::Plain,
+            (At::Plain | At::AfterFormula, b'"') => return Err(BadRow::Stray(self.line)),
+            (At::FieldBegin | At::Plain | At::Equals | At::AfterFormula, _) => At::Plain,
         };
         self.line += u64::from(byte == b'\n');
         Ok(())
@@ -128,9 +139,10 @@ impl<R: Read> Read for Scan<R> {
                 self.take(byte).map_err(|bad| self.fail(bad))?;
             }
             if read == 0 {
-                if self.at == At::Quoted {
-                    let open = BadRow::Open(self.opened);
-                    return Err(self.fail(open));
+                match self.at {
+                    At::Quoted => return Err(self.fail(BadRow::Open(self.opened))),
+                    At::FormulaText => return Err(self.fail(BadRow::Stray(self.line))),
+                    _ => {}
                 }
                 self.over = true;
                 if !matches!(self.last, b'\n' | b'\r') {
@@ -189,6 +201,7 @@ mod tests {
             ("\"a,b\",c", "\"a,b\",c\n"),
             ("\u{feff}\"a\",b", "\u{feff}\"a\",b\n"),
             ("\"a\"", "\"a\"\n"),
+            ("=\"0123\",=1,=\"\"", "=\"0123\",=1,=\"\"\n"),
         ] {
             assert_eq!(scanned(text), Ok(out.to_owned()), "{text:?}");
         }
@@ -205,6 +218,9 @@ mod tests {
             ("a,b\nc,12\" pipe\n", BadRow::Stray(2)),
             ("a, \"b\"\n", BadRow::Stray(1)),
             ("\u{feff}a\"b", BadRow::Stray(1)),
+            ("a\n=\"1,2\"", BadRow::Stray(2)),
+            ("=\"1", BadRow::Stray(1)),
+            ("=\"1\"\"2\"", BadRow::Stray(1)),
         ] {
             assert_eq!(scanned(text), Err(bad), "{text:?}");
         }

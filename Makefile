@@ -17,10 +17,10 @@ ON_SERVERS := crates/rig crates/protocol crates/store crates/courier tests
 DIFFERS := crates/rig crates/protocol
 
 # From quick to slow, so that a mistake shows early.
-STEPS := setup setup-ci fmt-check lua tidy deny clippy docs test test-peers test-scripts
+STEPS := setup setup-ci fmt-check lua tidy alerts deny clippy docs test test-peers test-scripts
 FULL_STEPS := $(filter-out test-scripts,$(STEPS)) test-servers test-nested schemathesis
 
-.PHONY: help run show bench fuzz setup setup-ci fmt fmt-check clippy docs lua tidy deny servers test test-peers test-scripts test-servers test-nested schemathesis ci ci-full
+.PHONY: help run show bench fuzz setup setup-ci fmt fmt-check clippy docs lua tidy alerts deny servers test test-peers test-scripts test-servers test-nested schemathesis ci ci-full
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,7 +82,7 @@ fuzz: setup ## every parser of outside input for ten minutes each (FUZZ_SECONDS,
 	done; exit $${failed:-0}
 
 # Without optimisation it is built in a third of the time and still takes a second for its work.
-setup-ci: setup ## also install cargo-deny, and a mail server to send to
+setup-ci: setup ## also install cargo-deny, promtool, and a mail server to send to
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked --debug
 	@command -v postfix >/dev/null || [ -x /usr/sbin/postfix ] || { \
 	  if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
@@ -90,6 +90,11 @@ setup-ci: setup ## also install cargo-deny, and a mail server to send to
 	  fi; \
 	  echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections; \
 	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends postfix; }
+	@command -v promtool >/dev/null || { \
+	  if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
+	    echo "please install promtool, which the Debian package prometheus holds"; exit 1; \
+	  fi; \
+	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends prometheus; }
 
 fmt: ## format the code
 	@$(CARGO) fmt --all
@@ -108,6 +113,12 @@ lua: ## luacheck over the scripts as servers run them
 
 tidy: ## the house rules
 	@$(XTASK) tidy
+
+alerts: ## check and test the alert rules of deploy/prometheus
+	@command -v promtool >/dev/null || { \
+	  echo "promtool is missing: make setup-ci, or install the Debian package prometheus"; exit 1; }
+	@promtool check rules deploy/prometheus/posthaste.rules.yml
+	@cd deploy/prometheus && promtool test rules posthaste.rules.test.yml
 
 deny: ## bans, licences, sources, advisories
 	@$(CARGO) deny --workspace check bans licenses sources

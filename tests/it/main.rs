@@ -19,6 +19,7 @@ mod listeners_are_killed_again_and_again;
 mod memory_is_full;
 mod network_copies_and_loses;
 mod notifications_are_off;
+mod operators_see_every_channel;
 mod orders_small_and_big_are_delivered;
 mod poison_delivery_among_a_thousand;
 mod providers_that_misbehave;

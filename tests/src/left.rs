@@ -7,7 +7,7 @@ use posthaste_rig::resp::{Connection, RespReply};
 use crate::scene::Scene;
 
 /// Families of keys that remain, however the orders ended.
-const LASTING: [&str; 13] = [
+const LASTING: [&str; 15] = [
     "epoch",
     "fence",
     "runs",
@@ -16,6 +16,8 @@ const LASTING: [&str; 13] = [
     "token",
     "request",
     "couriers",
+    "courier_states",
+    "courier_ends",
     "orders",
     "sender",
     "address_key",

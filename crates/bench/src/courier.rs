@@ -103,6 +103,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         courier: format!("bench-{}", std::process::id()).parse()?,
         progress: None,
         probe: Arc::new(()),
+        provider: None,
     };
     println!("ready");
     courier.run(stop).await?;

@@ -239,6 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn alert_rules_use_metrics_of_the_catalogue() {
+        let rules = include_str!("../../../deploy/prometheus/posthaste.rules.yml");
+        let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: BTreeSet<&str> = words.filter(|word| word.starts_with("posthaste_")).collect();
+        assert!(named.len() >= 5, "{named:?}");
+        for name in named {
+            assert!(find(name).is_some(), "{name} is not a metric");
+        }
+    }
+
+    #[test]
     fn a_help_text_says_what_it_is_and_when_to_act() {
         let metric = counter("posthaste_a_total", &[], "Letters.", "");
         assert_eq!(metric.help_text(), "Letters.");

@@ -31,6 +31,7 @@ pub mod server_clock;
 pub mod setting;
 pub mod settings;
 mod start_error;
+mod state_report;
 mod store_feedback;
 mod sweeper;
 pub mod transport;

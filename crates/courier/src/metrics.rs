@@ -13,6 +13,7 @@ use posthaste_store::{
 use tokio::time::Instant;
 
 use crate::feedback::{ReceiptResult, ReceiptStatus};
+use crate::state_report::Noticeboard;
 
 /// Counts a condition that an operator of this channel should look at. `kind` is a value that the catalogue of metrics
 /// lists for the label `type`.
@@ -31,6 +32,7 @@ pub(crate) struct Meter {
     flow: Mutex<Flow>,
     /// Whether the first subscription has been made.
     listened: AtomicBool,
+    board: Noticeboard,
 }
 
 /// Deliveries settled in the last second, and the average size of a parcel: used to size claims.
@@ -45,7 +47,7 @@ impl Meter {
     pub(crate) fn new(channel: &Channel, progress: Option<Progress>) -> Self {
         let flow = Flow { second: Instant::now(), deliveries: 0, last_deliveries: 0, a_parcel: 1.0 };
         let (channel, listened) = (channel.to_string(), AtomicBool::new(false));
-        Self { channel, progress, flow: Mutex::new(flow), listened }
+        Self { channel, progress, flow: Mutex::new(flow), listened, board: Noticeboard::new() }
     }
 
     fn with_flow<T>(&self, f: impl FnOnce(&mut Flow) -> T) -> T {
@@ -85,18 +87,30 @@ impl Meter {
             .set(f64::from(u8::from(stopped)));
     }
 
+    /// What the courier does now.
+    pub(crate) fn board(&self) -> &Noticeboard {
+        &self.board
+    }
+
+    pub(crate) fn resting(&self, resting: bool) {
+        gauge!("posthaste_channel_resting", "channel" => self.channel.clone())
+            .set(f64::from(u8::from(resting)));
+    }
+
+    pub(crate) fn overdue(&self, overdue: Duration) {
+        gauge!("posthaste_oldest_overdue_seconds", "channel" => self.channel.clone())
+            .set(overdue.as_secs_f64());
+    }
+
     pub(crate) fn hearing(&self, hears: bool) {
         gauge!("posthaste_wakeup_listener_up", "channel" => self.channel.clone())
             .set(f64::from(u8::from(hears)));
     }
 
-    pub(crate) fn claimed(&self, taken: &ClaimedParcels, now: UnixMs) {
+    pub(crate) fn claimed(&self, taken: &ClaimedParcels) {
         if let Some(progress) = &self.progress {
             progress.made(Instant::now());
         }
-        let overdue = taken.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
-        gauge!("posthaste_oldest_overdue_seconds", "channel" => self.channel.clone())
-            .set(overdue.as_secs_f64());
         gauge!("posthaste_ready_parcels", "channel" => self.channel.clone()).set(count(taken.waiting));
         counter!("posthaste_parcels_claimed_total", "channel" => self.channel.clone())
             .increment(taken.parcels.len() as u64);

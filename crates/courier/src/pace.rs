@@ -28,6 +28,8 @@ pub struct Pace {
     failures: u32,
     breaker_after: u32,
     opened: u32,
+    /// The breaker has opened, and no call has succeeded since.
+    resting: bool,
     pause: Option<Pause>,
     rate: Option<f64>,
     tokens: f64,
@@ -45,6 +47,7 @@ impl Pace {
             failures: 0,
             breaker_after: breaker_after.max(1),
             opened: 0,
+            resting: false,
             pause: None,
             rate: rate.filter(|r| *r > 0.0),
             tokens: 1.0,
@@ -104,6 +107,7 @@ impl Pace {
     pub fn success(&mut self) {
         self.failures = 0;
         self.opened = 0;
+        self.resting = false;
         self.limit = (self.limit + 1.0 / self.limit).min(self.max);
     }
 
@@ -127,6 +131,7 @@ impl Pace {
             0.5 + chance / 2.0,
         );
         self.opened += 1;
+        self.resting = true;
         // Half open: one call at a time tests the provider, and the next failure opens the breaker again.
         self.failures = self.breaker_after - 1;
         self.limit = 1.0;
@@ -145,10 +150,17 @@ impl Pace {
         matches!(self.pause, Some(Pause::Stopped(_)))
     }
 
+    /// Whether the breaker is open, or tries one call at a time.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.resting
+    }
+
     /// The channel works again.
     pub fn resume(&mut self) {
         self.pause = None;
         self.failures = 0;
+        self.resting = false;
     }
 
     fn pause_until(&mut self, until: Instant) {
@@ -203,9 +215,11 @@ mod tests {
         let later = now + Duration::from_secs(2);
         assert_eq!(pace.paused(later), None);
         assert_eq!(pace.concurrency(), 1);
+        assert!(pace.is_resting(), "until a call succeeds");
         assert!(pace.failure(later, 1.0));
         assert_eq!(pace.paused(later), Some(&Pause::Until(later + Duration::from_secs(4))));
         pace.success();
+        assert!(!pace.is_resting());
         assert!(!pace.failure(later, 1.0));
     }
 

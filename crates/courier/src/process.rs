@@ -202,6 +202,8 @@ impl Process {
         health.watch(&reachable, tokio::time::Instant::now());
         let condition = Check::condition("database");
         health.watch(&condition, tokio::time::Instant::now());
+        let provider = Check::condition("provider");
+        health.watch(&provider, tokio::time::Instant::now());
         let subject = AdminState { name: self.name, health, metrics, soft: stop.soft.clone() };
         let admin = AdminPort::start(&shared.admin, subject).await?;
 
@@ -233,6 +235,7 @@ impl Process {
             courier: name(transport.as_ref())?,
             progress: Some(claims.clone()),
             probe: Arc::new(()),
+            provider: Some(provider),
         };
         let failed = Arc::new(OnceLock::new());
         spawn(&stop, courier, transport, &failed);

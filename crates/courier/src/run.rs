@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::CourierId;
-use posthaste_ops::health::Progress;
+use posthaste_ops::health::{Condition, Progress};
 use posthaste_ops::shutdown::Shutdown;
 use posthaste_store::{FatalReason, Store};
 use tokio::sync::Notify;
@@ -19,6 +19,7 @@ use crate::panic_guard::kept_running;
 use crate::probe::Probe;
 use crate::resolver::Resolver;
 use crate::settings::{BadSettings, Settings};
+use crate::state_report::StateReport;
 use crate::store_feedback::StoreFeedback;
 use crate::sweeper::Sweeper;
 use crate::transport::Transport;
@@ -55,6 +56,8 @@ pub struct Courier {
     pub progress: Option<Progress>,
     /// Notified of every step of the engine; `Arc::new(())` outside tests.
     pub probe: Arc<dyn Probe>,
+    /// Told whether the provider lets the courier work.
+    pub provider: Option<Condition>,
 }
 
 impl Courier {
@@ -70,6 +73,17 @@ impl Courier {
         let feedback = Arc::new(StoreFeedback::new(self.store.clone(), channel.clone(), Arc::clone(&meter)));
         let mut serving = Serving::start(Arc::clone(&self.transport), feedback, &stop);
         tracing::info!(event = "courier.started", %channel, "the courier is running");
+        let report = StateReport {
+            store: self.store.clone(),
+            channel: channel.clone(),
+            courier: self.courier.clone(),
+            meter: Arc::clone(&meter),
+            holds: self.settings.lease,
+            check: self.provider.clone(),
+        };
+        let mut reporting = JoinSet::new();
+        let own = report.clone();
+        keep(&mut reporting, &meter, &stop, "report", move || own.clone().run());
         let mut halts = 0;
         let result = loop {
             let result = self.work(&meter, halts, &stop).await;
@@ -87,6 +101,8 @@ impl Courier {
                 "the database was recovered; the courier is running again"
             );
         };
+        reporting.shutdown().await;
+        report.end().await;
         let served = serving.end().await;
         tracing::info!(event = "courier.stopped", %channel, "the courier has stopped");
         result?;

@@ -103,6 +103,18 @@ impl PartitionKeys {
         self.of("couriers", channel.as_str())
     }
 
+    /// `courier_states:{p}`: `<channel>:<courier>` → its last report. All are in partition 0.
+    #[must_use]
+    pub fn courier_states(&self) -> String {
+        self.plain("courier_states")
+    }
+
+    /// `courier_ends:{p}`: `<channel>:<courier>` → until when its last report holds, in ms. In partition 0.
+    #[must_use]
+    pub fn courier_ends(&self) -> String {
+        self.plain("courier_ends")
+    }
+
     /// `crashes:{p}:<channel>`: parcel → crashes without progress, since ms.
     #[must_use]
     pub fn crashes(&self, channel: &Channel) -> String {

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod auth;
+mod channel_watch;
 mod docs_page;
 mod error_responses;
 #[cfg(any(test, fuzzing))]

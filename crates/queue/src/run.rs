@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::settings::{Args, Http};
 use crate::state::AppState;
-use crate::{api, readiness};
+use crate::{api, channel_watch, readiness};
 
 /// Response times: from 0.5 ms to a minute, which long polls take.
 pub const BUCKETS: &[Buckets<'static>] = &[(
@@ -41,6 +41,8 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
 
     let (health, condition) = (Health::new(), Check::condition("store"));
     health.watch(&condition, Instant::now());
+    let channels = Check::condition("channels");
+    health.watch(&channels, Instant::now());
     let subject = AdminState { name: "posthaste-queue", health, metrics, soft: stop.soft.clone() };
     let admin = AdminPort::start(&settings.admin, subject).await?;
     let troubles = ServerTroubles::new();
@@ -64,6 +66,8 @@ pub async fn run(args: Args) -> Result<(), ExitFailure> {
     let http = settings.http.clone();
     let state = AppState::new(store.clone(), settings, Arc::new(SystemClock), stop.soft.clone());
     let state = state.map_err(ExitFailure::usage)?;
+    let backlogs = state.read.backlogs.clone();
+    stop.spawn("channels", channel_watch::watch(store.clone(), backlogs, channels, stop.soft.clone()));
     let listener = Listener::bind(&http.address).await?;
     let address = listener.address().clone();
     stop.spawn("http", listener.serve(api::router(state), limits(&http), stop.soft.clone()));

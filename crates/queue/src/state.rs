@@ -9,6 +9,7 @@ use posthaste_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{AuthState, Shares, Whole};
+use crate::channel_watch::Backlogs;
 use crate::intake::IntakeState;
 use crate::intake::settings::{Rules, SettingError};
 use crate::keys::KeysState;
@@ -71,6 +72,7 @@ impl AppState {
             rules: Arc::clone(&rules),
             daily_limits: intake.daily_limits.clone(),
             receipts: receipts.clone(),
+            backlogs: Backlogs::new(store.clone()),
             key_watch: auth.key_watch(),
         };
         let trackers = TrackersState::new(store.clone(), receipts, auth.key_watch(), &trackers, soft);

@@ -93,10 +93,11 @@ pub use text_set::TextSet;
 pub use trouble::{LOG_EVERY, ServerTrouble, ServerTroubles};
 pub use unreadable::UnreadableRecord;
 pub use verbs::{
-    ClaimRequest, ConsentNotice, CourierPresence, DeliveryCursor, DeliveryFilter, DeliveryPage,
-    InvalidCursor, ListedDelivery, LoadedParcel, NoticeMoment, OrderCursor, OrderFilter, OrderListPage,
-    OrderRecord, OrderSummary, ParkedCursor, ParkedEntry, ParkedFailed, ParkedPage, QuotaRequest, Suppress,
-    SuppressionCursor, SuppressionEntry, SuppressionPage, UnreadableParcelPart, WaitingFor,
+    Backlog, ChannelState, ClaimRequest, ConsentNotice, CourierPresence, DeliveryCursor, DeliveryFilter,
+    DeliveryPage, InvalidCursor, ListedDelivery, LoadedParcel, NoticeMoment, OrderCursor, OrderFilter,
+    OrderListPage, OrderRecord, OrderSummary, OwnReport, ParkedCursor, ParkedEntry, ParkedFailed, ParkedPage,
+    QuotaRequest, Suppress, SuppressionCursor, SuppressionEntry, SuppressionPage, UnreadableParcelPart,
+    WaitingFor,
 };
 pub use wakeups::{WakeupEvent, WakeupListener};
 
@@ -123,6 +124,7 @@ pub use posthaste_protocol::scripts::purge_orders::PurgedOrders;
 pub use posthaste_protocol::scripts::reclaim_leases::ReclaimedLeases;
 pub use posthaste_protocol::scripts::renew::Renewed;
 pub use posthaste_protocol::scripts::repair_indexes::RepairedIndexes;
+pub use posthaste_protocol::scripts::report_courier::{CourierReport, CourierState};
 pub use posthaste_protocol::scripts::reschedule::Rescheduled;
 pub use posthaste_protocol::scripts::resolve::{Decided, Decision, Resolved};
 pub use posthaste_protocol::scripts::revoke_key::KeyRevoked;

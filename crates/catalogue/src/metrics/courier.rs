@@ -46,6 +46,13 @@ const METRICS: &[Metric] = &[
         "1 while the channel is stopped until an operator fixes it.",
         "Act at once when it is 1: the log and `posthaste doctor` say why.",
     ),
+    gauge(
+        "posthaste_channel_resting",
+        MetricUnit::Flag,
+        &[CHANNEL],
+        "1 while calls to the provider rest because it keeps failing (circuit breaker), until a call succeeds.",
+        "Act when it stays 1: check the provider; the log and `posthaste courier list` say how it fails.",
+    ),
     seconds(
         "posthaste_delivery_lateness_seconds",
         &[CHANNEL],
@@ -135,8 +142,9 @@ const METRICS: &[Metric] = &[
         "posthaste_oldest_overdue_seconds",
         MetricUnit::Seconds,
         &[CHANNEL],
-        "Age of the oldest parcel that waits in the ready index of the partition claimed last; 0 if none is overdue.",
-        "Act when it keeps growing although the channel is not paused.",
+        "Time since the oldest delivery that is not sent yet was due, whatever was tried since; 0 if none is overdue. \
+         Measured every 5 s in all partitions. The queue exports it as well, for every channel.",
+        "Act when it keeps growing: posthaste_channel_state says what the channel does.",
     ),
     counter(
         "posthaste_parcels_claimed_total",

@@ -38,6 +38,36 @@ const METRICS: &[Metric] = &[
         "Open long polls and event streams.",
         "Act when it stays near trackers.max_open: further ones get 503.",
     ),
+    gauge(
+        "posthaste_channel_state",
+        MetricUnit::Flag,
+        &[
+            open("channel", "the channel"),
+            fixed(
+                "state",
+                &[
+                    ("working", "a courier sends what is due"),
+                    ("paused", "the provider asked to wait"),
+                    ("resting", "the provider keeps failing, so calls to it rest"),
+                    ("stopped", "an operator must fix something first"),
+                    ("silent", "a courier was there a moment ago and does not report any more"),
+                    ("absent", "there is no courier"),
+                ],
+            ),
+        ],
+        "1 for the state of the channel, 0 for the others. With several couriers the best state counts. Measured every \
+         5 s.",
+        "Act when `stopped` is 1, and when `resting`, `silent` or `absent` stay at 1 while deliveries wait: \
+         `posthaste courier list` says why.",
+    ),
+    gauge(
+        "posthaste_waiting_deliveries",
+        MetricUnit::Count,
+        &[open("channel", "the channel")],
+        "Deliveries that are due and not sent, leased ones included. Measured every 5 s; of a bigger backlog, 20,000 \
+         parcels in each partition are counted.",
+        "Act when it keeps growing: the provider, its rate limit or the number of couriers is too small.",
+    ),
     counter("posthaste_orders_accepted_total", &[], "Orders accepted, not counting repeats.", ""),
     counter(
         "posthaste_deliveries_accepted_total",

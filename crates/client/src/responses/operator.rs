@@ -16,6 +16,27 @@ pub struct CourierStatus {
     /// Whether the channel has delivery receipts; `None` if no courier has reported it.
     #[serde(default)]
     pub delivery_receipts: Option<bool>,
+    /// What the couriers do, as a word; empty if the queue is too old to tell.
+    #[serde(default)]
+    pub state: String,
+    /// Since when.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// When that may end by itself.
+    #[serde(default)]
+    pub until: Option<String>,
+    /// Why, in words.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub remedy: Option<String>,
+    /// Deliveries that are due and not sent.
+    #[serde(default)]
+    pub waiting_count: u64,
+    /// When the oldest of them was due.
+    #[serde(default)]
+    pub oldest_due_at: Option<String>,
 }
 
 /// An API key, without its secret.

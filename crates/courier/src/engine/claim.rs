@@ -267,7 +267,7 @@ impl Engine {
             }
         };
         self.plan_next_claim(at, &taken, answer.now, now, done.limit, done.bulk_limit);
-        self.meter.claimed(&taken, answer.now);
+        self.meter.claimed(&taken);
         if !taken.parcels.is_empty() {
             self.probe.reached(Point::AfterClaim);
         }

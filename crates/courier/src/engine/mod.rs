@@ -11,14 +11,13 @@ mod reports;
 mod send;
 mod settle;
 mod starting;
+mod stopped;
 mod suppression_check;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use posthaste_model::{Channel, CourierId};
+use posthaste_model::{Channel, CourierId, Reason};
 use posthaste_ops::shutdown::Shutdown;
 use posthaste_store::{CallError, FatalReason, Store, WakeupListener};
 use rand::Rng;
@@ -95,6 +94,8 @@ pub(crate) struct Engine {
     wakers: Wakers,
     probe: Arc<dyn Probe>,
     up: bool,
+    /// How the last failing call failed.
+    last_failure: Reason,
     /// How often the connection was lost.
     losses: u64,
 }
@@ -157,6 +158,7 @@ impl Engine {
             wakers,
             probe,
             up: true,
+            last_failure: Reason::None,
             losses: 0,
         }
     }
@@ -217,6 +219,7 @@ impl Engine {
         self.settle_dirty();
         self.renew_leases(now);
         self.meter.gauges(self.calls, self.held.deliveries(), self.pace.concurrency());
+        self.put_notice(now);
     }
 
     /// No call is in progress, and none that got no answer has to be repeated.
@@ -331,59 +334,6 @@ impl Engine {
         self.meter.received(&event);
         for partition in &mut self.partitions {
             partition.received();
-        }
-    }
-
-    /// Checks a stopped channel every `check_every`, and resumes it when it works again. Not at once: if the check
-    /// passes although the provider's answers stop the channel, the courier would hammer the provider.
-    fn check_stopped_channel(&mut self, now: Instant) {
-        if !matches!(self.pace.paused(now), Some(Pause::Stopped(_))) {
-            self.next_check = None;
-            return;
-        }
-        match self.next_check {
-            None => self.next_check = Some(now + self.settings.check_every),
-            Some(at) if at > now => {}
-            Some(_) => {
-                self.next_check = Some(now + self.settings.check_every);
-                let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
-                let limit = self.capabilities.send_window;
-                tokio::spawn(async move {
-                    let check = AssertUnwindSafe(transport.check()).catch_unwind();
-                    let found = match tokio::time::timeout(limit, check).await {
-                        Ok(Ok(found)) => found,
-                        Ok(Err(_)) => Err("the check panicked; this is a bug".to_owned()),
-                        Err(_) => Err("the check timed out".to_owned()),
-                    };
-                    let _ = notes.send(Note::Checked(found));
-                });
-            }
-        }
-    }
-
-    fn on_checked(&mut self, result: Result<(), String>) {
-        match result {
-            Ok(()) => {
-                // Unchecked: only the next send shows whether it works.
-                let checked = self.transport.unchecked().is_none();
-                tracing::info!(
-                    event = "channel.resumed",
-                    channel = %self.channel,
-                    checked,
-                    "the channel is resumed"
-                );
-                self.pace.resume();
-                self.meter.stopped(false);
-                for partition in &mut self.partitions {
-                    partition.wake_now();
-                }
-            }
-            Err(why) => tracing::warn!(
-                event = "channel.still_stopped",
-                channel = %self.channel,
-                why,
-                "the channel is still stopped"
-            ),
         }
     }
 

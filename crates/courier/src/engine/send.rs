@@ -239,10 +239,14 @@ impl Engine {
                     self.hand_back_waiting(Duration::ZERO);
                     return;
                 }
-                Outcome::NotSent { .. } | Outcome::Unknown(_) => bad = true,
+                Outcome::NotSent { reason, .. } | Outcome::Unknown(reason) => {
+                    self.last_failure = *reason;
+                    bad = true;
+                }
                 Outcome::Retry { reason: CodedReason { reason, .. }, .. }
                     if matches!(reason, Reason::ProviderUnavailable | Reason::InvalidProviderResponse) =>
                 {
+                    self.last_failure = *reason;
                     bad = true;
                 }
                 _ => good = true,

@@ -183,7 +183,9 @@ impl AtWork {
         });
         let transport = Arc::clone(script) as Arc<dyn posthaste_courier::Transport>;
         let courier = "c1".parse().unwrap();
-        let courier = Courier { store, transport, settings, courier, progress: None, probe: Arc::new(()) };
+        let (progress, provider) = (None, None);
+        let courier =
+            Courier { store, transport, settings, courier, progress, probe: Arc::new(()), provider };
         let until = stop.clone();
         let task = tokio::spawn(async move { courier.run(until).await.unwrap() });
         Self { stop, task }

@@ -246,7 +246,7 @@ pub(crate) async fn start(
         drain_for: HumanDuration::from_millis(30_000),
         hand_back_for: HumanDuration::from_millis(5_000),
     });
-    let courier = Courier { store, transport, settings, courier, progress, probe };
+    let courier = Courier { store, transport, settings, courier, progress, probe, provider: None };
     let task = tokio::spawn(courier.run(stop.clone()));
     Running { stop, task }
 }

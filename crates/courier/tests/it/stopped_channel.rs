@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::house::eventually_async;
 use posthaste_courier::{Capabilities, Outcome, Settings};
 use posthaste_model::State;
+use posthaste_store::{Backlog, ChannelState};
 
 use super::house::{House, Order, brisk};
 use super::script::{Answer, Script};
@@ -58,13 +59,34 @@ async fn a_stopped_channel_keeps_its_queue_and_resumes_when_fixed() {
     })
     .await;
 
+    // Whoever reads the database knows why, and what waits since when.
+    let email = "email".parse().unwrap();
+    let state = async || {
+        let seen = house.store.couriers().await.unwrap();
+        seen.into_iter().find(|one| one.channel == email).map(|one| (one.state, one.why))
+    };
+    let stopped = Some((ChannelState::Stopped, Some("the credential is bad".to_owned())));
+    eventually_async("a report that it is stopped", async || match state().await {
+        found if found == stopped => Ok(()),
+        found => Err(found),
+    })
+    .await;
+    assert_eq!(house.store.backlog(&email).await.unwrap().deliveries, 125);
+
     bad.store(false, Ordering::SeqCst);
     script.set_well(Ok(()));
+    eventually_async("a report that it works", async || match state().await {
+        Some((ChannelState::Working, None)) => Ok(()),
+        found => Err(found),
+    })
+    .await;
     for order in orders.iter().chain([&later]) {
         house.ended(order).await;
         assert!(house.outcomes(order).await.iter().all(|delivery| delivery.state == State::Sent));
     }
+    assert_eq!(house.store.backlog(&email).await.unwrap(), Backlog::default());
     courier.stopped().await;
+    assert_eq!(state().await.map(|(state, _)| state), Some(ChannelState::Silent), "it has taken its leave");
 }
 
 /// A check that does not test the credential must not make a courier hammer its provider.

@@ -66,6 +66,7 @@ pub(crate) async fn list(context: &Context) -> Result<()> {
             cell: |courier: &ApiResponse<CourierStatus>, _: &Reader<'_>| courier.seen.channel.clone(),
         },
         Column { title: "Online", cell: |courier, reader| reader.answer(Some(courier.seen.online)) },
+        Column { title: "State", cell: |courier, _| courier.seen.state.clone() },
         Column {
             title: "Last seen at",
             cell: |courier, reader| reader.moment(courier.seen.last_seen_at.as_deref()),
@@ -74,6 +75,14 @@ pub(crate) async fn list(context: &Context) -> Result<()> {
             title: "Delivery receipts",
             cell: |courier, reader| reader.answer(courier.seen.delivery_receipts),
         },
+        Column { title: "Waiting", cell: |courier, _| courier.seen.waiting_count.to_string() },
+        Column {
+            title: "Oldest due at",
+            cell: |courier, reader| reader.moment(courier.seen.oldest_due_at.as_deref()),
+        },
+        Column { title: "Since", cell: |courier, reader| reader.moment(courier.seen.since.as_deref()) },
+        Column { title: "Until", cell: |courier, reader| reader.moment(courier.seen.until.as_deref()) },
+        Column { title: "Cause", cell: |courier, _| courier.seen.cause.clone().unwrap_or_default() },
     ];
     let output = context.output(Format::Table);
     let mut rows = output.rows(&columns, std::io::stdout());
@@ -82,6 +91,16 @@ pub(crate) async fn list(context: &Context) -> Result<()> {
     }
     tell_missing(&mut rows, &found.partitions_missing, "orders", &context.terminal)?;
     rows.end()?;
+    if output.format() == Format::Table {
+        let ailing = |courier: &&ApiResponse<CourierStatus>| {
+            courier.seen.online && ["resting", "stopped"].contains(&courier.seen.state.as_str())
+        };
+        for courier in found.items.iter().filter(ailing) {
+            if let Some(remedy) = &courier.seen.remedy {
+                context.terminal.hint(&format!("{}: {remedy}", courier.seen.channel));
+            }
+        }
+    }
     if output.format() == Format::Table && !found.items.iter().any(|courier| courier.seen.online) {
         context
             .terminal

@@ -145,6 +145,9 @@ async fn queue(client: &Client, findings: &mut Findings) {
                     .collect::<Vec<_>>()
                     .join(", ")
             };
+            for courier in &there {
+                channel(&courier.seen, findings);
+            }
             if !there.is_empty() {
                 findings.say(FindingLevel::Good, "couriers", format!("running: {}", names(&there)));
             }
@@ -164,6 +167,32 @@ async fn queue(client: &Client, findings: &mut Findings) {
         Err(error) => findings.bad("couriers", &error.into()),
     }
     keys::tell(client, findings).await;
+}
+
+/// Reports on a channel whose courier is there and does not send.
+fn channel(seen: &CourierStatus, findings: &mut Findings) {
+    let level = match seen.state.as_str() {
+        "stopped" => FindingLevel::Bad,
+        "resting" | "silent" => FindingLevel::Note,
+        _ => return,
+    };
+    let plain = |text: &Option<String>| text.as_deref().map(crate::terminal::plain);
+    let mut found = seen.state.clone();
+    if let Some(since) = plain(&seen.since) {
+        found += &format!(" since {since}");
+    }
+    if let Some(cause) = plain(&seen.cause) {
+        found += &format!(": {cause}");
+    }
+    found += &format!("; {} deliveries wait", seen.waiting_count);
+    if let Some(due) = plain(&seen.oldest_due_at) {
+        found += &format!(", the oldest since {due}");
+    }
+    let (name, remedy) = (crate::terminal::plain(&seen.channel), plain(&seen.remedy).unwrap_or_default());
+    match level {
+        FindingLevel::Bad => findings.bad(&name, &Failure::refused(found).remedy(remedy)),
+        _ => findings.note(&name, found, remedy),
+    }
 }
 
 /// Checks whether couriers with these settings can work.

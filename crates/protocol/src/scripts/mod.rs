@@ -98,6 +98,8 @@ scripts!(
     limit_sms,
     /// Lists, or ends, deliveries that may have been begun in a lost period.
     list_in_doubt,
+    /// Counts what is due on a channel and not sent.
+    measure_backlog,
     /// Returns the mark at which each run of the server began.
     open_server_run,
     /// Deletes a person's own opt-out.
@@ -124,6 +126,8 @@ scripts!(
     renew,
     /// Puts lost parcels back into their index.
     repair_indexes,
+    /// Stores what a courier says about itself.
+    report_courier,
     /// Moves an order to another time.
     reschedule,
     /// Decides unresolved deliveries.

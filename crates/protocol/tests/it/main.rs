@@ -4,6 +4,7 @@
 mod acceptance;
 mod address_key;
 mod api_keys;
+mod backlog;
 mod begin;
 mod cancel;
 mod claim;
@@ -11,6 +12,7 @@ mod claim_records;
 mod consent;
 mod consent_mutants;
 mod contract;
+mod courier_reports;
 mod crash_blame;
 mod damage;
 mod db;

@@ -16,6 +16,7 @@ use posthaste_protocol::scripts::fail_order::FailOrder;
 use posthaste_protocol::scripts::fail_parcel::FailParcel;
 use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase};
 use posthaste_protocol::scripts::list_in_doubt::{DoubtIndex, ListInDoubt};
+use posthaste_protocol::scripts::measure_backlog::{BacklogPlace, MeasureBacklog};
 use posthaste_protocol::scripts::open_server_run::OpenServerRun;
 use posthaste_protocol::scripts::opt_in::OptIn;
 use posthaste_protocol::scripts::park::{Park, ToPark};
@@ -186,6 +187,8 @@ fn every_script_refuses_another_database() {
     let (cause, found, since, last) = (HaltCause::WentBack, Some(0), None, None);
     refused(&db, &HaltDatabase { keys, cause, found, known: 1, since, last, orders: &[] }, t);
     refused(&db, &OpenServerRun { keys, lost: None }, t);
+    refused(&db, &MeasureBacklog { keys, channel: email, from: BacklogPlace::START, limit: 9 }, t);
+    refused(&db, &crate::courier_reports::report(&db, email, &courier.id, 1), t);
     refused(&db, &Recover { keys, partitions: 1 }, t);
     refused(&db, &ClaimUnresolved { keys, channel: email, limit: 9, put_off: WINDOW }, t);
     let to_park = [ToPark { parcel_id: parcel_id.clone(), fence: None, why: "deliveries" }];

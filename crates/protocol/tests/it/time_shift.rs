@@ -5,10 +5,12 @@ use std::time::Duration;
 use crate::db::Db;
 use crate::snapshot::Held;
 
-const TIMED: [&str; 8] = ["due", "ready", "leased", "couriers", "unresolved", "parked", "limit", "staging"];
+const TIMED: [&str; 9] =
+    ["due", "ready", "leased", "couriers", "courier_ends", "unresolved", "parked", "limit", "staging"];
 
 /// Hashes with times in their values.
-const MOVED: [&str; 6] = ["history", "channels", "lease", "crashes", "suppressed", "consent"];
+const MOVED: [&str; 7] =
+    ["history", "channels", "lease", "crashes", "courier_states", "suppressed", "consent"];
 
 impl Db {
     /// As if `span` had passed since all changes so far.
@@ -37,6 +39,9 @@ impl Db {
                             ("history", "h") => earlier_head(value, ms),
                             ("history", "x" | "f") | ("channels", _) => earlier_word(value, 0, ms),
                             ("lease", _) => earlier_word(value, 3, ms),
+                            ("courier_states", _) => {
+                                (2..5).fold(value.clone(), |value, word| earlier_word(&value, word, ms))
+                            }
                             ("crashes", _) => earlier_word(value, 1, ms),
                             ("suppressed", _) => moved_entry(value, |time| time - ms),
                             ("consent", _) => moved_consent(value, |time| time - ms),

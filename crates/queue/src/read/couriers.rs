@@ -33,6 +33,30 @@ struct Courier {
     last_seen_at: Option<ApiTime>,
     /// Whether a courier is running now.
     online: bool,
+    /// What its couriers do, the best of them: `working`, `paused` (the provider asked to wait), `resting` (the provider
+    /// keeps failing, so calls rest), `stopped` (an operator must fix something), `silent` (a courier was there a moment
+    /// ago), `absent`.
+    #[schema(example = "working")]
+    state: &'static str,
+    /// Since when; `null` if no courier has reported it.
+    #[schema(required = true)]
+    since: Option<ApiTime>,
+    /// When that may end by itself, if known.
+    #[schema(required = true)]
+    until: Option<ApiTime>,
+    /// Why, in words for operators.
+    #[schema(required = true)]
+    cause: Option<String>,
+    /// What to do about it; `null` while there is nothing to do.
+    #[schema(required = true)]
+    remedy: Option<&'static str>,
+    /// Number of couriers that report.
+    courier_count: usize,
+    /// Deliveries that are due and not sent, as measured within the last seconds.
+    waiting_count: u64,
+    /// When the oldest of them was due, whatever was tried since.
+    #[schema(required = true)]
+    oldest_due_at: Option<ApiTime>,
     /// Whether the provider reports what happened to a message after taking it; `null` until a courier has reported it.
     #[schema(required = true)]
     delivery_receipts: Option<bool>,
@@ -56,8 +80,18 @@ pub(super) async fn list(
         return Err(Problem::new(Code::InsufficientScope, "the key needs the scope read or admin"));
     }
     let receipts = state.receipts.current().await?;
-    let items = state.store.couriers().await?.into_iter().map(|seen| Courier {
+    let channels = state.store.couriers().await?;
+    let waiting = state.backlogs.current(&channels).await?;
+    let items = channels.into_iter().map(|seen| Courier {
         delivery_receipts: receipts.get(&seen.channel).copied(),
+        state: seen.state.word(),
+        since: seen.since.map(ApiTime),
+        until: seen.until.map(ApiTime),
+        cause: seen.why,
+        remedy: seen.state.remedy(),
+        courier_count: seen.couriers,
+        waiting_count: waiting.get(&seen.channel).map_or(0, |backlog| backlog.deliveries),
+        oldest_due_at: waiting.get(&seen.channel).and_then(|backlog| backlog.oldest).map(ApiTime),
         channel: seen.channel.to_string(),
         last_seen_at: seen.last_seen.map(ApiTime),
         online: seen.present,

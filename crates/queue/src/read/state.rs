@@ -5,6 +5,7 @@ use std::sync::Arc;
 use posthaste_store::Store;
 
 use crate::auth::KeyWatch;
+use crate::channel_watch::Backlogs;
 use crate::intake::DailyLimits;
 use crate::intake::settings::Rules;
 use crate::receipt_channels::Receipts;
@@ -19,6 +20,8 @@ pub(crate) struct ReadState {
     pub(crate) daily_limits: DailyLimits,
     /// What couriers reported about receipts.
     pub(crate) receipts: Receipts,
+    /// What waits on each channel.
+    pub(crate) backlogs: Backlogs,
     /// Keys of open requests.
     pub(crate) key_watch: Arc<KeyWatch>,
 }

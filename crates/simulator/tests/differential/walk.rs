@@ -190,7 +190,7 @@ impl<'p> Walk<'p> {
                 let act = self.rng.random_range(0..12);
                 match act {
                     0..3 => self.of_sender(act),
-                    3..10 => self.of_caller(act - 3),
+                    3..12 => self.of_caller(act - 3),
                     _ => self.of_suppressions(),
                 }
             }

@@ -17,8 +17,10 @@ use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::free_idempotency_key::FreeIdempotencyKey;
 use posthaste_protocol::scripts::limit_rate::LimitRate;
 use posthaste_protocol::scripts::limit_sms::{LimitSms, QuotaStep, SmsLimits};
+use posthaste_protocol::scripts::measure_backlog::{BacklogPlace, MeasureBacklog};
 use posthaste_protocol::scripts::put_alias::PutAlias;
 use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
+use posthaste_protocol::scripts::report_courier::{CourierState, ReportCourier};
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
 use posthaste_protocol::scripts::return_daily_places::ReturnDailyPlaces;
@@ -253,6 +255,27 @@ impl Walk<'_> {
                     prefixes: &[(prefix, messages)],
                 })?
                 .ok();
+            }
+            7 => {
+                let (channel, courier) = ("sms".parse().expect("a channel"), "c1".parse().expect("an id"));
+                let states = [None, Some(CourierState::Working), Some(CourierState::Stopped)];
+                let report = ReportCourier {
+                    keys: &keys,
+                    channel: &channel,
+                    courier: &courier,
+                    number: self.rng.random_range(1..9),
+                    state: states[self.rng.random_range(0..3)],
+                    ends_in: self.rng.random_bool(0.5).then(|| Duration::from_secs(5)),
+                    holds: Duration::from_millis(self.rng.random_range(1..9_000)),
+                    why: "some reason",
+                };
+                self.call(&report)?.ok();
+            }
+            8 => {
+                let channel = ["email", "sms"][self.rng.random_range(0..2)].parse().expect("a channel");
+                let limit = self.rng.random_range(1..9);
+                let from = BacklogPlace::START;
+                self.call(&MeasureBacklog { keys: &keys, channel: &channel, from, limit })?.ok();
             }
             _ => drop(self.call(&TouchKey { keys: &keys, id: &id })?),
         }

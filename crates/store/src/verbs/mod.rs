@@ -3,6 +3,7 @@
 mod aliases;
 mod consent;
 mod courier;
+mod courier_reports;
 mod couriers;
 mod housekeeping;
 mod keys;
@@ -26,7 +27,8 @@ mod watch;
 
 pub use consent::{ConsentNotice, NoticeMoment};
 pub use courier::ClaimRequest;
-pub use couriers::CourierPresence;
+pub use courier_reports::{Backlog, OwnReport};
+pub use couriers::{ChannelState, CourierPresence};
 pub use listing::OrderListPage;
 pub use load::LoadedParcel;
 pub use order::OrderRecord;

@@ -7,9 +7,9 @@ use futures::future::{join_all, try_join};
 use posthaste_model::{Channel, Counters, Delivery, OrderId, PARCEL_DELIVERIES, ParcelId, State, UnixMs};
 use posthaste_protocol::record::{DeliveryRecord, DeliveryRecords};
 
-use super::couriers::is_present;
+use super::couriers::{ChannelState, is_present};
 use super::order_summary::{self, OrderSummary};
-use super::waiting_for::{WaitingFor, waits_for};
+use super::waiting_for::{AtCouriers, WaitingFor, waits_for};
 use crate::error::CallError;
 use crate::store::Store;
 use crate::unreadable::UnreadableRecord;
@@ -121,8 +121,8 @@ struct Page<'a> {
     filter: &'a DeliveryFilter,
     limit: usize,
     now: UnixMs,
-    /// Whether each channel of the order has a courier.
-    couriers: Vec<bool>,
+    /// The couriers of each channel of the order.
+    couriers: Vec<AtCouriers>,
     deliveries: Vec<ListedDelivery>,
     unreadable: Vec<UnreadableParcelPart>,
 }
@@ -169,7 +169,7 @@ impl Page<'_> {
             if self.deliveries.len() == self.limit {
                 return Some(DeliveryCursor { channel, delivery: first + u32::try_from(*at).unwrap_or(0) });
             }
-            let courier = self.couriers.get(channel).copied().unwrap_or(false);
+            let courier = self.couriers.get(channel).copied().unwrap_or(AtCouriers::None);
             self.deliveries.push(ListedDelivery {
                 channel: self.summary.head.channels[channel].0.clone(),
                 delivery: delivery.clone(),
@@ -211,9 +211,14 @@ impl Store {
             (summary, None)
         };
         let (now, seen) = try_join(self.server_time(), self.channels(p)).await?;
-        let present = |channel: &Channel| seen.iter().any(|(c, at)| c == channel && is_present(*at, now));
+        let reports = self.courier_reports(now).await?;
+        let couriers = |channel: &Channel| match ChannelState::of_all(channel, &reports, now) {
+            Some(ChannelState::Stopped) => AtCouriers::Stopped,
+            _ if seen.iter().any(|(c, at)| c == channel && is_present(*at, now)) => AtCouriers::Some,
+            _ => AtCouriers::None,
+        };
         let mut page = Page {
-            couriers: summary.head.channels.iter().map(|(channel, _)| present(channel)).collect(),
+            couriers: summary.head.channels.iter().map(|(channel, _)| couriers(channel)).collect(),
             limit: limit.clamp(1, MOST_DELIVERIES),
             deliveries: Vec::new(),
             unreadable: Vec::new(),

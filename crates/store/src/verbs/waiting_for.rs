@@ -52,26 +52,41 @@ impl WaitingFor {
     }
 }
 
-/// What a delivery is waiting for at a moment, given whether its channel has a courier; `None` when it is final or
+/// The couriers of a channel, as far as a waiting delivery is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtCouriers {
+    /// None was seen recently.
+    None,
+    /// One is there.
+    Some,
+    /// All that are there are stopped until an operator fixes something.
+    Stopped,
+}
+
+/// What a delivery is waiting for at a moment, given the couriers of its channel; `None` when it is final or
 /// about to end.
 pub(super) fn waits_for(
     outcome: &DeliveryRecord,
     order: &OrderSummary,
-    courier: bool,
+    couriers: AtCouriers,
     now: UnixMs,
 ) -> Option<WaitingFor> {
     match outcome.state {
         State::Sending => Some(WaitingFor::Answer),
         State::Unresolved => Some(WaitingFor::Resolver),
-        State::Pending if order.cancelled.is_none() => Some(pending(outcome, order, courier, now)),
+        State::Pending if order.cancelled.is_none() => Some(pending(outcome, order, couriers, now)),
         _ => None,
     }
 }
 
-fn pending(outcome: &DeliveryRecord, order: &OrderSummary, courier: bool, now: UnixMs) -> WaitingFor {
+fn pending(outcome: &DeliveryRecord, order: &OrderSummary, couriers: AtCouriers, now: UnixMs) -> WaitingFor {
     if let Some(due) = order.waits_until.filter(|due| *due > now) {
         return WaitingFor::Due(due);
     }
+    if couriers == AtCouriers::Stopped {
+        return WaitingFor::Stopped;
+    }
+    let courier = couriers == AtCouriers::Some;
     let not_before = outcome.not_before.filter(|at| *at > now);
     match (outcome.reason, not_before) {
         (Reason::ChannelStopped, not_before) if not_before.is_some() || !courier => WaitingFor::Stopped,
@@ -128,7 +143,8 @@ mod tests {
     fn every_open_delivery_waits_for_something() {
         let now = UnixMs(100);
         let reported = |outcome: DeliveryRecord, order: &OrderSummary, courier| {
-            waits_for(&outcome, order, courier, now).map(|w| (w.word(), w.at().map(|at| at.0)))
+            let couriers = if courier { AtCouriers::Some } else { AtCouriers::None };
+            waits_for(&outcome, order, couriers, now).map(|w| (w.word(), w.at().map(|at| at.0)))
         };
         let (promoted, waiting, late) = (order(None), order(Some(200)), order(Some(99)));
         let pending = |reason, not_before| delivery(State::Pending, reason, not_before);
@@ -149,6 +165,15 @@ mod tests {
         ];
         for (outcome, order, courier, expected) in cases {
             assert_eq!(reported(outcome, order, courier), Some(expected), "{outcome:?}");
+        }
+        for (outcome, order, expected) in [
+            (pending(Reason::None, None), &promoted, "channel_stopped"),
+            (pending(Reason::ProviderUnavailable, Some(150)), &promoted, "channel_stopped"),
+            (pending(Reason::None, None), &waiting, "schedule"),
+            (delivery(State::Sending, Reason::None, None), &promoted, "provider"),
+        ] {
+            let found = waits_for(&outcome, order, AtCouriers::Stopped, now).map(WaitingFor::word);
+            assert_eq!(found, Some(expected), "{outcome:?} while the channel is stopped");
         }
         let cancelled = OrderSummary { cancelled: Some(UnixMs(50)), ..order(None) };
         assert_eq!(reported(pending(Reason::None, None), &cancelled, true), None);

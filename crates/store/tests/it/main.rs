@@ -8,6 +8,7 @@ mod api_keys;
 mod cluster;
 mod cluster_start;
 mod courier;
+mod courier_states;
 mod crossed;
 mod durability;
 mod history;

@@ -129,7 +129,9 @@ impl<'a> Harness<'a> {
             hand_back_for: HumanDuration::from_millis(5_000),
         });
         let transport = Arc::clone(&recorder) as _;
-        let courier = Courier { store, transport, settings, courier, progress: None, probe: Arc::new(()) };
+        let (progress, provider) = (None, None);
+        let courier =
+            Courier { store, transport, settings, courier, progress, probe: Arc::new(()), provider };
         let task = tokio::spawn(courier.run(stop.clone()));
         Ok(Running { recorder, stop, task, patience: self.bench.patience() })
     }

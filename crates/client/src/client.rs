@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, header};
@@ -71,6 +72,18 @@ impl Client {
     /// [`ApiError::Invalid`]: the address is not an `http://` or `https://` address, or contains a user name or password.
     /// [`ApiError::InvalidToken`]: the key contains characters that no header may have.
     pub fn new(options: ClientOptions) -> Result<Self, ApiError> {
+        Self::build(options, None)
+    }
+
+    /// A client that sends every request over this Unix socket; the address then only gives the `Host`.
+    ///
+    /// # Errors
+    /// Those of [`Client::new`].
+    pub fn over_socket(options: ClientOptions, socket: &Path) -> Result<Self, ApiError> {
+        Self::build(options, Some(socket))
+    }
+
+    fn build(options: ClientOptions, socket: Option<&Path>) -> Result<Self, ApiError> {
         let ClientOptions { server, token, timeout } = options;
         if !matches!(server.scheme(), "http" | "https") {
             return Err(ApiError::Invalid("not a valid http:// or https:// address"));
@@ -85,6 +98,9 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none());
         if server.host_str().is_some_and(is_loopback) {
             http = http.no_proxy();
+        }
+        if let Some(socket) = socket {
+            http = http.unix_socket(socket);
         }
         let http = http.build().map_err(|error| ApiError::Setup(error.into()))?;
         Ok(Self { http, server, token, timeout })

@@ -31,9 +31,26 @@ pub enum OrderEvent {
 impl Client {
     /// The events of an order until its end. A lost connection is reestablished; an error response ends the stream.
     pub fn events(&self, order_id: &str) -> impl Stream<Item = Result<OrderEvent, ApiError>> + use<> {
+        self.follow(order_id, false)
+    }
+
+    /// The same, but the stream goes on after the end: delivery receipts may still change the order. The caller ends it.
+    pub fn events_after_finish(
+        &self,
+        order_id: &str,
+    ) -> impl Stream<Item = Result<OrderEvent, ApiError>> + use<> {
+        self.follow(order_id, true)
+    }
+
+    fn follow(
+        &self,
+        order_id: &str,
+        after_finish: bool,
+    ) -> impl Stream<Item = Result<OrderEvent, ApiError>> + use<> {
         let state = Following {
             client: self.clone(),
             order_id: order_id.to_owned(),
+            after_finish,
             last: None,
             pause: FIRST_PAUSE,
             waits: false,
@@ -42,7 +59,11 @@ impl Client {
         };
         futures::stream::unfold(state, |mut state| async move {
             let event = state.next().await?;
-            state.over |= matches!(event, Err(_) | Ok(OrderEvent::End(_)));
+            state.over |= match event {
+                Err(_) => true,
+                Ok(OrderEvent::End(_)) => !state.after_finish,
+                Ok(_) => false,
+            };
             Some((event, state))
         })
     }
@@ -53,6 +74,7 @@ type Open = futures::stream::BoxStream<'static, Result<eventsource_stream::Event
 struct Following {
     client: Client,
     order_id: String,
+    after_finish: bool,
     last: Option<String>,
     pause: Duration,
     waits: bool,
@@ -105,7 +127,9 @@ impl Following {
     }
 
     async fn connect(&self) -> Result<Open, ApiError> {
-        let mut request = self.client.request(Method::GET, &["v1", "orders", &self.order_id, "events"], &[]);
+        let query: &[_] = if self.after_finish { &[("after_finish", "true".to_owned())] } else { &[] };
+        let path = ["v1", "orders", &self.order_id, "events"];
+        let mut request = self.client.request(Method::GET, &path, query);
         request = request.header(header::ACCEPT, "text/event-stream");
         if let Some(last) = &self.last {
             request = request.header("last-event-id", last);

@@ -4,11 +4,11 @@
 const PROVIDER_CODES: u16 = 1000;
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $word:literal;)*) => {
+    ($(#[doc = $doc:literal] $name:ident = $code:literal, $word:literal;)*) => {
         /// The reason for a delivery's state.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
-            $($(#[$doc])* $name,)*
+            $(#[doc = $doc] $name,)*
             /// A code of the provider: an SMTP reply code, an HTTP status, or an error of its own list.
             Provider(u16),
             /// A number that a later version of the program stored; below 1000.
@@ -18,6 +18,18 @@ macro_rules! reasons {
         impl Reason {
             /// All reasons except codes of providers.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// What it means, for people.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $doc,)*
+                    Self::Provider(_) => {
+                        "A code of the provider: an SMTP reply code, an HTTP status, or an error of its own list."
+                    }
+                    Self::Unlisted(_) => "A reason of a later version of the program.",
+                }
+            }
 
             /// The number as stored in the record.
             #[must_use]

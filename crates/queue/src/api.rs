@@ -20,8 +20,15 @@ use crate::{auth, docs_page, intake, keys, parked, read, streaming, suppressions
     info(
         title = "Posthaste",
         description = "Send one message to thousands of people by e-mail, SMS, Telegram and VK, each channel at its own pace, \
-            and see who received it and how.\n\nEvery error is a problem document (RFC 9457) with a stable `code`. Responses \
-            with 503 or 429 say in `Retry-After` when to retry.\n\n\
+            and see who received it and how.\n\n\
+            Every request needs an API key in the header `Authorization: Bearer ph_<id>_<secret>`. An operator creates the \
+            first key with `posthaste key create --direct`, further ones with `posthaste key create` or `POST /v1/api-keys`; \
+            `posthaste dev` writes one to a file. A key has scopes: `write` (send, cancel and retry orders), `read` (see \
+            orders, deliveries and couriers), `admin` (API keys, suppressions, parked orders), `any_sender` (act for every \
+            sender). Without `any_sender` it is bound to one sender, and `sender.id` may be left out. 401 means that the key \
+            is missing, malformed or not accepted; 403 that it does not allow this.\n\nEvery error is a problem document (RFC 9457) with a stable `code`. Responses \
+            with 503 or 429 say in `Retry-After` when to retry, except when the limit of a whole day is reached: then \
+            `resets_at` says when the next day begins.\n\n\
             `outcome_unknown` (503) means that the request may have been carried out: its idempotency key stays in use, the \
             order keeps its place in the daily limit, and `order_id` names the order. Repeat the same request with the same \
             `Idempotency-Key` or id until the response is not a 503. If the order exists, the repeat finds it (a replay, with \
@@ -80,6 +87,7 @@ pub fn openapi_json() -> String {
     // A description holds only texts: serializing it cannot fail.
     let mut openapi = serde_json::to_value(described()).unwrap_or_default();
     crate::error_responses::by_status(&mut openapi);
+    crate::examples::add(&mut openapi);
     let mut text = serde_json::to_string_pretty(&openapi).unwrap_or_default();
     text.push('\n');
     text

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use posthaste_model::Reason;
 use serde_json::Value;
 
 use crate::problem::Code;
@@ -87,6 +88,7 @@ impl<'a> Page<'a> {
             }
         }
         self.problems();
+        self.reasons();
         self.schemas();
         self.put("</body>\n</html>");
     }
@@ -114,7 +116,7 @@ impl<'a> Page<'a> {
             }
         }
         list.push_str(
-            "<li><a href=\"#problems\">Problems</a></li><li><a href=\"#schemas\">Schemas</a></li></ul></nav>",
+            "<li><a href=\"#problems\">Problems</a></li><li><a href=\"#reasons\">Reasons</a></li><li><a href=\"#schemas\">Schemas</a></li></ul></nav>",
         );
         self.put(&list);
     }
@@ -141,6 +143,7 @@ impl<'a> Page<'a> {
         if let Some(content) = operation["requestBody"]["content"].as_object() {
             for (media_type, body) in content {
                 let _ = write!(out, "<p>Body: {} {}</p>", html(media_type), shape(&body["schema"]));
+                out.push_str(&example("Example", &body["example"]));
             }
         }
         out.push_str("<table><tr><th>status</th><th></th><th>body</th></tr>");
@@ -155,7 +158,13 @@ impl<'a> Page<'a> {
             let bodies = bodies.join("<br>");
             let _ = write!(out, "<tr><td>{}</td><td>{about}</td><td>{bodies}</td></tr>", html(status));
         }
-        out.push_str("</table></section>");
+        out.push_str("</table>");
+        for (status, response) in operation["responses"].as_object().into_iter().flatten() {
+            for (media_type, body) in response["content"].as_object().into_iter().flatten() {
+                out.push_str(&example(&format!("Example of {status}, {media_type}"), &body["example"]));
+            }
+        }
+        out.push_str("</section>");
         self.put(&out);
     }
 
@@ -165,6 +174,22 @@ impl<'a> Page<'a> {
             let (word, status, title) = (code.word(), code.status().as_u16(), html(code.title()));
             self.put(&format!(
                 "<tr id=\"{word}\"><td><code>{word}</code></td><td>{status}</td><td>{title}</td></tr>"
+            ));
+        }
+        self.put("</table>");
+    }
+
+    fn reasons(&mut self) {
+        self.put(
+            "<h2 id=\"reasons\">Reasons</h2><p>Why a delivery has its status, or an address is suppressed. More may be \
+             added.</p><table><tr><th>reason</th><th></th></tr>",
+        );
+        let listed = Reason::ALL.iter().filter(|reason| **reason != Reason::None);
+        let provider = Reason::Provider(550);
+        for reason in listed.chain([&provider]) {
+            let (word, meaning) = (reason.word(), html(reason.meaning().trim()));
+            self.put(&format!(
+                "<tr id=\"reason-{word}\"><td><code>{word}</code></td><td>{meaning}</td></tr>"
             ));
         }
         self.put("</table>");
@@ -198,6 +223,17 @@ impl<'a> Page<'a> {
             self.put(&out);
         }
     }
+}
+
+/// An example of a body to unfold; nothing if there is none.
+fn example(title: &str, value: &Value) -> String {
+    let text = match value {
+        Value::Null => return String::new(),
+        Value::String(lines) => lines.clone(),
+        other => serde_json::to_string_pretty(other).unwrap_or_default(),
+    };
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    format!("<details><summary>{}</summary><pre>{escaped}</pre></details>", html(title))
 }
 
 /// The members of an object, including those of its `allOf` parts.

@@ -7,6 +7,7 @@ pub mod auth;
 mod channel_watch;
 mod docs_page;
 mod error_responses;
+mod examples;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod intake;

@@ -1,6 +1,7 @@
 //! An order as responses show it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use axum::http::HeaderValue;
 use posthaste_model::{Channel, Content, Counters, OrderId, Priority, Reason, State as DeliveryState};
@@ -145,6 +146,9 @@ pub struct OrderView {
     /// Where the order came from, in the client's words.
     #[schema(required = true)]
     pub source: Option<String>,
+    /// The client's own data, as given in the order.
+    #[schema(required = true, value_type = Option<Object>)]
+    pub metadata: Option<Metadata>,
     /// Number of deliveries by status, for each channel.
     pub channel_counts: BTreeMap<String, Counts>,
     /// Number of deliveries by status, for all channels.
@@ -156,11 +160,22 @@ pub struct OrderView {
     pub delivery_receipts: BTreeMap<String, Option<bool>>,
 }
 
+/// The client's own data. It may hold anything, so it is not printed for debugging.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Metadata(serde_json::Map<String, serde_json::Value>);
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// What the order's content adds to its view. It never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Provenance {
     retry_of: Option<String>,
     source: Option<String>,
+    metadata: Option<Metadata>,
 }
 
 impl Provenance {
@@ -178,7 +193,8 @@ impl From<&Content> for Provenance {
     fn from(content: &Content) -> Self {
         let retry_of = content.retry_of.parse::<OrderId>().ok().map(|order_id| order_id.wire_id());
         let source = (!content.origin.is_empty()).then(|| content.origin.clone());
-        Self { retry_of, source }
+        let metadata = serde_json::from_str(content.metadata.expose()).ok().map(Metadata);
+        Self { retry_of, source, metadata }
     }
 }
 
@@ -206,6 +222,7 @@ impl OrderView {
             retry_of: provenance.retry_of,
             sender_id: order_id.sender().to_owned(),
             source: provenance.source,
+            metadata: provenance.metadata,
             channel_counts: summary
                 .counters
                 .iter()

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use posthaste_model::OrderId;
 use serde::de::DeserializeOwned;
 
+use crate::intake::is_field_name;
 use crate::problem::{Code, Problem};
 
 /// The order id of a path: `u17.1763618400000000000`, or `history:u17:1763618400000000000` as the legacy API wrote it.
@@ -47,11 +48,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let read = Query::<T>::try_from_uri(&parts.uri);
-        read.map(|Query(read)| Self(read)).map_err(|_| {
-            let detail = "the query has an unknown parameter, or one parameter twice";
-            Problem::new(Code::InvalidParameter, detail)
+        read.map(|Query(read)| Self(read)).map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            unread(cause.as_deref().unwrap_or_default())
         })
     }
+}
+
+/// The problem for a query that serde can't read. A name from outside is repeated only if it looks like one.
+fn unread(cause: &str) -> Problem {
+    let named = |what: &str| {
+        let name = cause.split_once(what)?.1.split('`').next()?;
+        is_field_name(name).then_some(name)
+    };
+    if let Some(name) = named("unknown field `") {
+        return Problem::parameter(
+            name,
+            "unknown_parameter",
+            "unknown parameter; see /docs for those there are",
+        );
+    }
+    if let Some(name) = named("duplicate field `") {
+        return Problem::parameter(name, "duplicate_parameter", "must be given once");
+    }
+    Problem::new(Code::InvalidParameter, "the query has an unknown parameter, or one parameter twice")
 }
 
 /// `true` or `false` in a query; `false` if left out.
@@ -98,6 +118,32 @@ mod tests {
         }
         for text in ["", "u1", "u1.x", "{0}.1", "u 1.1", "history:u1.1", "__proto__", "due:{0}:urgent"] {
             assert_eq!(text.parse::<OrderIdPath>().expect_err(text).code(), Code::InvalidParameter);
+        }
+    }
+
+    #[tokio::test]
+    async fn unknown_and_repeated_parameters_are_named() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Query {
+            #[serde(rename = "limit")]
+            _limit: Option<String>,
+        }
+        for (query, pointer) in [
+            ("limt=5", Some("/limt")),
+            ("limit=5&state=sent", Some("/state")),
+            ("limit=5&limit=6", Some("/limit")),
+            ("a%40b.example=1", None),
+            ("%2B79991234567=1", None),
+            ("unknown%20field%20%60x%60=1", None),
+        ] {
+            let uri = format!("/v1/orders?{query}");
+            let (mut parts, ()) = axum::http::Request::get(uri).body(()).unwrap().into_parts();
+            let problem = Parameters::<Query>::from_request_parts(&mut parts, &()).await.expect_err(query);
+            assert_eq!(problem.code(), Code::InvalidParameter, "{query}");
+            let pointers: Vec<_> =
+                problem.errors().iter().filter_map(|error| error.pointer.as_deref()).collect();
+            assert_eq!(pointers, pointer.into_iter().collect::<Vec<_>>(), "{query}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! Layers are grouped by rank (the defaults, each file, the environment, the flags). figment merges the tables and remembers
 //! which layer each value came from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -11,7 +11,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 use super::duration_size::HumanDuration;
 use super::error::ConfigError;
 use super::origin::{Origin, SettingEntry};
-use super::secret_file;
+use super::secret_file::{self, SecretFolders};
 use crate::redact;
 
 /// Durations that may be zero: do not wait, do not spread, ask at once.
@@ -145,10 +145,39 @@ fn show(value: &Value) -> String {
     }
 }
 
+/// The section of the one setting that is needed before the others are read.
+const SECRETS: &str = "secrets";
+const FOLDER: &str = "folder";
+
+/// The setting `secrets.folder` of the highest rank; empty means none.
+fn secrets_folder(groups: &[Group]) -> Result<Option<PathBuf>, ConfigError> {
+    let mut found = None;
+    for layer in groups.iter().flatten() {
+        let refuse = |key: &str, what: &str| ConfigError::Setting {
+            key: format!("{SECRETS}.{key}"),
+            what: what.to_owned(),
+            origin: layer.origin.clone(),
+        };
+        let section = layer.dict.get(SECRETS).and_then(Value::as_dict);
+        for (key, value) in section.into_iter().flatten() {
+            match value.as_str() {
+                Some("") if key == FOLDER => found = None,
+                Some(path) if key == FOLDER && Path::new(path).is_absolute() => {
+                    found = Some(PathBuf::from(path))
+                }
+                _ if key == FOLDER => return Err(refuse(key, "expected the absolute path of a folder")),
+                _ => return Err(refuse(key, "unknown key")),
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Replaces `…_file` settings of secrets by the contents of the files.
 ///
 /// Only the highest rank that sets a secret, in either form, counts; so a file that is not used is not read.
 pub(super) fn read_secrets(groups: &mut [Group], secrets: &[&str]) -> Result<(), ConfigError> {
+    let folders = SecretFolders::new(secrets_folder(groups)?);
     for key in secrets {
         let by_file = format!("{key}_file");
         let mut settled = false;
@@ -169,7 +198,7 @@ pub(super) fn read_secrets(groups: &mut [Group], secrets: &[&str]) -> Result<(),
                 let what = "expected a file path".to_owned();
                 return Err(ConfigError::Setting { key: by_file, what, origin: named_by });
             };
-            let text = secret_file::read(key, Path::new(&path), &named_by)?;
+            let text = secret_file::read(key, Path::new(&path), &named_by, &folders)?;
             let origin = Origin::SecretFile { path: path.into(), named_by: Box::new(named_by) };
             group.push(Layer { origin, dict: super::environment::leaf(key, text) });
             settled = true;

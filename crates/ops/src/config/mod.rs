@@ -6,8 +6,9 @@
 //! processes are ignored, so that all of them can share a file and an environment.
 //!
 //! A secret (named by the caller) may also be given as a file path, in any layer: `password_file` in a settings file,
-//! `POSTHASTE_REDIS__PASSWORD_FILE` in the environment. Such a file must not be readable by everyone; nor must a settings file
-//! that holds a secret itself. Durations must be longer than 0, unless 0 has a meaning.
+//! `POSTHASTE_REDIS__PASSWORD_FILE` in the environment. Such a file must not be readable by everyone, except where root
+//! puts secrets (`/run/secrets`, `$CREDENTIALS_DIRECTORY`, the folder `secrets.folder`); nor must a settings file that holds a
+//! secret itself, wherever it is. Durations must be longer than 0, unless 0 has a meaning.
 //!
 //! ```
 //! use posthaste_ops::config::{HumanDuration, Sources};
@@ -60,7 +61,7 @@ pub use self::error::ConfigError;
 pub use self::origin::{Origin, Origins, SettingEntry};
 pub use self::renamed::RENAMED;
 
-/// The defaults of this crate's own parts, as sections `log`, `admin` and `stop`. A process adds them with
+/// The defaults of this crate's own parts, as sections `log`, `admin`, `stop` and `secrets`. A process adds them with
 /// [`Sources::defaults`] and reads them as [`telemetry::Settings`](crate::telemetry::Settings),
 /// [`admin::Settings`](crate::admin::Settings) and [`shutdown::Settings`](crate::shutdown::Settings). One that has
 /// only some of the sections adds the `DEFAULTS` of their modules.
@@ -70,6 +71,8 @@ pub const SECTIONS: &str = concat!(
     include_str!("../admin.toml"),
     "\n",
     include_str!("../shutdown.toml"),
+    "\n",
+    include_str!("../secrets.toml"),
 );
 
 /// The sections of all processes but the couriers' own ([`Sources::elsewhere`]). Several processes may share a settings file
@@ -80,6 +83,7 @@ const ELSEWHERE: &[&str] = &[
     "admin",
     "log",
     "stop",
+    "secrets",
     "http",
     "orders",
     "quiet_hours",

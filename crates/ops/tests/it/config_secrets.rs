@@ -58,6 +58,26 @@ fn a_file_that_everyone_may_read_is_refused_by_name() {
     }
 }
 
+/// The owner is the user that runs the test: only as root may everyone read the file.
+#[test]
+fn a_folder_named_by_a_setting_may_hold_readable_files_of_root() {
+    use std::os::unix::fs::MetadataExt;
+
+    for (mode, at_root) in [(0o444, true), (0o644, true), (0o646, false)] {
+        let (folder, path) = secret_file(b"hunter2\n", mode);
+        let is_root = path.metadata().expect("its owner").uid() == 0;
+        let named = [
+            (BY_FILE, path.to_str().expect("a plain path")),
+            ("POSTHASTE_SECRETS__FOLDER", folder.path().to_str().expect("a plain path")),
+        ];
+        assert_eq!(with(&named).is_ok(), is_root && at_root, "{mode:o}");
+    }
+    for (name, value) in [("POSTHASTE_SECRETS__FOLDER", "secrets"), ("POSTHASTE_SECRETS__FOLDERS", "/run")] {
+        let refused = with(&[(name, value)]).expect_err(name).to_string();
+        assert!(refused.starts_with("secrets.folder") && refused.contains(name), "{refused}");
+    }
+}
+
 #[test]
 fn a_file_that_can_not_hold_a_secret_is_refused() {
     for (content, why) in [

@@ -1,6 +1,7 @@
 //! `posthaste key`: API keys.
 
 mod direct;
+mod out_file;
 
 use std::io::{self, Write};
 
@@ -9,6 +10,7 @@ use posthaste_model::SenderId;
 use posthaste_store::KeyScope;
 use secrecy::ExposeSecret;
 
+use self::out_file::OutFile;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -17,9 +19,9 @@ use crate::terminal::plain;
 
 const EXAMPLES: &str = "\
 Examples:
-  posthaste key create --name timetable --scope write,read --sender timetable > timetable.key
+  posthaste key create --name timetable --scope write,read --sender timetable --out timetable.key
   posthaste key create --name office --scope write --sender office --mailbox office@example.org --display-name Office
-  posthaste key create --name first --scope admin,any_sender --direct --config queue.toml > admin.key
+  posthaste key create --name first --scope admin,any_sender --direct --config queue.toml --out admin.key
   posthaste key list
   posthaste key revoke 3f9a0c1b2d4e
 ";
@@ -28,7 +30,7 @@ Examples:
 #[derive(Debug, clap::Subcommand)]
 #[command(before_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// Create a key and print it to standard output. It is shown only once.
+    /// Create a key and print it, or write it to a file (--out). It is shown only once.
     Create(Box<CreateArgs>),
     /// List the keys, without their secrets.
     List,
@@ -62,6 +64,9 @@ pub(crate) struct CreateArgs {
     /// When the key expires: "+90d", "2027-01-01 00:00".
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
+    /// Write the key to this new file, which only you can read (mode 0600), instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<std::path::PathBuf>,
     /// Create the key directly in Redis, without the queue: for the first key of an installation.
     #[arg(long)]
     direct: bool,
@@ -97,8 +102,10 @@ async fn create(args: CreateArgs, context: &Context) -> Result<()> {
     let now = moment::now();
     let expires = args.expires.as_deref().map(|text| moment::read(text, &now)).transpose();
     let expires = expires.map_err(|why| Failure::usage(format!("--expires: {why}")))?;
+    // Before the key is created: its secret must not get lost because the file can't be written.
+    let out = args.out.as_deref().map(OutFile::create).transpose()?;
     if args.direct {
-        return direct::create(&args, expires, context).await;
+        return direct::create(&args, expires, out, context).await;
     }
     let request = KeyRequest {
         name: args.name,
@@ -111,18 +118,31 @@ async fn create(args: CreateArgs, context: &Context) -> Result<()> {
     };
     let (client, _) = context.client()?;
     let made = client.create_key(&request).await?;
-    show_key(context, &made, &made.seen.id, made.seen.token.expose_secret())
+    show_key(context, out, &made, &made.seen.id, made.seen.token.expose_secret())
 }
 
-/// Prints a new key: the key alone on standard output, so that it can be redirected to a file; a note on standard error.
-fn show_key(context: &Context, whole: &impl serde::Serialize, id: &str, key: &str) -> Result<()> {
+/// Hands over a new key: the key alone in the file or on standard output, a note on standard error.
+fn show_key(
+    context: &Context,
+    out: Option<OutFile>,
+    whole: &impl serde::Serialize,
+    id: &str,
+    key: &str,
+) -> Result<()> {
+    let id = plain(id);
+    if let Some(out) = out {
+        let path = out.keep(key).map_err(|failure| {
+            failure.remedy(format!("The secret of key {id} is lost. Revoke it: posthaste key revoke {id}"))
+        })?;
+        context.terminal.note(&format!("Key {id} created and written to {}.", path.display()));
+        return Ok(());
+    }
     match context.format() {
         Some(Format::Json | Format::Ndjson) => context.output(Format::Json).json(whole)?,
         _ => writeln!(io::stdout().lock(), "{key}")?,
     }
     context.terminal.note(&format!(
-        "Key {} created. It is shown only this once; keep it in a file that only you can read.",
-        plain(id)
+        "Key {id} created. It is shown only this once; keep it in a file that only you can read (--out FILE writes one).",
     ));
     Ok(())
 }

@@ -110,9 +110,12 @@ pub(crate) struct Args {
     /// Check everything, but send nothing.
     #[arg(short = 'n', long, conflicts_with = "watch")]
     dry_run: bool,
-    /// Watch the order until it finishes: progress bars on a terminal, NDJSON in a pipe.
+    /// Watch the order until it finishes: progress bars on a terminal, NDJSON in a pipe unless -o says otherwise.
     #[arg(long)]
     watch: bool,
+    /// With --watch: also wait for the delivery receipts of sent messages, on channels that have them (not e-mail).
+    #[arg(long, requires = "watch")]
+    receipts: bool,
 }
 
 /// Sends the message.
@@ -177,7 +180,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     match watched {
         Some(order_id) => {
             context.terminal.note(&format!("order {} accepted", plain(order_id)));
-            let ended = watch::follow(&client, order_id, context).await;
+            let ended =
+                watch::follow(&client, order_id, watch::Until { receipts: args.receipts }, context).await;
             summary::closing(&uploaded, &accepted.seen, context);
             ended
         }

@@ -123,21 +123,26 @@ impl DevDir {
             make(folder)?;
         }
         write(&places.dev, &text)?;
-        Ok(Note { file: places.dev.clone(), text })
+        // Beside it the key alone, at a place that does not depend on --data: for curl.
+        let key = fs::read_to_string(self.key()).unwrap_or_default();
+        let key_file = places.dev.with_extension("key");
+        write(&key_file, &key)?;
+        Ok(Note { files: vec![(places.dev.clone(), text), (key_file, key)] })
     }
 }
 
-/// The file with the addresses of a running `posthaste dev`. Removed when dropped, unless a later `dev` has overwritten it.
+/// The files with the addresses and the key of a running `posthaste dev`. Removed when dropped, unless a later `dev` has overwritten it.
 pub(super) struct Note {
-    file: PathBuf,
-    text: String,
+    files: Vec<(PathBuf, String)>,
 }
 
 impl Drop for Note {
     fn drop(&mut self) {
-        if fs::read_to_string(&self.file).is_ok_and(|text| text == self.text) {
-            // If it can't be removed, the command line reports that the server does not respond.
-            let _ = fs::remove_file(&self.file);
+        for (file, written) in &self.files {
+            if fs::read_to_string(file).is_ok_and(|text| text == *written) {
+                // If it can't be removed, the command line reports that the server does not respond.
+                let _ = fs::remove_file(file);
+            }
         }
     }
 }
@@ -222,6 +227,6 @@ mod tests {
         drop(first);
         assert!(places.dev.exists());
         drop(second);
-        assert!(!places.dev.exists());
+        assert!(!places.dev.exists() && !places.dev.with_extension("key").exists());
     }
 }

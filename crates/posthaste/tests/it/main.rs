@@ -3,6 +3,7 @@
 mod channels;
 mod cli;
 mod dev;
+mod key_file;
 mod operator;
 mod orders;
 mod parked;

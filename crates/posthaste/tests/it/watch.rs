@@ -80,8 +80,72 @@ async fn ctrl_c_stops_watching_and_says_that_the_order_continues() {
     assert_eq!(status.code(), Some(130), "{status}: {}", child.tail(20));
     let said = child.output().expect("its output");
     assert!(said.contains("the order continues") && said.contains("order cancel dev.17"), "{said}");
-    eventually("one request", || match script.requested().len() {
+    eventually("one stream", || match script.requested_for("GET /v1/orders/dev.17/events").len() {
         1 => Ok(()),
         other => Err(other),
     });
+}
+
+fn on_sms(status: &str, sent: u64, delivered: u64) -> Value {
+    let counts = json!({"total": 2, "sent": sent, "delivered": delivered});
+    let mut order = order(status, counts.clone());
+    order["channel_counts"] = json!({"sms": counts});
+    order["delivery_receipts"] = json!({"sms": true});
+    order
+}
+
+#[tokio::test]
+async fn receipts_are_waited_for_when_asked() {
+    let (script, server) = Script::start().await;
+    let (finished, arrived) = (on_sms("finished", 2, 0), on_sms("finished", 0, 2));
+    let stream =
+        [("snapshot", 3, on_sms("running", 0, 0)), ("end", 5, finished), ("snapshot", 6, arrived.clone())];
+    script.on("GET /v1/orders/dev.17/events", open_events(&stream));
+    let user = User::of(&server);
+    let ended = user.run(&["order", "watch", "dev.17", "--receipts", "-o", "json"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).expect("one document"), arrived);
+    let line = &script.requested_for("GET /v1/orders/dev.17/events")[0].line;
+    assert!(line.ends_with("?after_finish=true"), "{line}");
+    let alone = user.run(&["send", "--email", "a@b.example", "--text", "x", "--receipts"]).await;
+    assert_eq!(alone.code, 2, "only with --watch: {alone:?}");
+}
+
+#[tokio::test]
+async fn receipts_that_do_not_come_end_with_the_timeout() {
+    let (script, server) = Script::start().await;
+    let stream = [("snapshot", 3, on_sms("running", 0, 0)), ("end", 5, on_sms("finished", 2, 0))];
+    script.on("GET /v1/orders/dev.17/events", open_events(&stream));
+    let watch = ["order", "watch", "dev.17", "--receipts", "--timeout", "300ms"];
+    let ended = User::of(&server).run(&watch).await;
+    assert_eq!(ended.code, 8, "{ended:?}");
+    assert!(ended.err.contains("receipts"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn the_format_is_obeyed_in_a_pipe() {
+    for (format, begin) in
+        [("json", "{\n"), ("table", "Order "), ("csv", "Channel"), ("ndjson", "{\"event\"")]
+    {
+        let (script, server) = Script::start().await;
+        let stream = events(&[("snapshot", 3, running()), ("end", 5, finished())]);
+        script.on("GET /v1/orders/dev.17/events", stream);
+        let ended = User::of(&server).run(&["order", "watch", "dev.17", "-o", format]).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(ended.out.starts_with(begin), "{format}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn channels_without_a_courier_are_named() {
+    for (online, named) in [(false, true), (true, false)] {
+        let (script, server) = Script::start().await;
+        script
+            .on("GET /v1/couriers", json_of(200, json!({"items": [{"channel": "email", "online": online}]})));
+        script.on("GET /v1/orders/dev.17/events", open_events(&[("snapshot", 3, running())]));
+        let ended = User::of(&server).run(&["order", "watch", "dev.17", "--timeout", "1s"]).await;
+        assert_eq!(ended.code, 8, "{ended:?}");
+        let said = ended.err.contains("no courier is running for email: 4 deliveries wait");
+        assert_eq!(said, named, "{ended:?}");
+    }
 }

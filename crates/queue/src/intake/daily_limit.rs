@@ -11,6 +11,7 @@ use posthaste_store::{CallError, DailyPlace, DailyPlaces, Store};
 use super::settings::Rules;
 use super::validated_order;
 use crate::problem::{Code, Problem};
+use crate::timestamp::ApiTime;
 
 /// How often a call is tried if its reply is lost.
 const TRIES: u32 = 3;
@@ -59,6 +60,17 @@ pub(crate) struct DailyUse {
     pub(crate) now: UnixMs,
     /// When the next day begins.
     pub(crate) ends: UnixMs,
+}
+
+/// The problem of a day that is full. Without `Retry-After`: a client that obeys it would sleep for up to a day with the
+/// request in its hands, and its caller would not learn why. `resets_at` tells a person or a scheduler the same.
+fn limit_reached(daily: u32, ends: UnixMs) -> Problem {
+    let resets_at = ApiTime(ends).to_string();
+    let detail = format!("the daily limit of {daily} orders is reached; it resets at {resets_at}");
+    Problem::new(Code::DailyLimitExceeded, detail)
+        .with("limit", daily)
+        .with("remaining", 0)
+        .with("resets_at", resets_at)
 }
 
 /// The daily limits of senders; clones share them.
@@ -120,11 +132,7 @@ impl DailyLimits {
                     }
                     let freed = if looked { Ok(0) } else { self.store.free_places(sender, &to_check).await };
                     if freed.map_err(|error| failed(error.into()))? == 0 {
-                        let wait = day.end.since(now).max(Duration::from_secs(1));
-                        let detail = format!(
-                            "the daily limit of {daily} orders is reached; the next day begins after Retry-After"
-                        );
-                        return Err(failed(Problem::new(Code::DailyLimitExceeded, detail).retry_after(wait)));
+                        return Err(failed(limit_reached(daily, day.end)));
                     }
                     looked = true;
                 }

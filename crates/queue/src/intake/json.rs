@@ -106,10 +106,18 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> 
     let (code, detail) = shape(&reported);
     let mut path = path;
     if code == ValidationCode::UnknownField {
-        // The name is the client's own text: report the object that contains it.
-        path.truncate(path.rfind('/').unwrap_or(0));
+        // The name is the client's own text: show it only if it looks like the name of a field, else the object around it.
+        let at = path.rfind('/').unwrap_or(0);
+        if !path.get(at + 1..).is_some_and(is_field_name) {
+            path.truncate(at);
+        }
     }
     Unread::Misshapen(ValidationError::new(path, code, detail))
+}
+
+/// Whether a name from outside may be repeated: letters and underscores only, so no address, number or token.
+pub(crate) fn is_field_name(name: &str) -> bool {
+    (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
 /// Translates serde's error: our words, and the part of serde's text that says what was expected.
@@ -218,11 +226,14 @@ mod tests {
     #[test]
     fn invalid_fields_are_named_by_place() {
         for (json, place, code) in [
-            ("{\"admin\":true}", "", ValidationCode::UnknownField),
+            ("{\"admin\":true}", "/admin", ValidationCode::UnknownField),
+            ("{\"a@b.example\":true}", "", ValidationCode::UnknownField),
+            ("{\"+79991234567\":true}", "", ValidationCode::UnknownField),
+            ("{\"a/b\":true}", "", ValidationCode::UnknownField),
             ("{\"text\":5}", "/text", ValidationCode::WrongType),
             ("{\"priority\":\"fast\"}", "/priority", ValidationCode::UnknownValue),
             ("{\"priority\":1}", "/priority", ValidationCode::WrongType),
-            ("{\"sender\":{\"fence\":9}}", "/sender", ValidationCode::UnknownField),
+            ("{\"sender\":{\"fence\":9}}", "/sender/fence", ValidationCode::UnknownField),
             ("{\"deliver_at\":1795000000}", "/deliver_at", ValidationCode::WrongType),
             ("{\"recipients\":{}}", "/recipients", ValidationCode::WrongType),
             ("{\"channels\":[\"email\",7]}", "/channels/1", ValidationCode::WrongType),
@@ -262,7 +273,7 @@ mod tests {
                 3 => format!("{{\"sender\":\"{name}\"}}"),
                 4 => format!("{{\"channels\":\"{name}\"}}"),
                 5 => format!("{{\"text\":\"{name}"),
-                6 => format!("{{\"{name}\":1}}"),
+                6 => format!("{{\"{name}7\":1}}"),
                 7 => format!("{{\"overrides\":{{\"{name}\":[]}}}}"),
                 _ => format!("{{\"overrides\":{{\"{name} x\":{{\"text\":5}}}}}}"),
             };

@@ -48,6 +48,7 @@ use utoipa_axum::routes;
 
 pub(crate) use address::{Given, mailbox, normalise};
 pub(crate) use daily_limit::DailyLimits;
+pub(crate) use json::is_field_name;
 pub use order::OnInvalid;
 pub(crate) use state::IntakeState;
 pub(crate) use text::name as display_name;

@@ -18,6 +18,7 @@ use super::daily_limit::Day;
 use super::settings::SmsLimitSettings;
 use super::validated_order::ValidatedOrder;
 use crate::problem::{Code, Problem};
+use crate::timestamp::ApiTime;
 
 /// The channel whose messages cost money.
 const SMS: &str = "sms";
@@ -200,10 +201,12 @@ impl SmsLimits {
             _ => "too many messages to one number prefix in this hour (sms_limits.to_prefix_an_hour)",
         };
         let wait = wait.max(Duration::from_secs(1));
-        Err(Problem::new(Code::SmsLimitExceeded, detail)
+        let problem = Problem::new(Code::SmsLimitExceeded, detail)
             .with("limit", limit)
             .with("most", most)
-            .retry_after(wait))
+            .with("resets_at", ApiTime(now.after(wait)).to_string());
+        // As for the daily limit of orders: no client should sleep until the next day.
+        Err(if limit == "segments_a_day" { problem } else { problem.retry_after(wait) })
     }
 
     /// Gives back the segments of an order that was not stored.

@@ -35,6 +35,8 @@ const AT_ONCE: usize = 1_000;
 pub(super) struct DeliveriesQuery {
     /// Only deliveries on this channel.
     channel: Option<String>,
+    /// Only deliveries to the recipient with this id, as given in the order.
+    recipient_id: Option<String>,
     /// Only deliveries with this status; separate several with commas.
     status: Option<String>,
     /// Deliveries per page, 1 to 5,000; default 500. A page may be shorter even when more follow.
@@ -135,6 +137,7 @@ pub(super) async fn list(
         let parameters = [
             ("channel", filter.channel.as_ref().map(ToString::to_string)),
             ("status", (!states.is_empty()).then(|| states.join(","))),
+            ("recipient_id", filter.recipient.clone()),
             ("limit", requested.limit.is_some().then(|| limit.to_string())),
         ];
         link(&mut headers, &format!("/v1/orders/{}/deliveries", order_id.wire_id()), &parameters, cursor);
@@ -155,7 +158,16 @@ fn filter(requested: &DeliveriesQuery) -> Result<DeliveryFilter, Problem> {
             "must be one or more of pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled";
         Problem::parameter("status", "unknown_value", rule)
     })?;
-    Ok(DeliveryFilter { channel, states })
+    let recipient = requested.recipient_id.clone();
+    let is_id = |id: &String| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    };
+    if recipient.as_ref().is_some_and(|id| !is_id(id)) {
+        let rule = "must be 1 to 64 characters of A-Z a-z 0-9 _ -";
+        return Err(Problem::parameter("recipient_id", "invalid_id", rule));
+    }
+    Ok(DeliveryFilter { channel, states, recipient })
 }
 
 /// Whether `Accept` prefers NDJSON to JSON.

@@ -4,6 +4,7 @@ mod couriers;
 mod deliveries;
 mod delivery_list;
 mod limit;
+mod order_details;
 mod orders;
 mod state;
 

@@ -12,6 +12,7 @@ use posthaste_store::{CallError, KeyScope, OrderCursor, OrderFilter, UnreadableR
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::order_details::{ContentView, OrderDetails};
 use super::state::ReadState;
 use crate::auth::{Caller, Reader};
 use crate::order_response::{OrderStatus, OrderView, Provenance};
@@ -191,7 +192,7 @@ fn statuses(given: Option<&str>) -> Result<Vec<OrderStatus>, Problem> {
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier response."),
     ),
     responses(
-        (status = 200, description = "The order.", body = OrderView),
+        (status = 200, description = "The order.", body = OrderDetails),
         (status = 304, description = "The order has not changed."),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
@@ -207,13 +208,15 @@ pub(super) async fn show(
         return Err(missing(&state, &order_id).await);
     };
     let receipts = state.receipts.current().await?;
-    let provenance = Provenance::read(&state.store, &order_id).await?;
+    let content = state.store.order_content(&order_id).await?;
+    let provenance = content.as_deref().map(Provenance::from).unwrap_or_default();
     let view = OrderView::new(&order_id, &summary, provenance, &receipts);
     let etag = view.etag();
     let mut response = if etag.as_ref().is_some_and(|etag| matches(&headers, etag)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        Json(view).into_response()
+        let content = content.as_deref().map(ContentView::from).unwrap_or_default();
+        Json(OrderDetails { order: view, content }).into_response()
     };
     if let Some(etag) = etag {
         response.headers_mut().insert(header::ETAG, etag);

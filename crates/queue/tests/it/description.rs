@@ -66,6 +66,52 @@ async fn the_description_is_served_and_names_every_path() {
     }
 }
 
+#[test]
+fn every_body_has_an_example_that_fits_its_schema() {
+    let api: serde_json::Value = serde_json::from_str(&openapi_json()).expect("JSON");
+    let schemas = &api["components"]["schemas"];
+    for item in api["paths"].as_object().expect("paths").values() {
+        for operation in item.as_object().expect("operations").values() {
+            let id = operation["operationId"].as_str().expect("an id");
+            for (media_type, body) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+                let example = &body["example"];
+                assert!(!example.is_null(), "{id} {media_type}");
+                let Some(name) = body["schema"]["$ref"].as_str().and_then(|path| path.rsplit('/').next())
+                else {
+                    assert!(example.as_str().is_some_and(|lines| lines.ends_with('\n')), "{id} {media_type}");
+                    continue;
+                };
+                let given = example.as_object().expect("an object");
+                let known = schemas[name]["properties"].as_object().expect("members");
+                assert!(given.keys().all(|member| known.contains_key(member)), "{id}: {example}");
+                let required = schemas[name]["required"].as_array().into_iter().flatten();
+                for member in required {
+                    assert!(given.contains_key(member.as_str().expect("a name")), "{id} lacks {member}");
+                }
+            }
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                for (media_type, body) in response["content"].as_object().into_iter().flatten() {
+                    let is_good = !status.starts_with('2') || !body["example"].is_null();
+                    assert!(is_good, "{id} {status} {media_type}");
+                }
+            }
+        }
+    }
+    assert_eq!(schemas["Order"]["required"], serde_json::json!(["recipients"]));
+}
+
+/// The example of the description is an order that is accepted.
+#[tokio::test]
+async fn the_example_of_an_order_is_accepted() {
+    let service = Service::start().await;
+    let key = service.master().await;
+    let api: serde_json::Value = serde_json::from_str(&openapi_json()).expect("JSON");
+    let example =
+        &api["paths"]["/v1/orders"]["post"]["requestBody"]["content"]["application/json"]["example"];
+    let request = crate::client::ask("POST", "/v1/orders").key(&key).json(&example.to_string());
+    assert_eq!(service.ask(request).await.status, 200);
+}
+
 #[tokio::test]
 async fn the_reference_page_is_complete_and_loads_nothing() {
     let service = Service::start().await;
@@ -87,6 +133,12 @@ async fn the_reference_page_is_complete_and_loads_nothing() {
                 "{id} of {path}: its tag is not described"
             );
         }
+    }
+    for reason in posthaste_model::Reason::ALL.iter().filter(|reason| reason.code() != 0) {
+        assert!(page.contains(&format!("<tr id=\"reason-{}\">", reason.word())), "{reason:?}");
+    }
+    for said in ["Authorization: Bearer", "posthaste key create", "any_sender", "reason-provider_error"] {
+        assert!(page.contains(said), "{said}");
     }
     for code in posthaste_queue::problem::Code::ALL {
         assert!(page.contains(&format!("<tr id=\"{}\">", code.word())), "{code:?}");

@@ -93,7 +93,8 @@ async fn roles_and_limits_apply() {
     }
     let answer = queue(&service, &key, &body(&history)).await;
     is_refused(&answer, 429, "daily_limit_exceeded", "a fifth order");
-    assert!(answer.header("retry-after").is_some());
+    assert_eq!(answer.header("retry-after"), None, "a client that obeys it would sleep until the next day");
+    assert!(answer.json()["resets_at"].is_string(), "{answer:?}");
 }
 
 #[tokio::test]

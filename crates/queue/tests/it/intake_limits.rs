@@ -24,8 +24,16 @@ async fn a_role_has_a_daily_limit_of_orders() {
     let full = written(&service.redis);
     let answer = give(&service, &key, &of("trainer")).await;
     is_refused(&answer, 429, "daily_limit_exceeded", "a fifth order");
-    let wait: u64 = answer.header("retry-after").expect("a wait").parse().expect("seconds");
-    assert!((1..=86_400).contains(&wait), "{wait}");
+    // A client that obeys Retry-After would sleep until the next day.
+    assert_eq!(answer.header("retry-after"), None, "{answer:?}");
+    let full_day = answer.json();
+    assert_eq!(
+        (full_day["limit"].as_u64(), full_day["remaining"].as_u64()),
+        (Some(4), Some(0)),
+        "{full_day}"
+    );
+    assert_eq!(full_day["resets_at"], limit().await["resets_at"], "{full_day}");
+    assert!(full_day["detail"].as_str().is_some_and(|text| text.contains("resets at 2")), "{full_day}");
     let keyed = post(&key, &of("trainer")).header("idempotency-key", "k");
     is_refused(&service.ask(keyed).await, 429, "daily_limit_exceeded", "with a key");
     assert_eq!(written(&service.redis), full, "nothing is written");

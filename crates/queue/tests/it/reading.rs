@@ -204,3 +204,52 @@ async fn an_order_shows_whether_its_channel_has_receipts() {
         "no courier has reported it: {list}"
     );
 }
+
+#[tokio::test]
+async fn an_order_gives_back_what_it_says_and_its_metadata() {
+    let service = Service::start().await;
+    let key = service.key(&[KeyScope::Read, KeyScope::Write], Some("u1")).await;
+    let body = serde_json::json!({"sender": {"id": "u1"}, "text": "Hello", "subject": "News",
+        "overrides": {"sms": {"text": "Hi"}}, "metadata": {"case": 17, "who": "Анна"},
+        "recipients": [{"id": "r", "contacts": {"email": ["a@example.org"]}}]});
+    let made = service.ask(crate::client::ask("POST", "/v1/orders").key(&key).json(&body.to_string())).await;
+    let id = made.json()["id"].as_str().expect("an id").to_owned();
+    let order = service.ask(get(&format!("/v1/orders/{id}")).key(&key)).await.json();
+    assert_eq!(order["metadata"], body["metadata"], "{order}");
+    assert_eq!(
+        order["content"],
+        serde_json::json!({"text": "Hello", "subject": "News", "html": null, "overrides": {"sms": {"text": "Hi"}},
+            "sender_name": null, "from_email": null, "reply_to": null}),
+        "{order}"
+    );
+    let list = service.ask(get("/v1/orders").key(&key)).await.json();
+    assert_eq!(list["items"][0]["metadata"], body["metadata"], "{list}");
+    let plain = order_id("u1", 1);
+    service.order(&plain, 1, None).await;
+    let order = service.ask(get(&format!("/v1/orders/{}", plain.wire_id())).key(&key)).await.json();
+    assert_eq!(order["metadata"], serde_json::Value::Null, "{order}");
+}
+
+#[tokio::test]
+async fn deliveries_of_one_recipient_are_found_by_id() {
+    let service = Service::start().await;
+    let key = service.key(&[KeyScope::Read, KeyScope::Write], Some("u1")).await;
+    let people: Vec<_> = (0..30)
+        .map(|n| serde_json::json!({"id": format!("r{n}"), "contacts": {"email": [format!("a{n}@example.org")]}}))
+        .collect();
+    let body = serde_json::json!({"sender": {"id": "u1"}, "text": "Hello", "recipients": people});
+    let made = service.ask(crate::client::ask("POST", "/v1/orders").key(&key).json(&body.to_string())).await;
+    let id = made.json()["id"].as_str().expect("an id").to_owned();
+    for (query, found) in
+        [("recipient_id=r17", 1), ("recipient_id=r17&limit=1", 1), ("recipient_id=nobody", 0)]
+    {
+        let page = service.ask(get(&format!("/v1/orders/{id}/deliveries?{query}")).key(&key)).await.json();
+        assert_eq!(page["items"].as_array().map(Vec::len), Some(found), "{query}: {page}");
+        assert!(found == 0 || page["items"][0]["recipient_id"] == "r17", "{query}: {page}");
+    }
+    let wrong = service.ask(get(&format!("/v1/orders/{id}/deliveries?recipient_id=a%40b")).key(&key)).await;
+    assert_eq!((wrong.status, wrong.problem().as_str()), (422, "invalid_parameter"));
+    assert_eq!(wrong.json()["errors"][0]["pointer"], "/recipient_id", "{wrong:?}");
+    let unknown = service.ask(get(&format!("/v1/orders/{id}/deliveries?recipient=r17")).key(&key)).await;
+    assert_eq!(unknown.json()["errors"][0]["pointer"], "/recipient", "{unknown:?}");
+}

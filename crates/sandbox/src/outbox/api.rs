@@ -86,12 +86,14 @@ struct Http {
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
     items: Vec<Item>,
-    next_cursor: Option<u64>,
+    /// As text, like the cursors of all lists.
+    next_cursor: Option<String>,
 }
 
 /// `GET /outbox`: newest first.
 pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Json<Page> {
-    let (found, next_cursor) = page(&outbox, &wanted, USUAL);
+    let (found, next) = page(&outbox, &wanted, USUAL);
+    let next_cursor = next.map(|id| id.to_string());
     Json(Page { items: found.iter().map(|attempt| item(attempt, MOST_LISTED)).collect(), next_cursor })
 }
 

@@ -34,6 +34,8 @@ pub struct DeliveryFilter {
     /// Deliveries in one of these states; empty for all states. Unknown deliveries are found whether or not they are
     /// still to be resolved.
     pub states: Vec<State>,
+    /// Deliveries of the recipient with this id, the sender's own; `None` for all recipients.
+    pub recipient: Option<String>,
 }
 
 impl DeliveryFilter {
@@ -131,7 +133,11 @@ impl Page<'_> {
     /// How many parcels' outcomes are worth reading together.
     fn parcels_wanted(&self) -> u32 {
         let room = u32::try_from(self.limit - self.deliveries.len()).unwrap_or(u32::MAX);
-        if self.filter.states.is_empty() { (room / PARCEL_DELIVERIES + 1).min(TOGETHER) } else { TOGETHER }
+        if self.filter.states.is_empty() && self.filter.recipient.is_none() {
+            (room / PARCEL_DELIVERIES + 1).min(TOGETHER)
+        } else {
+            TOGETHER
+        }
     }
 
     /// Positions of the matching deliveries in a parcel, from one position on.
@@ -166,6 +172,9 @@ impl Page<'_> {
     ) -> Option<DeliveryCursor> {
         for (at, outcome) in wanted {
             let Some(delivery) = deliveries.get(*at) else { continue };
+            if self.filter.recipient.as_ref().is_some_and(|wanted| *wanted != delivery.recipient) {
+                continue;
+            }
             if self.deliveries.len() == self.limit {
                 return Some(DeliveryCursor { channel, delivery: first + u32::try_from(*at).unwrap_or(0) });
             }

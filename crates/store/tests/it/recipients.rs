@@ -33,7 +33,7 @@ async fn all(store: &Store, filter: &DeliveryFilter, limit: usize) -> Vec<Listed
 }
 
 fn in_states(states: &[State]) -> DeliveryFilter {
-    DeliveryFilter { channel: None, states: states.to_vec() }
+    DeliveryFilter { states: states.to_vec(), ..DeliveryFilter::default() }
 }
 
 fn indexes(deliveries: &[ListedDelivery]) -> Vec<u32> {
@@ -79,7 +79,7 @@ async fn deliveries_of_both_layouts_are_returned_in_order() {
                 reported.into_iter().map(|listed| (listed.channel, listed.delivery)).collect();
             assert_eq!(found, expected);
         }
-        let of = |channel| DeliveryFilter { channel: Some(channel), states: vec![] };
+        let of = |channel| DeliveryFilter { channel: Some(channel), ..DeliveryFilter::default() };
         assert_eq!(all(&store, &of(sms()), 500).await.len(), new.deliveries.len() - deliveries as usize);
         assert_eq!(all(&store, &of("vk".parse().unwrap()), 500).await, []);
         assert_eq!(all(&store, &of("fax".parse().unwrap()), 500).await, []);

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use posthaste_model::UnixMs;
 use posthaste_queue::keys::{MintError, Wanted, mint, send_as};
 
+use super::out_file::OutFile;
 use super::{CreateArgs, show_key};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
@@ -12,7 +13,12 @@ use crate::failure::{Failure, Kind, Result};
 ///
 /// # Errors
 /// The store cannot be used, or the key is not valid.
-pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, context: &Context) -> Result<()> {
+pub(super) async fn create(
+    args: &CreateArgs,
+    expires: Option<Timestamp>,
+    out: Option<OutFile>,
+    context: &Context,
+) -> Result<()> {
     let send_as = send_as(&args.mailbox, &args.display_name)
         .map_err(|error| Failure::usage("no key was created").because(error))?;
     let settings = crate::store::settings(args.config.clone(), args.redis.as_deref())?;
@@ -38,5 +44,5 @@ pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, contex
         other => Failure::refused("no key was created").because(other),
     })?;
     let (id, key) = (minted.bearer.id.to_string(), minted.bearer.expose());
-    show_key(context, &serde_json::json!({"id": id, "key": key}), &id, &key)
+    show_key(context, out, &serde_json::json!({"id": id, "key": key}), &id, &key)
 }

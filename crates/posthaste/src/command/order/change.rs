@@ -45,6 +45,9 @@ pub(crate) struct RetryArgs {
     /// Watch the new order until it finishes.
     #[arg(long)]
     watch: bool,
+    /// With --watch: also wait for the delivery receipts of sent messages, on channels that have them (not e-mail).
+    #[arg(long, requires = "watch")]
+    receipts: bool,
 }
 
 /// Arguments of `posthaste order cancel`.
@@ -92,7 +95,8 @@ pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
     }
     if args.watch {
         context.terminal.note(&format!("order {id}{count} accepted"));
-        return watch::follow(&client, &retried.seen.id, context).await;
+        let until = watch::Until { receipts: args.receipts };
+        return watch::follow(&client, &retried.seen.id, until, context).await;
     }
     let columns = [
         Column { title: "Id", cell: |retried: &ApiResponse<Retried>, _| retried.seen.id.clone() },

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use posthaste_client::{DeliveryCounts, Order};
+use posthaste_client::{ApiResponse, DeliveryCounts, Order};
 
 use super::order_id::OrderIdArg;
 use crate::context::Context;
@@ -41,9 +41,17 @@ struct ChannelRow {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let order = client.order(args.order.as_str()).await?;
+    print(&order, context)
+}
+
+/// Writes an order to standard output in the requested format.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(super) fn print(order: &ApiResponse<Order>, context: &Context) -> Result<()> {
     let output = context.output(Format::Table);
     let rows = channel_rows(&order.seen);
-    output.one(&order, &columns(), &rows, |out, reader| write_order(out, reader, &order.seen))?;
+    output.one(order, &columns(), &rows, |out, reader| write_order(out, reader, &order.seen))?;
     if output.format() == Format::Table {
         hints(&order.seen, context);
     }

@@ -49,6 +49,6 @@ pub use responses::{
     Accepted, ApiResponse, BatchResult, CancelledCount, CourierStatus, CreatedKey, DeletedCount,
     DeliveryCounts, DeliveryLine, Duplicates, EndedParked, Found, FoundList, Key, MovedOrder, Order,
     OrderDelivery, Page, Parked, ParkedOrder, PutCount, Recipients, ReleasedCount, Retried, SenderLimit,
-    Skipped, Suppression, UnreadableDeliveries, UnreadableOrder, WaitedOrder,
+    Skipped, Suppression, UnreadableDeliveries, UnreadableOrder, WaitedOrder, Warning,
 };
 pub use suppressions::AddressBatch;

@@ -73,7 +73,7 @@ pub struct OrderSender {
     /// The sender's id, unless the key determines it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<SenderId>,
-    /// The name shown to recipients: one of the key's display names.
+    /// The name shown to recipients of e-mail: one of the key's display names.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text")]
     pub name: Option<Text>,
     /// The sender's role, which determines the daily limit.

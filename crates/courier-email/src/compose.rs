@@ -9,9 +9,10 @@ use lettre::Address;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
 use posthaste_courier::{Envelope, Outcome};
-use posthaste_model::{Channel, Content, Reason};
+use posthaste_model::{Channel, Content, Reason, email_body};
 
 use crate::dkim::{NotSigned, Signer};
+use crate::header_text;
 use crate::mailbox::{self, is_plain};
 use crate::message_id::MessageIds;
 use crate::settings::{BadSetting, EmailSettings};
@@ -168,13 +169,13 @@ impl Composer {
         let due = UNIX_EPOCH + Duration::from_millis(envelope.due.0);
         let (from, reply_to) = self.senders(content)?;
         let mut builder = Message::builder()
-            .from(from)
-            .to(Mailbox::new((!name.is_empty()).then(|| name.to_owned()), to.clone()))
-            .subject(subject)
+            .raw_header(header_text::mailbox("From", &from))
+            .raw_header(header_text::mailbox("To", &Mailbox::new(named(name), to.clone())))
+            .raw_header(header_text::subject(subject))
             .date(due)
             .message_id(Some(format!("<{}@{}>", identity.hex(), self.message_id_domain)));
         if let Some(reply_to) = reply_to {
-            builder = builder.reply_to(reply_to);
+            builder = builder.raw_header(header_text::mailbox("Reply-To", &reply_to));
         }
         let builder = self.circumstances(builder, envelope, &identity);
         let message = self.with_body(builder, content, &identity)?;
@@ -193,16 +194,22 @@ impl Composer {
         Ok(OutgoingMessage { from: self.return_path.clone(), to, text, identity, reports: None })
     }
 
-    /// From and Reply-To: each is the order's where the settings allow its domain, otherwise that of the settings. A
-    /// Reply-To of the order that is the same mailbox as From is left out.
+    /// From and Reply-To: each is the order's where the settings allow its domain, otherwise that of the settings. The
+    /// order's name goes with its own mailboxes, and with the From of the settings if the order names none: a name
+    /// never stands beside a mailbox that replaced another. A Reply-To of the order that is the same mailbox as From
+    /// is left out.
     fn senders(&self, content: &Content) -> Result<(Mailbox, Option<Mailbox>), Reason> {
         let name = plain(content.sender_name.expose())?;
-        let named = |text: &str| match text {
+        let own = |text: &str| match text {
             "" => Ok(None),
             text => mailbox::address(text)
-                .map(|address| Some(Mailbox::new((!name.is_empty()).then(|| name.to_owned()), address)))
+                .map(|address| Some(Mailbox::new(named(name), address)))
                 .map_err(|_| Reason::Rejected),
         };
+        let mut installation = self.from.clone();
+        if content.from_email.is_empty() && !name.is_empty() {
+            installation.name = named(name);
+        }
         let may_send = |one: &Mailbox| self.from_domains.iter().any(|domain| domain == one.email.domain());
         let may_reply = |one: &Mailbox| {
             may_send(one)
@@ -211,8 +218,8 @@ impl Composer {
                     .as_ref()
                     .is_none_or(|list| list.iter().any(|domain| domain == one.email.domain()))
         };
-        let from = named(content.from_email.expose())?.filter(may_send).unwrap_or_else(|| self.from.clone());
-        let reply_to = match named(content.reply_to.expose())?.filter(may_reply) {
+        let from = own(content.from_email.expose())?.filter(may_send).unwrap_or(installation);
+        let reply_to = match own(content.reply_to.expose())?.filter(may_reply) {
             Some(own) => (own.email != from.email).then_some(own),
             None => self.reply_to.clone(),
         };
@@ -270,6 +277,11 @@ impl Composer {
     }
 }
 
+/// A display name, if there is one.
+fn named(name: &str) -> Option<String> {
+    (!name.trim().is_empty()).then(|| name.to_owned())
+}
+
 fn plain(text: &str) -> Result<&str, Reason> {
     if is_plain(text) { Ok(text) } else { Err(Reason::Rejected) }
 }
@@ -277,12 +289,9 @@ fn plain(text: &str) -> Result<&str, Reason> {
 /// A body in the shorter of the two encodings. CRLF, CR and LF all count as one line end.
 fn part(kind: ContentType, text: &str) -> Result<SinglePart, Reason> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let others = text.bytes().filter(|byte| !byte.is_ascii() || (*byte < 32 && *byte != b'\n')).count();
-    // Quoted-printable writes such a byte as three bytes, base64 writes every three bytes as four.
-    let encoding = if others * 6 > text.len() {
-        ContentTransferEncoding::Base64
-    } else {
-        ContentTransferEncoding::QuotedPrintable
+    let encoding = match email_body::is_base64(&text) {
+        true => ContentTransferEncoding::Base64,
+        false => ContentTransferEncoding::QuotedPrintable,
     };
     let body = Body::new_with_encoding(text, encoding).map_err(|_| Reason::Rejected)?;
     Ok(SinglePart::builder().content_type(kind).body(body))

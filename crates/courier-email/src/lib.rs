@@ -21,6 +21,7 @@ mod dsn;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod handshake;
+mod header_text;
 mod hmac_tag;
 pub mod mailbox;
 pub mod message_id;

@@ -115,6 +115,10 @@ impl Transport for EmailTransport {
         self.capabilities.clone()
     }
 
+    fn refuses(&self, envelope: &Envelope) -> Option<Reason> {
+        self.composer.compose(envelope).err()
+    }
+
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {
         let left = deadline.saturating_duration_since(Instant::now());
         let ours = deadline.checked_sub((left / MARGIN).min(MOST_MARGIN)).unwrap_or(deadline);

@@ -1,20 +1,12 @@
-//! Phone numbers in addresses: E.164, a plus and 6 to 15 digits (the shortest existing numbers have six, as +98 9601).
+//! Phone numbers in addresses.
 
 use posthaste_model::Address;
+pub(crate) use posthaste_model::addresses::phone::is_number;
 
 /// The phone number of an address, if it is one.
 pub(crate) fn read(address: &Address) -> Option<&str> {
     let text = address.expose();
     is_number(text).then_some(text)
-}
-
-/// Whether a text is a phone number: a plus, no zero after it, 6 to 15 digits.
-pub(crate) fn is_number(text: &str) -> bool {
-    text.strip_prefix('+').is_some_and(|digits| {
-        (6..=15).contains(&digits.len())
-            && !digits.starts_with('0')
-            && digits.bytes().all(|byte| byte.is_ascii_digit())
-    })
 }
 
 #[cfg(test)]

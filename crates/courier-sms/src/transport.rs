@@ -73,14 +73,19 @@ impl SmsTransport {
         })
     }
 
-    async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
-        let Some(to) = number::read(&envelope.to.address) else {
-            return Outcome::Failed(Reason::InvalidAddress.into());
-        };
+    /// The number and the text, or why no message can be sent.
+    fn message<'e>(&self, envelope: &'e Envelope) -> Result<(&'e str, &'e str), Reason> {
+        let to = number::read(&envelope.to.address).ok_or(Reason::InvalidAddress)?;
         let text = envelope.content.text_for(&self.channel).expose();
-        if text.trim().is_empty() || text.chars().count() > self.max_characters {
-            return Outcome::Failed(Reason::Rejected.into());
-        }
+        let fits = !text.trim().is_empty() && text.chars().count() <= self.max_characters;
+        if fits { Ok((to, text)) } else { Err(Reason::Rejected) }
+    }
+
+    async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
+        let (to, text) = match self.message(envelope) {
+            Ok(message) => message,
+            Err(reason) => return Outcome::Failed(reason.into()),
+        };
         let counted = self.provider.count(text);
         if let Some(withheld) = self.withheld() {
             return withheld;
@@ -182,6 +187,10 @@ impl Transport for SmsTransport {
 
     fn capabilities(&self) -> Capabilities {
         self.capabilities.clone()
+    }
+
+    fn refuses(&self, envelope: &Envelope) -> Option<Reason> {
+        self.message(envelope).err()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

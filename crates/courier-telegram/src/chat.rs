@@ -1,10 +1,8 @@
 //! The target of a message: a chat id, or the public name of a channel or group.
 
 use posthaste_model::Address;
+use posthaste_model::addresses::messenger;
 use teloxide::types::{ChatId, Recipient};
-
-/// Chat ids have at most 52 significant bits.
-const MOST: i64 = 1 << 52;
 
 /// A chat. Has no `Debug`, because it is an address.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -18,24 +16,15 @@ pub(crate) enum Chat {
 impl Chat {
     /// Parses an address; `None` if it is not an address of this channel.
     pub(crate) fn read(address: &Address) -> Option<Self> {
-        let text = address.expose();
-        if let Some(name) = text.strip_prefix('@') {
-            let first = name.bytes().next()?;
-            let fits = (4..=32).contains(&name.len())
-                && first.is_ascii_alphabetic()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            return fits.then(|| Self::Name(text.to_ascii_lowercase()));
-        }
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        Self::number(text.parse().ok()?)
+        Some(match messenger::chat(address.expose())? {
+            messenger::ChatAddress::Number(id) => Self::Number(id),
+            messenger::ChatAddress::Name(name) => Self::Name(name),
+        })
     }
 
     /// The chat with this id; `None` if no chat can have it.
     pub(crate) fn number(number: i64) -> Option<Self> {
-        (number != 0 && number.unsigned_abs() < MOST.unsigned_abs()).then_some(Self::Number(number))
+        messenger::is_chat(number).then_some(Self::Number(number))
     }
 
     /// Whether the chat is a person.

@@ -8,12 +8,14 @@ use crate::split::{self, TextPart};
 /// The parts of an order's content. The subject goes in bold above the text, unless the text is for this channel only.
 pub(crate) fn parts(content: &Content, channel: &Channel, with_subject: bool) -> Vec<TextPart> {
     let text = content.text_for(channel).expose();
-    let subject = content.subject.expose().trim();
-    if !with_subject || subject.is_empty() || content.texts.contains_key(channel) {
+    if !with_subject {
         return split::split(text, &[], split::LIMIT);
     }
-    let bold = MessageEntity::bold(0, split::units_of(subject));
-    split::split(&format!("{subject}\n\n{text}"), &[bold], split::LIMIT)
+    let whole = content.text_below_subject(channel);
+    // What is longer than the text is the subject above it.
+    let bold = (whole.len() > text.len())
+        .then(|| MessageEntity::bold(0, split::units_of(content.subject.expose().trim())));
+    split::split(&whole, bold.as_slice(), split::LIMIT)
 }
 
 #[cfg(test)]

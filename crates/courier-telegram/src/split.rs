@@ -1,20 +1,15 @@
-//! Splits texts into parts of at most 4,096 UTF-16 units, at the end of a paragraph, a line or a word, and never inside a
-//! grapheme.
-//!
-//! A text has the same parts at every attempt, because the progress of a message counts them. A change of the rules here can
-//! therefore corrupt messages that are half sent while it is installed.
+//! Splits texts into parts of at most 4,096 UTF-16 units, by the rule that acceptance counts parts with
+//! ([`posthaste_model::text_parts`]).
 
-use std::collections::HashSet;
 use std::fmt;
 
+use posthaste_model::text_limit::TELEGRAM_UNITS;
+use posthaste_model::text_parts::spans;
+pub use posthaste_model::text_parts::units_of;
 use teloxide::types::MessageEntity;
-use unicode_segmentation::UnicodeSegmentation;
 
 /// Maximum length of one message, in UTF-16 units.
-pub const LIMIT: usize = 4096;
-
-/// How many bytes past the limit are examined to find the end of a grapheme.
-const AHEAD: usize = 1024;
+pub const LIMIT: usize = TELEGRAM_UNITS;
 
 /// One part. `Debug` does not show its text.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,81 +30,9 @@ impl fmt::Debug for TextPart {
 /// space at the ends of parts is dropped, and so are blank parts: a blank text has no parts.
 #[must_use]
 pub fn split(text: &str, entities: &[MessageEntity], limit: usize) -> Vec<TextPart> {
-    let mut parts = Vec::new();
-    let (mut at, mut units) = (0, 0);
-    while at < text.len() {
-        let rest = &text[at..];
-        let blank: usize = rest.graphemes(true).take_while(|letter| is_blank(letter)).map(str::len).sum();
-        let rest = &rest[blank..];
-        (at, units) = (at + blank, units + units_of(&text[at..at + blank]));
-        let end = cut(rest, limit.max(2));
-        let whole = &rest[..end];
-        let part = trim_end(whole);
-        if !part.is_empty() {
-            let entities = clip(entities, units, units_of(part));
-            parts.push(TextPart { text: part.to_owned(), entities });
-        }
-        (at, units) = (at + end, units + units_of(whole));
-    }
-    parts
-}
-
-/// The length of a text in UTF-16 units.
-#[must_use]
-pub fn units_of(text: &str) -> usize {
-    text.chars().map(char::len_utf16).sum()
-}
-
-fn is_blank(letter: &str) -> bool {
-    letter.chars().all(char::is_whitespace)
-}
-
-fn trim_end(text: &str) -> &str {
-    let blank: usize = text.graphemes(true).rev().take_while(|letter| is_blank(letter)).map(str::len).sum();
-    &text[..text.len() - blank]
-}
-
-/// The end of the text's first part, in bytes; more than 0 if there is any text.
-fn cut(text: &str, limit: usize) -> usize {
-    let mut units = 0;
-    let fits = text.char_indices().find(|(_, letter)| {
-        units += letter.len_utf16();
-        units > limit
-    });
-    let Some((most, _)) = fits else { return text.len() };
-    let mut seen = (most + AHEAD).min(text.len());
-    while !text.is_char_boundary(seen) {
-        seen -= 1;
-    }
-    let seen = &text[..seen];
-    let words: HashSet<usize> = seen.split_word_bound_indices().map(|(at, _)| at).collect();
-    let [mut paragraph, mut line, mut space, mut word, mut any] = [0; 5];
-    let mut lines = None;
-    for (at, letter) in seen.grapheme_indices(true).take_while(|(at, _)| *at <= most) {
-        any = at;
-        if words.contains(&at) {
-            word = at;
-        }
-        if !is_blank(letter) {
-            lines = None;
-            continue;
-        }
-        space = at;
-        if letter.contains('\n') {
-            line = at;
-            match lines {
-                Some(first) => paragraph = first,
-                None => lines = Some(at),
-            }
-        }
-    }
-    let good = [paragraph, line, space, word].into_iter().find(|at| *at >= most / 2 && *at > 0);
-    match good {
-        Some(at) => at,
-        None if any > 0 => any,
-        // A single grapheme longer than a whole message.
-        None => most,
-    }
+    let part =
+        |text: &str, from| TextPart { text: text.to_owned(), entities: clip(entities, from, units_of(text)) };
+    spans(text, limit).into_iter().map(|span| part(span.text, span.units_before)).collect()
 }
 
 /// The formatting of `length` units from `start`.

@@ -1,8 +1,15 @@
 //! Splitting: examples, and properties of any text.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
+use unicode_segmentation::UnicodeSegmentation;
 
 use super::*;
+
+fn is_blank(letter: &str) -> bool {
+    letter.chars().all(char::is_whitespace)
+}
 
 fn texts(parts: &[TextPart]) -> Vec<&str> {
     parts.iter().map(|part| part.text.as_str()).collect()

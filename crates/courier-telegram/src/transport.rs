@@ -95,14 +95,19 @@ impl TelegramTransport {
         self.chats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
-        let Some(chat) = Chat::read(&envelope.to.address) else {
-            return Outcome::Failed(Reason::InvalidAddress.into());
-        };
+    /// The chat and the parts of the text, or why no message can be sent.
+    fn message(&self, envelope: &Envelope) -> Result<(Chat, Vec<TextPart>), Reason> {
+        let chat = Chat::read(&envelope.to.address).ok_or(Reason::InvalidAddress)?;
         let parts = message::parts(&envelope.content, &self.channel, self.settings.subject);
-        if parts.is_empty() || parts.len() > self.settings.max_parts {
-            return Outcome::Failed(Reason::Rejected.into());
-        }
+        let fits = !parts.is_empty() && parts.len() <= self.settings.max_parts;
+        if fits { Ok((chat, parts)) } else { Err(Reason::Rejected) }
+    }
+
+    async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
+        let (chat, parts) = match self.message(envelope) {
+            Ok(message) => message,
+            Err(reason) => return Outcome::Failed(reason.into()),
+        };
         // If an earlier attempt may have been accepted, only an answer can show that it was not.
         if !envelope.repeat && envelope.token.is_none() && self.order_faults.is_given_up(&envelope.order_id) {
             return Outcome::Failed(Reason::Rejected.into());
@@ -304,6 +309,10 @@ impl Transport for TelegramTransport {
 
     fn capabilities(&self) -> Capabilities {
         self.capabilities.clone()
+    }
+
+    fn refuses(&self, envelope: &Envelope) -> Option<Reason> {
+        self.message(envelope).err()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use posthaste_courier::{Envelope, Outcome};
+use posthaste_model::text_limit::VK_CHARACTERS;
 use posthaste_model::{Channel, Content, OrderId, Reason};
 
 use crate::peer::Peer;
 
 /// Maximum peers per call, by VK's schema.
 pub(crate) const MOST_PEERS: usize = 100;
-/// Maximum length of a text, in characters.
-pub(crate) const LONGEST: usize = 4096;
 
 /// The peers of a call, each with the indexes of its envelopes in the batch.
 pub(crate) type Peers = Vec<(Peer, Vec<usize>)>;
@@ -47,13 +46,11 @@ impl Call {
 
 /// The text as it is sent, with the subject above it unless the text is for this channel only. `None`: VK would not accept it.
 pub(crate) fn message(content: &Content, channel: &Channel, with_subject: bool) -> Option<Arc<str>> {
-    let (text, subject) = (content.text_for(channel).expose(), content.subject.expose().trim());
-    let whole = if !with_subject || subject.is_empty() || content.texts.contains_key(channel) {
-        text.to_owned()
-    } else {
-        format!("{subject}\n\n{text}")
+    let whole = match with_subject {
+        true => content.text_below_subject(channel),
+        false => content.text_for(channel).expose().into(),
     };
-    let fits = !whole.trim().is_empty() && whole.chars().count() <= LONGEST;
+    let fits = !whole.trim().is_empty() && whole.chars().count() <= VK_CHARACTERS;
     fits.then(|| whole.into())
 }
 

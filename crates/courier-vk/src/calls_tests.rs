@@ -47,7 +47,7 @@ fn the_same_peer_under_one_token_is_named_once() {
 
 #[test]
 fn an_envelope_that_can_not_be_sent_disturbs_no_other() {
-    let long = "😀".repeat(LONGEST);
+    let long = "😀".repeat(VK_CHARACTERS);
     let batch = [
         envelope(1, 1, "5", &long),
         envelope(2, 2, "5", &format!("{long}x")),

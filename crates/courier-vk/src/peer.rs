@@ -1,9 +1,7 @@
 //! The target of a message: a person, a chat (2,000,000,000 plus its id) or a community (minus its id), as one number.
 
 use posthaste_model::Address;
-
-/// Peer ids have at most 52 significant bits, as the intake checks.
-const MOST: u64 = 1 << 52;
+use posthaste_model::addresses::messenger;
 
 /// A peer. Has no `Debug`, because it is an address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,17 +10,12 @@ pub(crate) struct Peer(i64);
 impl Peer {
     /// Parses an address; `None` if it is not an address of this channel.
     pub(crate) fn read(address: &Address) -> Option<Self> {
-        let text = address.expose();
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        if !digits.bytes().all(|byte| byte.is_ascii_digit()) || digits.starts_with('0') {
-            return None;
-        }
-        Self::number(text.parse().ok()?)
+        messenger::peer(address.expose()).map(Self)
     }
 
     /// The peer with this id; `None` if no peer can have it.
     pub(crate) fn number(number: i64) -> Option<Self> {
-        (number != 0 && number.unsigned_abs() <= MOST).then_some(Self(number))
+        messenger::is_peer(number).then_some(Self(number))
     }
 
     /// The id, for requests.

@@ -10,7 +10,7 @@ use posthaste_courier::rate_limiter::RateLimiter;
 use posthaste_courier::{
     Batching, Capabilities, Envelope, FeedbackSink, Outcome, Transport, TransportStartError,
 };
-use posthaste_model::{Channel, OrderId};
+use posthaste_model::{Channel, OrderId, Reason};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -140,6 +140,15 @@ impl Transport for VkTransport {
 
     fn capabilities(&self) -> Capabilities {
         self.capabilities.clone()
+    }
+
+    fn refuses(&self, envelope: &Envelope) -> Option<Reason> {
+        let (_, outcomes) =
+            batching::group(std::slice::from_ref(envelope), &self.channel, self.settings.subject);
+        outcomes.into_iter().flatten().find_map(|outcome| match outcome {
+            Outcome::Failed(reason) => Some(reason),
+            _ => None,
+        })
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {

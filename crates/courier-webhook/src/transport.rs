@@ -85,6 +85,11 @@ impl Transport for WebhookTransport {
         self.capabilities.clone()
     }
 
+    fn refuses(&self, envelope: &Envelope) -> Option<Reason> {
+        let target = self.allowed.target(envelope.to.address.expose());
+        target.is_none().then_some(Reason::InvalidAddress)
+    }
+
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(batch.len());
         for envelope in batch {

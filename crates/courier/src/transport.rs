@@ -272,6 +272,13 @@ pub trait Transport: Send + Sync + 'static {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// Why this envelope can never be sent, as far as that is known without the provider: its address, its text. What
+    /// acceptance takes without a warning is never refused here; a test over all channels holds them to it.
+    fn refuses(&self, envelope: &Envelope) -> Option<Reason> {
+        let _ = envelope;
+        None
+    }
+
     /// Sends envelopes and returns one outcome for each, in their order. Every delivery was begun before. At
     /// `deadline` the runtime drops the future and treats envelopes without an outcome as unknown.
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome>;

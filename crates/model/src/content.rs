@@ -1,5 +1,6 @@
 //! The content of an order, the same for all its recipients.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::ids::Channel;
@@ -16,7 +17,7 @@ pub struct Content {
     pub subject: Text,
     /// HTML form of the text, for channels that support it.
     pub html: Text,
-    /// Display name of the sender, shown with `from_email` and `reply_to`.
+    /// Display name of the sender: e-mail shows it in From, unless the installation replaced `from_email`, and with `reply_to`.
     pub sender_name: Text,
     /// Mailbox to send e-mail from.
     pub from_email: Text,
@@ -37,5 +38,15 @@ impl Content {
     #[must_use]
     pub fn text_for(&self, channel: &Channel) -> &Text {
         self.texts.get(channel).unwrap_or(&self.text)
+    }
+
+    /// The text for a channel without subjects: the subject above the text, unless the text is for this channel only.
+    #[must_use]
+    pub fn text_below_subject(&self, channel: &Channel) -> Cow<'_, str> {
+        let (text, subject) = (self.text_for(channel).expose(), self.subject.expose().trim());
+        if subject.is_empty() || self.texts.contains_key(channel) {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(format!("{subject}\n\n{text}"))
     }
 }

@@ -28,6 +28,25 @@ pub struct Accepted {
     /// Channels of the order without a running courier.
     #[serde(default)]
     pub channels_without_courier: Vec<String>,
+    /// Deliveries that will fail although the order is accepted.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+}
+
+/// Deliveries of a channel that will fail although the order is accepted.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Warning {
+    /// What is wrong, as a stable word, such as `text_too_long`.
+    pub code: String,
+    /// The channel.
+    pub channel: String,
+    /// The field to change, as a JSON pointer.
+    pub pointer: String,
+    /// Number of deliveries.
+    pub delivery_count: u64,
+    /// What is wrong and what to do, in words.
+    pub detail: String,
 }
 
 /// The recipients of an order.

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-pub use accepted::{Accepted, CancelledCount, Duplicates, Recipients, Retried, Skipped};
+pub use accepted::{Accepted, CancelledCount, Duplicates, Recipients, Retried, Skipped, Warning};
 pub use effects::{BatchResult, EndedParked, MovedOrder, ReleasedCount};
 pub use operator::{CourierStatus, CreatedKey, Key, SenderLimit};
 pub use order::{DeliveryCounts, Order, OrderDelivery, WaitedOrder};

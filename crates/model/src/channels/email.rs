@@ -1,6 +1,7 @@
 //! E-mail.
 
 use super::{AddressRule, ChannelDescriptor};
+use crate::text_limit::{EMAIL_BYTES, TextLimit};
 
 /// E-mail, over SMTP relays.
 pub const EMAIL: ChannelDescriptor = ChannelDescriptor {
@@ -8,6 +9,7 @@ pub const EMAIL: ChannelDescriptor = ChannelDescriptor {
     noun: "e-mail",
     by_default: true,
     address: AddressRule::Mailbox,
+    text_limit: TextLimit::EmailBytes(EMAIL_BYTES),
     value_name: "ADDRESS",
     help: "An e-mail address",
     csv_titles: &[

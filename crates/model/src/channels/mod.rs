@@ -17,6 +17,8 @@ pub use telegram::TELEGRAM;
 pub use vk::VK;
 pub use webhook::WEBHOOK;
 
+use crate::text_limit::TextLimit;
+
 /// All channels, in the order in which they are listed.
 pub const CHANNELS: &[&ChannelDescriptor] = &[&EMAIL, &SMS, &TELEGRAM, &VK, &WEBHOOK];
 
@@ -31,6 +33,8 @@ pub struct ChannelDescriptor {
     pub by_default: bool,
     /// What its addresses must look like.
     pub address: AddressRule,
+    /// How long its messages may be.
+    pub text_limit: TextLimit,
     /// A word for an address in the usage of a command, such as `NUMBER`.
     pub value_name: &'static str,
     /// What an address is, as a sentence.

@@ -1,6 +1,7 @@
 //! SMS.
 
 use super::{AddressRule, ChannelDescriptor};
+use crate::text_limit::{SMS_CHARACTERS, TextLimit};
 
 /// SMS, over Twilio or a gateway.
 pub const SMS: ChannelDescriptor = ChannelDescriptor {
@@ -8,6 +9,7 @@ pub const SMS: ChannelDescriptor = ChannelDescriptor {
     noun: "SMS",
     by_default: true,
     address: AddressRule::Phone,
+    text_limit: TextLimit::Text(SMS_CHARACTERS),
     value_name: "NUMBER",
     help: "A phone number",
     csv_titles: &[

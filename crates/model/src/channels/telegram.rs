@@ -1,6 +1,7 @@
 //! Telegram.
 
 use super::{AddressRule, ChannelDescriptor};
+use crate::text_limit::{TELEGRAM_PARTS, TextLimit};
 
 /// Telegram, by bots.
 pub const TELEGRAM: ChannelDescriptor = ChannelDescriptor {
@@ -8,6 +9,7 @@ pub const TELEGRAM: ChannelDescriptor = ChannelDescriptor {
     noun: "Telegram",
     by_default: true,
     address: AddressRule::Chat,
+    text_limit: TextLimit::Parts(TELEGRAM_PARTS),
     value_name: "CHAT",
     help: "A Telegram chat id or @name",
     csv_titles: &[

@@ -1,6 +1,7 @@
 //! Webhooks.
 
 use super::{AddressRule, ChannelDescriptor};
+use crate::text_limit::TextLimit;
 
 /// A POST to a URL of the recipient.
 pub const WEBHOOK: ChannelDescriptor = ChannelDescriptor {
@@ -8,6 +9,7 @@ pub const WEBHOOK: ChannelDescriptor = ChannelDescriptor {
     noun: "webhook",
     by_default: false,
     address: AddressRule::Url,
+    text_limit: TextLimit::None,
     value_name: "URL",
     help: "A URL that the text is posted to",
     csv_titles: &["webhook", "webhook url", "web hook", "hook url", "вебхук", "веб хук"],

@@ -176,6 +176,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
     };
     summary::skipped(&uploaded, &accepted.seen, titles.as_ref(), context);
+    summary::warnings(&accepted.seen, args.dry_run, context);
     let watched = args.watch.then_some(accepted.seen.id.as_deref()).flatten();
     match watched {
         Some(order_id) => {

@@ -1,5 +1,6 @@
 //! The binary as users run it: against a scripted server, and end to end.
 
+mod acceptance;
 mod channels;
 mod cli;
 mod dev;

@@ -100,6 +100,26 @@ async fn a_dry_run_is_requested_from_the_server() {
 }
 
 #[tokio::test]
+async fn what_will_fail_is_reported_with_the_count_and_the_remedy() {
+    let (script, server) = Script::start().await;
+    let user = User::of(&server);
+    for (dry_run, status, warning) in [
+        (&[][..], Some("running"), "12 deliveries on sms will fail: /text must be at most"),
+        (&["-n"], None, "12 deliveries on sms would fail: /text must be at most"),
+        (&["-n", "-o", "json"], None, "12 deliveries on sms would fail: /text must be at most"),
+    ] {
+        let mut answer = accepted(status);
+        answer["warnings"] = json!([{"code": "text_too_long", "channel": "sms", "pointer": "/text",
+            "delivery_count": 12, "detail": "must be at most 1600 characters on SMS"}]);
+        script.on("POST /v1/orders", json_of(200, answer));
+        let args = ["send", "--email", "a@b.example", "--text", "Hello"];
+        let ended = user.run(&[&args[..], dry_run].concat()).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(ended.err.contains(warning), "{ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_bad_row_stops_the_upload_and_is_named_by_line() {
     let (script, server) = Script::start().await;
     script.on("POST /v1/orders", json_of(200, accepted(Some("running"))));

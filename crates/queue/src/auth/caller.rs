@@ -41,7 +41,7 @@ impl Caller {
     }
 
     /// A caller with these scopes, not bound to a sender, who may send under any name.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, feature = "judgement"))]
     pub(crate) fn sample(scopes: KeyScopes) -> Self {
         let whole = super::share::Whole { requests: 1, trackers: 1, body_kib: 1, checks: 1 };
         Self {

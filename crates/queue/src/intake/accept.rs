@@ -14,6 +14,7 @@ use super::idempotency::{IdempotencyBinding, IdempotencyKey, outcome_unknown, re
 use super::recipient_validator::{Deliveries, Sorted, Tally};
 use super::sms_limits::{Paid, TakenShare};
 use super::state::IntakeState;
+use super::too_long::warnings;
 use super::validated_order::{Times, ValidatedOrder};
 use super::validation_error::{ValidationCode, ValidationError, refused};
 use crate::problem::{Code, Problem};
@@ -313,6 +314,7 @@ fn view(state: &IntakeState, draft: &ValidatedOrder, accepted: &AcceptedOrder, t
         delay_reason: delay_reason(state, draft, order_id, accepted.accepted, due),
         durability: accepted.durability,
         channels_without_courier: without_courier(&stored, state.clock.now().max(accepted.accepted)),
+        warnings: warnings(&tally.too_long, &stored),
         recipients: recipients(tally, &stored),
         again: accepted.already_done,
     }

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::idempotency::REPLAYED;
 use super::recipient_validator::Tally;
+use super::too_long::WarningView;
 use super::validation_error::Place;
 use crate::problem::Violation;
 use crate::timestamp::ApiTime;
@@ -45,6 +46,8 @@ pub(crate) struct AcceptedView {
     pub(crate) recipients: RecipientsView,
     /// Channels of the order whose courier was not seen recently; their deliveries wait.
     pub(crate) channels_without_courier: Vec<String>,
+    /// Deliveries that will fail although the order is accepted; others get the message.
+    pub(crate) warnings: Vec<WarningView>,
     #[serde(skip)]
     pub(crate) again: bool,
 }
@@ -73,7 +76,7 @@ pub(crate) struct DuplicatesView {
     pub(crate) recipient_count: u64,
     /// The locations of the first 100 of them.
     pub(crate) locations: Vec<LocationView>,
-    /// Number of addresses that were already given on their channel.
+    /// Number of addresses that were already given on their channel; mailboxes are compared without regard to case.
     pub(crate) address_count: u64,
 }
 

@@ -1,11 +1,12 @@
 //! A dry run: everything is checked, nothing is written.
 
-use posthaste_model::Channel;
+use posthaste_model::{Channel, addresses};
 use posthaste_store::TextSet;
 
 use super::answer::{AcceptedView, Stored, recipients};
 use super::recipient_validator::{Deliveries, Sorted};
 use super::state::IntakeState;
+use super::too_long::warnings;
 use super::validated_order::ValidatedOrder;
 use super::validation_error::refused;
 use crate::problem::Problem;
@@ -33,7 +34,7 @@ impl Count {
                 }
             };
             let (_, fresh, merged) = &mut self.channels[at];
-            if self.seen.insert(&[channel.as_str(), delivery.address.expose()]) {
+            if self.seen.insert(&[channel.as_str(), &addresses::compared(&channel, &delivery.address)]) {
                 *fresh += 1;
             } else {
                 *merged += 1;
@@ -77,6 +78,7 @@ pub(crate) fn answer(
         deliver_at: ApiTime(times.due.unwrap_or(now)),
         delay_reason: times.moved.then_some("quiet_hours"),
         durability: state.store.durability(),
+        warnings: warnings(&sorted.tally.too_long, &stored),
         recipients: recipients(sorted.tally, &stored),
         channels_without_courier: Vec::new(),
         again: false,

@@ -273,7 +273,7 @@ fn check(
             break;
         }
     }
-    let sorted = validator.finish()?;
+    let sorted = validator.finish(&draft.content)?;
     Ok((order_id, draft, sorted, deliveries))
 }
 

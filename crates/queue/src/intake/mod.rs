@@ -21,6 +21,8 @@ pub(crate) mod fuzz;
 mod idempotency;
 mod in_flight;
 mod json;
+#[cfg(feature = "judgement")]
+pub mod judgement;
 mod legacy_api;
 mod lines;
 mod order;
@@ -37,6 +39,7 @@ mod sms_limits;
 mod state;
 mod text;
 mod times;
+mod too_long;
 mod upload;
 mod validated_order;
 mod validation_error;

@@ -44,7 +44,8 @@ pub(crate) enum AddressMode {
 pub(crate) struct SenderBody {
     /// The sender's id, `[A-Za-z0-9_-]{1,64}`. May be left out if the key or the order's id determines it.
     pub(crate) id: Option<String>,
-    /// The name shown to recipients with `from_email` and `reply_to`: one of the key's `display_names`.
+    /// The name shown to recipients of e-mail: in From, unless the settings replaced `from_email`, and with
+    /// `reply_to`. One of the key's `display_names`. Other channels show the name of the bot, community or number.
     pub(crate) name: Option<String>,
     /// The sender's role, which determines the daily limit.
     pub(crate) role: Option<String>,

@@ -59,6 +59,9 @@ impl CreateQuery {
 /// unreachable part get 503 with `Retry-After`: their key was already used for an order there, or their key or the
 /// sender's day is stored there. Needs the scope `write`.
 ///
+/// A message that is too long for every channel it would go to is refused (`too_long`). If only some channels can't
+/// send it, the order is accepted, and `warnings` of the response (also of a dry run) says how many deliveries will fail.
+///
 /// Codes of invalid places in `errors`: `malformed_json`, `not_an_object`, `duplicate_key`, `unknown_field`,
 /// `required`, `wrong_type`, `unknown_value`, `out_of_range`, `invalid_id`, `invalid_text`, `empty_text`,
 /// `too_long`, `too_many`, `unknown_channel`, `invalid_email`, `invalid_phone`, `country_not_allowed`,
@@ -194,7 +197,7 @@ pub(super) fn check(
             break;
         }
     }
-    let sorted = validator.finish()?;
+    let sorted = validator.finish(&draft.content)?;
     Ok((draft, sorted, deliveries))
 }
 

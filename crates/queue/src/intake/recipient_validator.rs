@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use posthaste_model::{Channel, Delivery};
+use posthaste_model::{Channel, Content, Delivery};
 use posthaste_store::TextSet;
 
 use super::address::{self, Given};
@@ -11,6 +11,7 @@ use super::order::{AddressMode, Few, MOST_ADDRESSES, OnInvalid, RecipientBody};
 use super::settings::{Rules, is_role};
 use super::sms_limits::Paid;
 use super::text;
+use super::too_long::{self, TooLong};
 use super::validated_order::{ValidatedOrder, known_channel, one_of};
 use super::validation_error::{MAX_ERRORS, Place, Unread, ValidationCode, ValidationError, ValidationErrors};
 
@@ -36,6 +37,8 @@ pub(crate) struct Tally {
     pub(crate) repeated_total: u64,
     /// The messages that cost money.
     pub(crate) paid: Paid,
+    /// The channels that don't take the message.
+    pub(crate) too_long: Vec<TooLong>,
     /// Number of accepted recipients with an address, by channel.
     reached: Vec<(Channel, u32)>,
 }
@@ -238,8 +241,8 @@ impl RecipientValidator {
         self.field_errors.is_full() || self.judged > MOST_JUDGED
     }
 
-    /// The result, or why the order is refused.
-    pub(crate) fn finish(self) -> Result<Sorted, Refusal> {
+    /// The result, or why the order is refused. `content`: of the order.
+    pub(crate) fn finish(mut self, content: &Content) -> Result<Sorted, Refusal> {
         if !self.field_errors.is_empty() {
             return Err(Refusal { malformed: self.malformed, field_errors: self.field_errors.into_vec() });
         }
@@ -253,6 +256,14 @@ impl RecipientValidator {
             field_errors.extend(self.tally.skipped.into_vec().into_iter().take(MAX_ERRORS - 1));
             return Err(Refusal { malformed: false, field_errors });
         }
+        let reached = self.tally.reached.iter().map(|(channel, _)| channel);
+        let too_long = too_long::find(content, reached, &self.rules);
+        if too_long.len() == self.tally.reached.len() {
+            // Nobody could get it.
+            let field_errors = too_long.into_iter().map(ValidationError::from).collect();
+            return Err(Refusal { malformed: false, field_errors });
+        }
+        self.tally.too_long = too_long;
         let mut no_contact = Vec::new();
         let named = self.channels.unwrap_or_default();
         let mut all: Vec<Channel> = self.tally.reached.iter().map(|(channel, _)| channel.clone()).collect();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
-use posthaste_model::Channel;
-use posthaste_ops::config::HumanDuration;
+use posthaste_model::{Channel, TextLimit, channels};
+use posthaste_ops::config::{ByteSize, HumanDuration};
 use posthaste_store::QuotaLimits;
 use serde::Deserialize;
 
@@ -35,6 +35,12 @@ pub struct OrderSettings {
     pub max_text_characters: usize,
     /// Maximum characters in an HTML part.
     pub max_html_characters: usize,
+    /// Maximum characters of an SMS, as in the settings of its courier.
+    pub max_sms_characters: usize,
+    /// Maximum parts of a message on Telegram, as in the settings of its courier.
+    pub max_telegram_parts: usize,
+    /// Maximum size of an e-mail, as in the settings of its courier.
+    pub max_email_size: ByteSize,
     /// How long after its due time an order expires if it has no `expires_at`.
     pub lifetime: HumanDuration,
     /// The longest such time an order may set.
@@ -145,6 +151,9 @@ pub struct Rules {
     pub(crate) max_batch: usize,
     pub(crate) max_text_characters: usize,
     pub(crate) max_html_characters: usize,
+    max_sms_characters: usize,
+    max_telegram_parts: usize,
+    max_email_bytes: usize,
     pub(crate) lifetime: Duration,
     pub(crate) max_lifetime: Duration,
     pub(crate) max_ahead: Duration,
@@ -171,6 +180,9 @@ impl Rules {
         within("orders.max_uploaded_recipients", orders.max_uploaded_recipients, MOST_UPLOADED)?;
         within("orders.max_text_characters", orders.max_text_characters, 1_000_000)?;
         within("orders.max_html_characters", orders.max_html_characters, 4_000_000)?;
+        within("orders.max_sms_characters", orders.max_sms_characters, 20_000)?;
+        within("orders.max_telegram_parts", orders.max_telegram_parts, 64)?;
+        within("orders.max_email_size", orders.max_email_size.bytes(), 1 << 30)?;
         let year = Duration::from_secs(10 * 366 * 86_400);
         within("orders.lifetime", orders.lifetime.get(), orders.max_lifetime.get())?;
         within("orders.max_lifetime", orders.max_lifetime.get(), year)?;
@@ -203,6 +215,9 @@ impl Rules {
             max_batch: orders.max_batch,
             max_text_characters: orders.max_text_characters,
             max_html_characters: orders.max_html_characters,
+            max_sms_characters: orders.max_sms_characters,
+            max_telegram_parts: orders.max_telegram_parts,
+            max_email_bytes: usize::try_from(orders.max_email_size.bytes()).unwrap_or(usize::MAX),
             lifetime: orders.lifetime.get(),
             max_lifetime: orders.max_lifetime.get(),
             max_ahead: orders.max_ahead.get(),
@@ -213,6 +228,17 @@ impl Rules {
             day_zone: zone("daily_limits.zone", &daily.zone)?,
             roles: daily.roles.clone(),
         })
+    }
+
+    /// How long messages of this channel may be: the kind of limit is the channel's, the number that of the settings.
+    pub(crate) fn text_limit(&self, channel: &Channel) -> TextLimit {
+        let limit = channels::find(channel.as_str()).map_or(TextLimit::None, |found| found.text_limit);
+        match limit {
+            TextLimit::Text(_) => limit.of(self.max_sms_characters),
+            TextLimit::Parts(_) => limit.of(self.max_telegram_parts),
+            TextLimit::EmailBytes(_) => limit.of(self.max_email_bytes),
+            TextLimit::None | TextLimit::TextAndSubject(_) => limit,
+        }
     }
 }
 

@@ -1,11 +1,9 @@
 //! Texts and names: allowed characters, maximum length, and whether anything is visible.
 
+use posthaste_model::line::{MAX_NAME, MAX_SUBJECT, is_line, is_visible};
+
 use super::validation_error::{ValidationCode, ValidationError};
 
-/// Maximum characters of a name.
-pub(crate) const MOST_NAME: usize = 256;
-/// Maximum characters of a subject.
-const MOST_SUBJECT: usize = 255;
 /// Maximum characters of an order's source.
 const MOST_SOURCE: usize = 256;
 
@@ -24,12 +22,12 @@ pub(crate) fn message(text: &str, most: usize, pointer: &str) -> Result<(), Vali
 
 /// A subject: one line, because it becomes a header.
 pub(crate) fn subject(text: &str, pointer: &str) -> Result<(), ValidationError> {
-    line(text, MOST_SUBJECT, pointer)
+    line(text, MAX_SUBJECT, pointer)
 }
 
 /// A person's name: one line, because it becomes a header.
 pub(crate) fn name(text: &str, pointer: &str) -> Result<(), ValidationError> {
-    line(text, MOST_NAME, pointer)
+    line(text, MAX_NAME, pointer)
 }
 
 /// Where an order came from, in the client's words.
@@ -39,11 +37,7 @@ pub(crate) fn source(text: &str, pointer: &str) -> Result<(), ValidationError> {
 
 fn line(text: &str, most: usize, pointer: &str) -> Result<(), ValidationError> {
     length(text, most, pointer)?;
-    // Unicode separators end a line just like control characters do.
-    if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
-        return Err(controls(pointer));
-    }
-    Ok(())
+    if is_line(text) { Ok(()) } else { Err(controls(pointer)) }
 }
 
 fn length(text: &str, most: usize, pointer: &str) -> Result<usize, ValidationError> {
@@ -59,22 +53,6 @@ fn length(text: &str, most: usize, pointer: &str) -> Result<usize, ValidationErr
 
 fn controls(pointer: &str) -> ValidationError {
     ValidationError::new(pointer, ValidationCode::InvalidText, "must not contain control characters")
-}
-
-/// Whether a character is visible: not a space, a filler or a mark that only controls others.
-pub(crate) fn is_visible(c: char) -> bool {
-    let invisible = matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-        | '\u{fe00}'..='\u{fe0f}'
-        | '\u{fff0}'..='\u{fffb}'
-        | '\u{1d173}'..='\u{1d17a}'
-        | '\u{e0000}'..='\u{e0fff}');
-    !(invisible || c.is_whitespace() || c.is_control())
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ pub(super) async fn take(
     let mut upload =
         Upload { state, share, known, draft, first, deliveries: Deliveries::new(), open: None, count };
     let sorted = upload.read(&mut lines, validator).await;
-    match sorted.and_then(|validator| validator.finish().map_err(Problem::from)) {
+    match sorted.and_then(|validator| validator.finish(&upload.draft.content).map_err(Problem::from)) {
         Ok(sorted) => upload.finish(sorted).await,
         Err(problem) => Err(upload.give_up(problem).await),
     }

@@ -18,6 +18,7 @@ mod intake_hostile;
 mod intake_keys;
 mod intake_legacy_api;
 mod intake_limits;
+mod intake_too_long;
 mod intake_unknown;
 mod intake_upload;
 mod key_end;

@@ -30,7 +30,7 @@ pub struct NewOrder {
     pub head: NewOrderHead,
     /// Digest of the body it was made from: an order with the same order id and digest is the same order.
     pub digest: [u8; 12],
-    /// Its deliveries. Equal addresses of one channel are merged: the first counts.
+    /// Its deliveries. Equal addresses of one channel are merged, mailboxes without regard to case: the first counts.
     pub deliveries: Vec<(Channel, Delivery)>,
     /// Recipients without an address, per channel.
     pub no_contact: Vec<(Channel, u32)>,

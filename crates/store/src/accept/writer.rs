@@ -1,7 +1,7 @@
 //! Streams an order: deliveries are collected into parcels of 500; parcels are sent while the next deliveries arrive,
 //! one call at a time.
 
-use posthaste_model::{Channel, Delivery, PARCEL_DELIVERIES};
+use posthaste_model::{Channel, Delivery, PARCEL_DELIVERIES, addresses};
 use posthaste_protocol::record::{Inline, encode_content, encode_parcel};
 use posthaste_protocol::scripts::enqueue::{Enqueue, Enqueued};
 use posthaste_protocol::scripts::stage_parcels::{StageParcels, Staged};
@@ -98,7 +98,7 @@ impl OrderWriter {
     /// After any error the order can only be aborted, or sent again from the start.
     pub async fn push(&mut self, channel: &Channel, delivery: Delivery) -> Result<bool, AcceptError> {
         let at = self.filling(channel)?;
-        if !self.seen.insert(&[channel.as_str(), delivery.address.expose()]) {
+        if !self.seen.insert(&[channel.as_str(), &addresses::compared(channel, &delivery.address)]) {
             self.channels[at].merged += 1;
             return Ok(false);
         }

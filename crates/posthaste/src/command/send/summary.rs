@@ -75,6 +75,17 @@ pub(super) fn skipped(
     }
 }
 
+/// Prints what will fail although the order is accepted.
+pub(super) fn warnings(accepted: &Accepted, dry_run: bool, context: &Context) {
+    for warning in &accepted.warnings {
+        let (count, channel) = (warning.delivery_count, plain(&warning.channel));
+        let deliveries = if count == 1 { "delivery" } else { "deliveries" };
+        let end = if dry_run { "would" } else { "will" };
+        let why = format!("{} {}", plain(&warning.pointer), plain(&warning.detail));
+        context.terminal.warn(&format!("{count} {deliveries} on {channel} {end} fail: {why}"));
+    }
+}
+
 /// Prints the last line: what became of every row. Its numbers add up to the rows of the file plus the recipients given
 /// on the command line.
 pub(super) fn closing(uploaded: &Uploaded, accepted: &Accepted, context: &Context) {

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use posthaste_model::addresses::phone::is_number;
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType};
 use serde::Deserialize;
 
@@ -214,15 +215,15 @@ fn exists(number: &PhoneNumber, strictness: Strictness) -> Result<(), Wrong> {
 /// As E.164: a plus and 6 to 15 digits, whatever the library produced.
 fn written(number: &PhoneNumber) -> Result<String, Wrong> {
     let written = PHONE_NUMBER_UTIL.format(number, PhoneNumberFormat::E164);
-    let Some(rest) = written.strip_prefix('+') else { return Err(NO_NUMBER) };
-    if !rest.bytes().all(|b| b.is_ascii_digit()) || rest.starts_with('0') {
-        return Err(NO_NUMBER);
+    if is_number(&written) {
+        return Ok(written.into_owned());
     }
-    match rest.len() {
-        0..6 => Err(TOO_SHORT),
-        6..=15 => Ok(written.into_owned()),
-        _ => Err(TOO_LONG),
-    }
+    let digits = written.len().saturating_sub(1);
+    Err(match digits {
+        0..6 => TOO_SHORT,
+        16.. => TOO_LONG,
+        _ => NO_NUMBER,
+    })
 }
 
 /// Removes the characters people put between digits, and writes `+` for `00`.

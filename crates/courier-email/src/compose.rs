@@ -148,12 +148,12 @@ impl Composer {
     /// # Errors
     /// The outcome of the message that can't be sent.
     pub(crate) async fn compose_beside(&self, envelope: &Envelope) -> Result<OutgoingMessage, Outcome> {
-        let draft = self.draft(envelope).map_err(Outcome::Failed)?;
+        let draft = self.draft(envelope).map_err(|reason| Outcome::Failed(reason.into()))?;
         let signed = match &self.signer {
             Some(signer) => self.signing.sign(draft, signer).await?,
             None => draft,
         };
-        self.finish(signed).map_err(Outcome::Failed)
+        self.finish(signed).map_err(|reason| Outcome::Failed(reason.into()))
     }
 
     /// A message without its signature.

@@ -146,7 +146,7 @@ impl Transport for VkTransport {
         let (_, outcomes) =
             batching::group(std::slice::from_ref(envelope), &self.channel, self.settings.subject);
         outcomes.into_iter().flatten().find_map(|outcome| match outcome {
-            Outcome::Failed(reason) => Some(reason),
+            Outcome::Failed(why) => Some(why.reason),
             _ => None,
         })
     }

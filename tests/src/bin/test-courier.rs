@@ -204,6 +204,7 @@ fn courier(options: &Options, store: Store) -> Result<Courier, ExitFailure> {
         courier: id,
         progress: None,
         probe: send_log,
+        provider: None,
     })
 }
 

@@ -76,7 +76,10 @@ async fn the_legacy_client_needs_only_an_api_key() -> anyhow::Result<()> {
         let answer = http.put(format!("{url}/queue")).json(&order).bearer_auth(&token).send().await?;
         let status = answer.status().as_u16();
         ensure!(status == if n <= 4 { 200 } else { 429 }, "order {n} was answered {status}");
-        ensure!(n <= 4 || answer.headers().contains_key("retry-after"), "when to come back");
+        // No Retry-After: a client that obeys it would sleep until the next day.
+        ensure!(!answer.headers().contains_key("retry-after"), "order {n} says to sleep");
+        let reported: Value = answer.json().await?;
+        ensure!(n <= 4 || reported["resets_at"].is_string(), "when to come back: {reported}");
     }
     ensure!(limit().await?.1["value"] == 4);
     let mut stranger = order.clone();

@@ -19,6 +19,8 @@ pub struct DeliveryQuery {
     pub channel: Option<Channel>,
     /// Only these statuses; all if empty.
     pub statuses: Vec<String>,
+    /// Only the recipient with this id, as given in the order.
+    pub recipient_id: Option<String>,
 }
 
 impl DeliveryQuery {
@@ -28,6 +30,7 @@ impl DeliveryQuery {
         if !self.statuses.is_empty() {
             pairs.push(("status", self.statuses.join(",")));
         }
+        pairs.extend(self.recipient_id.clone().map(|id| ("recipient_id", id)));
         pairs
     }
 }

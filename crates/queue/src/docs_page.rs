@@ -116,7 +116,8 @@ impl<'a> Page<'a> {
             }
         }
         list.push_str(
-            "<li><a href=\"#problems\">Problems</a></li><li><a href=\"#reasons\">Reasons</a></li><li><a href=\"#schemas\">Schemas</a></li></ul></nav>",
+            "<li><a href=\"#problems\">Problems</a></li><li><a href=\"#reasons\">Reasons</a></li>\
+             <li><a href=\"#schemas\">Schemas</a></li></ul></nav>",
         );
         self.put(&list);
     }

@@ -139,7 +139,11 @@ fn response(status: &str, codes: &[Code], default: &Value) -> Value {
     };
     let headers = match status {
         "401" => Some(header("WWW-Authenticate", "`Bearer`.", "string")),
-        "429" | "503" => Some(header("Retry-After", "Seconds to wait before retrying.", "integer")),
+        "429" | "503" => Some(header(
+            "Retry-After",
+            "Seconds to wait before retrying; absent when the limit of a day is reached.",
+            "integer",
+        )),
         _ => None,
     };
     if let (Some(headers), Some(response)) = (headers, response.as_object_mut()) {

@@ -48,10 +48,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let read = Query::<T>::try_from_uri(&parts.uri);
-        read.map(|Query(read)| Self(read)).map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            unread(cause.as_deref().unwrap_or_default())
-        })
+        read.map(|Query(read)| Self(read)).map_err(|error| unread(&error.body_text()))
     }
 }
 
@@ -135,7 +132,6 @@ mod tests {
             ("limit=5&limit=6", Some("/limit")),
             ("a%40b.example=1", None),
             ("%2B79991234567=1", None),
-            ("unknown%20field%20%60x%60=1", None),
         ] {
             let uri = format!("/v1/orders?{query}");
             let (mut parts, ()) = axum::http::Request::get(uri).body(()).unwrap().into_parts();

@@ -148,6 +148,7 @@ async fn page(client: &Client) -> String {
     let query = DeliveryQuery {
         channel: Some("email".parse().expect("a channel")),
         statuses: vec!["failed".to_owned(), "unknown".to_owned()],
+        recipient_id: Some("r1".to_owned()),
     };
     let page = client.deliveries("dev.17", &query, 50, Some("c1")).await.expect("a page");
     assert_eq!(page.unreadable_deliveries[0].delivery_count, 500);
@@ -164,7 +165,6 @@ async fn addresses_of_deliveries_print_masked() {
     let scene = Scene::with([json(200, body)]).await;
     let shown = page(&scene.client).await;
     assert!(!shown.contains("anary"), "{shown}");
-    let expected =
-        "GET /v1/orders/dev.17/deliveries?channel=email&status=failed%2Cunknown&cursor=c1&limit=50";
+    let expected = "GET /v1/orders/dev.17/deliveries?channel=email&status=failed%2Cunknown&recipient_id=r1&cursor=c1&limit=50";
     assert_eq!(line(&scene.only()), expected);
 }

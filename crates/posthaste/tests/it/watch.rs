@@ -125,7 +125,7 @@ async fn receipts_that_do_not_come_end_with_the_timeout() {
 #[tokio::test]
 async fn the_format_is_obeyed_in_a_pipe() {
     for (format, begin) in
-        [("json", "{\n"), ("table", "Order "), ("csv", "Channel"), ("ndjson", "{\"event\"")]
+        [("json", "{\n"), ("table", "Order "), ("csv", "channel,"), ("ndjson", "{\"event\"")]
     {
         let (script, server) = Script::start().await;
         let stream = events(&[("snapshot", 3, running()), ("end", 5, finished())]);
@@ -143,7 +143,7 @@ async fn channels_without_a_courier_are_named() {
         script
             .on("GET /v1/couriers", json_of(200, json!({"items": [{"channel": "email", "online": online}]})));
         script.on("GET /v1/orders/dev.17/events", open_events(&[("snapshot", 3, running())]));
-        let ended = User::of(&server).run(&["order", "watch", "dev.17", "--timeout", "1s"]).await;
+        let ended = User::of(&server).run(&["order", "watch", "dev.17", "--timeout", "2s"]).await;
         assert_eq!(ended.code, 8, "{ended:?}");
         let said = ended.err.contains("no courier is running for email: 4 deliveries wait");
         assert_eq!(said, named, "{ended:?}");

@@ -32,13 +32,16 @@ pub(super) struct Filter {
     /// Only this channel.
     #[arg(long, value_name = "CHANNEL")]
     channel: Option<Channel>,
+    /// Only the recipient with this id, as given in the order.
+    #[arg(long, value_name = "ID")]
+    recipient: Option<String>,
 }
 
 impl Filter {
     /// As the query of a request.
     pub(super) fn query(&self) -> DeliveryQuery {
         let statuses = if self.failed { UNREACHED.map(str::to_owned).to_vec() } else { self.status.clone() };
-        DeliveryQuery { channel: self.channel.clone(), statuses }
+        DeliveryQuery { channel: self.channel.clone(), statuses, recipient_id: self.recipient.clone() }
     }
 }
 

@@ -116,6 +116,7 @@ mod tests {
             let mut known = Known::new(merge);
             assert_eq!(look(&mut known, 2, "101", "a@x.org").0, RowMatch::New);
             assert_eq!(look(&mut known, 3, "101", "a@X.ORG").0, RowMatch::Merged(2));
+            assert_eq!(look(&mut known, 3, "101", "A@x.org").0, RowMatch::Merged(2));
             let other = if merge { RowMatch::Merged(2) } else { RowMatch::Refused(OTHER_ADDRESSES) };
             assert_eq!(look(&mut known, 4, "101", "b@x.org").0, other);
             assert_eq!(look(&mut known, 5, "102", "b@x.org").0, RowMatch::New);

@@ -79,13 +79,12 @@ fn without_scheme(number: &str) -> &str {
     }
 }
 
-/// An address in a form for comparison: domains in lower case, phone numbers without separators. Addresses that are equal
+/// An address in a form for comparison: all but URLs in lower case, phone numbers without separators. Addresses that are equal
 /// here are the same to the queue.
 fn comparable(channel: &str, address: &str) -> String {
-    let text = match (channels::address_rule(channel), address.rsplit_once('@')) {
-        (AddressRule::Mailbox, Some((local, domain))) => format!("{local}@{}", domain.to_lowercase()),
-        (AddressRule::Phone, _) => address.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect(),
-        (AddressRule::Url, _) => address.to_owned(),
+    let text = match channels::address_rule(channel) {
+        AddressRule::Phone => address.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect(),
+        AddressRule::Url => address.to_owned(),
         _ => address.to_lowercase(),
     };
     format!("{channel}\0{text}")

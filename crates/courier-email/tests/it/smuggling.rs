@@ -119,9 +119,18 @@ async fn addresses_and_headers_that_hold_commands_never_reach_the_server() {
             Content { reply_to: text(), ..Content::default() },
             Content { reply_to: Text::new(format!("a@club.example{bad}")), ..Content::default() },
         ] {
+            // An encoded word in a subject or a name is encoded once more: it is shown as it is and hides nothing.
+            if bad.starts_with("=?")
+                && (content.subject.expose() == bad || content.sender_name.expose() == bad)
+            {
+                continue;
+            }
             let mut message = envelope("x@mail.example");
             message.content = Arc::new(Content { text: Text::new("x"), ..content });
             assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::Rejected.into()), "{bad:?}");
+        }
+        if bad.starts_with("=?") {
+            continue;
         }
         let mut message = envelope("x@mail.example");
         message.to.name = bad.to_owned();

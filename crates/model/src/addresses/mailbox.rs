@@ -113,7 +113,7 @@ mod tests {
         use BadMailbox::{Domain, Form, Local};
         let long = format!(
             "a@{}.example",
-            ["b".repeat(60), "c".repeat(60), "d".repeat(60), "e".repeat(60)].join(".")
+            ["b".repeat(63), "c".repeat(63), "d".repeat(63), "e".repeat(63)].join(".")
         );
         let whole = format!(
             "{}@{}.example",

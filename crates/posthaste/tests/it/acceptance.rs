@@ -38,7 +38,7 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let sms = [
         ("twilio.api_url", NOWHERE),
         ("twilio.account_sid", "AC00000000000000000000000000000001"),
-        ("twilio.auth_token", "secret"),
+        ("twilio.auth_token", "0123456789abcdef0123456789abcdef"),
         ("twilio.from", "+12025550100"),
     ];
     let telegram = [("telegram.api_url", NOWHERE), ("telegram.tokens", token.as_str())];

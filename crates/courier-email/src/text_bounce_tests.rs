@@ -1,7 +1,7 @@
 //! Bounces in words as servers write them, and what only looks like one.
 
 use posthaste_courier::{ReceiptStatus, SuppressAfter};
-use posthaste_model::Reason;
+use posthaste_model::{CodedReason, Reason};
 
 use super::*;
 use crate::dsn::{BounceReport, Kind, read};
@@ -9,7 +9,7 @@ use crate::reply_rules::TABLE;
 
 const STRIKE: BounceReport = BounceReport::Word {
     word: ReceiptStatus::Failed,
-    reason: Reason::Bounced,
+    reason: CodedReason::uncoded(Reason::Bounced),
     suppress_after: Some(SuppressAfter::After(2)),
 };
 const AUTOMATIC: BounceReport = BounceReport::Nothing(Kind::Automatic);

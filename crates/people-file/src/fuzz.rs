@@ -15,7 +15,7 @@ pub fn people(data: &[u8]) {
     };
     let lines = data.len() as u64 + 2;
     let mut rows = 0;
-    while let Ok(Some(row)) = people.next() {
+    while let Ok(Some(row)) = people.next_row() {
         rows += 1;
         match row {
             Ok((line, person)) => assert!((1..=lines).contains(&line) && person.is_reachable()),

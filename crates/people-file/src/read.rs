@@ -166,7 +166,7 @@ impl People {
     ///
     /// # Errors
     /// The file cannot be read any further.
-    pub fn next(&mut self) -> Result<Option<Result<(u64, Person), RowError>>> {
+    pub fn next_row(&mut self) -> Result<Option<Result<(u64, Person), RowError>>> {
         loop {
             if self.over {
                 return Ok(None);

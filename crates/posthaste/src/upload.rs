@@ -153,7 +153,7 @@ impl Upload {
         let mut known = Known::new(self.merge_ids);
         self.given.iter().for_each(|person| known.reserve(&person.id));
         if let Some(mut people) = self.people {
-            while let Some(row) = people.next().map_err(Failure::from)? {
+            while let Some(row) = people.next_row().map_err(Failure::from)? {
                 reported.rows += 1;
                 let (at, mut person) = match row {
                     Ok(row) => row,

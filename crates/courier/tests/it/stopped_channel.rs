@@ -68,7 +68,7 @@ async fn a_stopped_channel_keeps_its_queue_and_resumes_when_fixed() {
     let stopped = Some((ChannelState::Stopped, Some("the credential is bad".to_owned())));
     eventually_async("a report that it is stopped", async || match state().await {
         found if found == stopped => Ok(()),
-        found => Err(found),
+        found => Err(format!("{found:?}")),
     })
     .await;
     assert_eq!(house.store.backlog(&email).await.unwrap().deliveries, 125);
@@ -77,7 +77,7 @@ async fn a_stopped_channel_keeps_its_queue_and_resumes_when_fixed() {
     script.set_well(Ok(()));
     eventually_async("a report that it works", async || match state().await {
         Some((ChannelState::Working, None)) => Ok(()),
-        found => Err(found),
+        found => Err(format!("{found:?}")),
     })
     .await;
     for order in orders.iter().chain([&later]) {

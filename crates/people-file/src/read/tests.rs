@@ -7,7 +7,7 @@ use super::*;
 fn people(bytes: &[u8], options: &Options) -> Result<(String, Vec<String>)> {
     let mut people = People::read(Box::new(Cursor::new(bytes.to_vec())), None, options)?;
     let mut rows = Vec::new();
-    while let Some(row) = people.next()? {
+    while let Some(row) = people.next_row()? {
         rows.push(match row {
             Ok((line, person)) => format!("{line} {}", serde_json::to_string(&person).expect("JSON")),
             Err(error) => error.to_string(),
@@ -248,7 +248,7 @@ fn a_file_is_read_no_further_than_its_rows_are_taken() {
     let endless = Endless { row: 0, held: Cursor::default(), made: made.clone() };
     let mut people = People::read(Box::new(endless), None, &Options::default()).expect("opened");
     for taken in 1..=100_000_u64 {
-        let row = people.next().expect("read").expect("no end");
+        let row = people.next_row().expect("read").expect("no end");
         assert_eq!(row.expect("a person").0, taken);
         let ahead = made.load(std::sync::atomic::Ordering::Relaxed) - taken;
         assert!(ahead < 30_000, "{ahead} rows are held");

@@ -286,7 +286,7 @@ mod tests {
             let mut people =
                 posthaste_people_file::People::open(&source, &Default::default()).expect("opened");
             let mut read = Vec::new();
-            while let Some(row) = people.next().expect("read") {
+            while let Some(row) = people.next_row().expect("read") {
                 read.push(serde_json::to_value(row.expect("a person").1).expect("JSON"));
             }
             let wanted = names.iter().enumerate().map(|(at, name)| {

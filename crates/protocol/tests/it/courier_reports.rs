@@ -54,7 +54,7 @@ fn a_report_is_kept_until_the_next() {
         ends: None,
         why: "token refused: \"42\"".to_owned(),
     };
-    assert_eq!(stored(&db), [expected.clone()]);
+    assert_eq!(stored(&db), std::slice::from_ref(&expected));
     // A repeat, and a late copy of an earlier one, change nothing.
     assert_eq!(db.unchanged(&report(&db, &email, &courier, 1)), None);
     assert_eq!(db.unchanged(&report(&db, &email, &courier, 0)), None);

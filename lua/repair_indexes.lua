@@ -84,9 +84,9 @@ for n = from, last do
       back_to_ready(parcel, member)
       mended = before + 1
     end
-    local unresolved_at = parcel.unresolved > 0 and redis.call('ZSCORE', KEYS[6], member)
-    if parcel.unresolved > 0 and not (unresolved_at and is_moment(unresolved_at, latest)) then
-      if unresolved_at then
+    local indexed_at = parcel.unresolved > 0 and redis.call('ZSCORE', KEYS[6], member)
+    if parcel.unresolved > 0 and not (indexed_at and is_moment(indexed_at, latest)) then
+      if indexed_at then
         ready_out[#ready_out + 1] = { KEYS[6], member }
       end
       index_unresolved(parcel, member)

@@ -192,7 +192,7 @@ fn settings_of_two_keys_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
-fn the_records_to_publish_are_reported() {
+fn the_records_to_publish_are_shown() {
     let both = Signer::new(&settings(RSA, SEED)).expect("settings").expect("a signer");
     // As `openssl rsa -pubout` writes it.
     let public: String = include_str!("../tests/keys/rsa-2048-public.pem")

@@ -152,7 +152,7 @@ fn other_causes_and_other_senders_do_not_count() {
 }
 
 #[test]
-fn an_out_of_office_note_never_counts() {
+fn an_automatic_note_never_counts() {
     let text = "Hi. This is the answering program of Anna. I wasn't able to deliver your message to her: this is a \
         permanent error.\n\n<anna@example.net>:\nno such user until Monday (#5.1.1)\n";
     for header in [

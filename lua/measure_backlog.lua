@@ -55,7 +55,8 @@ end
 
 while index > 0 and room > 0 do
   local last = index < FIRST_DUE and '+inf' or now_text
-  local members = readable(redis.pcall('ZRANGEBYSCORE', KEYS[index], '-inf', last, 'LIMIT', rank, room)) or {}
+  local is_index = redis.call('TYPE', KEYS[index]).ok == 'zset'
+  local members = is_index and redis.call('ZRANGEBYSCORE', KEYS[index], '-inf', last, 'LIMIT', rank, room) or {}
   for i = 1, #members do
     if index < FIRST_DUE then
       local order_id, n = string.match(members[i], '^(.+):(%d+)$')

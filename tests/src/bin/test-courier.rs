@@ -202,6 +202,7 @@ fn courier(options: &Options, store: Store) -> Result<Courier, ExitFailure> {
             ..Settings::default()
         },
         courier: id,
+        provider: None,
         progress: None,
         probe: send_log,
         provider: None,

@@ -50,6 +50,9 @@ fn everything_due_is_counted() {
         }
         assert_eq!(walk(&db, &sms, 500).1, 2);
     }
+    // An entry that another program put there: its order is due later.
+    db.raw(&["ZADD", "ready:{0}:email:bulk", "1", "u1:2:0"]);
+    assert_eq!(walk(&db, &email, 500).1, 505);
 }
 
 fn a_retry_does_not_make_it_younger() {

@@ -70,9 +70,9 @@ fn malformed(detail: &'static str) -> Unread {
 /// Place and error: the first pass reported only line and column.
 fn explain<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> Unread {
     let reader = &mut serde_json::Deserializer::from_str(text);
-    let (path, error) = match serde_path_to_error::deserialize::<_, T>(reader) {
-        Ok(_) => (String::new(), None),
-        Err(error) => (pointer(error.path()), Some(error.into_inner())),
+    let (path, around, error) = match serde_path_to_error::deserialize::<_, T>(reader) {
+        Ok(_) => (String::new(), String::new(), None),
+        Err(error) => (pointer(error.path()), around(error.path()), Some(error.into_inner())),
     };
     // Text after a complete object is only detected by the first pass.
     let error = error.as_ref().unwrap_or(first);
@@ -104,14 +104,7 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> 
         return Unread::Malformed(ValidationError::new("", ValidationCode::MalformedJson, detail));
     }
     let (code, detail) = shape(&reported);
-    let mut path = path;
-    if code == ValidationCode::UnknownField {
-        // The name is the client's own text: show it only if it looks like the name of a field, else the object around it.
-        let at = path.rfind('/').unwrap_or(0);
-        if !path.get(at + 1..).is_some_and(is_field_name) {
-            path.truncate(at);
-        }
-    }
+    let path = if code == ValidationCode::UnknownField { around } else { path };
     Unread::Misshapen(ValidationError::new(path, code, detail))
 }
 
@@ -136,10 +129,29 @@ fn shape(reported: &str) -> (ValidationCode, String) {
     (ValidationCode::WrongType, expected.to_owned())
 }
 
+/// The pointer to an unknown field. Its name is the client's own text: it is shown only if it looks like the name of a
+/// field; otherwise the pointer is that of the object around it.
+fn around(path: &Path) -> String {
+    let segments: Vec<_> = path.iter().collect();
+    let Some((last, before)) = segments.split_last() else { return String::new() };
+    let mut out = of_segments(before.iter().copied());
+    if let Segment::Map { key } = last
+        && is_field_name(key)
+    {
+        out.push('/');
+        out.push_str(key);
+    }
+    out
+}
+
 /// The pointer, as far as its names are ours: the rest is the client's own text.
 fn pointer(path: &Path) -> String {
+    of_segments(path.iter())
+}
+
+fn of_segments<'p>(segments: impl Iterator<Item = &'p Segment>) -> String {
     let mut out = String::new();
-    for segment in path {
+    for segment in segments {
         match segment {
             Segment::Seq { index } => out.push_str(&format!("/{index}")),
             Segment::Map { key } => {

@@ -112,10 +112,10 @@ async fn invalid_fields_are_named() {
         ("recipients", json!([{"id": 17, "email": format!("{CANARY} x")}]), "/recipients/0/email"),
         ("recipients", json!([]), "/recipients"),
         ("sender", json!({"id": "u1", "email": format!("{CANARY} x"), "role": "trainer"}), "/sender/email"),
-        ("sender", json!({"id": "u1", "reply_to": "a@example.org", "role": "trainer"}), "/sender"),
+        ("sender", json!({"id": "u1", "reply_to": "a@example.org", "role": "trainer"}), "/sender/reply_to"),
         ("deliver_at", json!(CANARY), "/deliver_at"),
         ("provider", json!("a\r\nb"), "/provider"),
-        ("priority", json!("urgent"), ""),
+        ("priority", json!("urgent"), "/priority"),
     ] {
         let wrong = with(body(&history), name, value);
         let answer = queue(&service, &key, &wrong).await;

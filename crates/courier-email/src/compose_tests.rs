@@ -281,7 +281,7 @@ fn subjects_and_names_are_shown_as_they_were_given() {
         "Анна, \"A\" <x>",
         "O'Brien \\ Sons; (c)",
         "Ann Lee",
-        &"word ".repeat(50).trim_end().to_owned(),
+        "word ".repeat(50).trim_end(),
         &"x".repeat(255),
         &emoji,
     ] {

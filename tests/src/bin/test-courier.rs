@@ -205,7 +205,6 @@ fn courier(options: &Options, store: Store) -> Result<Courier, ExitFailure> {
         provider: None,
         progress: None,
         probe: send_log,
-        provider: None,
     })
 }
 

@@ -117,8 +117,8 @@ async fn an_order_is_moved_and_retried() {
     assert_eq!((moved.code, moved.out.as_str()), (0, "deliver_at\n2030-01-01T00:00:00.000Z\n"), "{moved:?}");
     let retried = user.run(&["order", "retry", "dev.17"]).await;
     assert_eq!((retried.code, retried.out.as_str()), (0, "Order dev.18 (deliveries: 2)\n"), "{retried:?}");
-    let told = "11 suppressed: left out. Remove them from the suppression list first";
-    assert!(retried.err.contains(told), "{retried:?}");
+    let shown = "11 suppressed: left out. Remove them from the suppression list first";
+    assert!(retried.err.contains(shown), "{retried:?}");
     assert_eq!(user.run(&["order", "retry", "dev.17", "--status", "unknown"]).await.code, 3);
     assert_eq!(
         user.run(&["order", "retry", "dev.17", "--recipient", "p1", "--recipient", "p2"]).await.code,

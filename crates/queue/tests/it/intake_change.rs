@@ -262,8 +262,8 @@ async fn a_retry_leaves_out_suppressed_addresses_and_says_how_many_and_what_to_d
         let refused = retry(&service, &key, &old, chosen).await;
         is_refused(&refused, 409, "nothing_to_retry", "only suppressed ones match");
         let problem = refused.json();
-        let told = format!("{count} suppressed: remove them from the suppression list first, then retry");
-        assert_eq!((&problem["suppressed_count"], &problem["detail"]), (&json!(count), &json!(told)));
+        let shown = format!("{count} suppressed: remove them from the suppression list first, then retry");
+        assert_eq!((&problem["suppressed_count"], &problem["detail"]), (&json!(count), &json!(shown)));
     }
     // Taken off the list, it is retried.
     let deleted = service.ask(ask("POST", "/v1/suppressions/delete").key(&key).json(&body(2))).await;

@@ -18,7 +18,7 @@ async fn deliveries_tell_the_code_of_the_provider_and_the_attempts_that_were_mad
         ProviderCode::of_smtp(Some(reply), EnhancedStatus::new(class, subject, detail))
     };
     let (failed, none) = (OutcomeKind::Failed, Value::Null);
-    // What the provider said, and what is told: status, reason, code, enhanced status, attempts.
+    // What the provider said, and what is shown: status, reason, code, enhanced status, attempts.
     let cases = [
         (failed, Reason::Rejected, smtp(554, 5, 7, 1), json!(["failed", "rejected", 554, "5.7.1", 1])),
         (
@@ -64,10 +64,10 @@ async fn deliveries_tell_the_code_of_the_provider_and_the_attempts_that_were_mad
     assert_eq!(items.len(), cases.len());
     let names = ["status", "reason", "provider_code", "enhanced_status", "attempt_count"];
     for (item, (.., wanted)) in items.iter().zip(&cases) {
-        let told = names.map(|name| item[name].clone());
-        assert_eq!(json!(told), *wanted, "{item}");
+        let shown = names.map(|name| item[name].clone());
+        assert_eq!(json!(shown), *wanted, "{item}");
     }
     let counts = service.ask(get(&format!("/v1/orders/{id}")).key(&key)).await.json()["counts"].clone();
-    let told = ["total", "failed", "suppressed", "sent"].map(|name| counts[name].clone());
-    assert_eq!(json!(told), json!([7, 5, 1, 1]), "{counts}");
+    let shown = ["total", "failed", "suppressed", "sent"].map(|name| counts[name].clone());
+    assert_eq!(json!(shown), json!([7, 5, 1, 1]), "{counts}");
 }

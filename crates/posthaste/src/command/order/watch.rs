@@ -146,7 +146,7 @@ async fn to_the_end(
         Either::Right(client.events(order_id))
     });
     let mut check = tokio::time::interval(COURIER_CHECK);
-    let (mut away, mut told) = (false, Vec::new());
+    let (mut away, mut named) = (false, Vec::new());
     let mut seen: Option<ApiResponse<Order>> = None;
     loop {
         let event = tokio::select! {
@@ -154,7 +154,7 @@ async fn to_the_end(
             event = events.next() => event,
             _ = check.tick(), if seen.is_some() => {
                 if let Some(order) = &seen {
-                    for line in absent(client, &order.seen, &mut told).await {
+                    for line in absent(client, &order.seen, &mut named).await {
                         watcher.warn(&line);
                     }
                 }

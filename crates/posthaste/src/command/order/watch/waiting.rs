@@ -12,11 +12,11 @@ pub(super) fn awaits_receipts(order: &Order) -> bool {
     order.sent_on(true).into_iter().any(|channel| channel != BOUNCES_ONLY)
 }
 
-/// A line for each channel whose deliveries wait and that has no running courier. `told` are channels already named.
+/// A line for each channel whose deliveries wait and that has no running courier. `named` are channels already named.
 /// If the queue does not say which couriers run, there are none: the watch goes on without them.
-pub(super) async fn absent(client: &Client, order: &Order, told: &mut Vec<String>) -> Vec<String> {
+pub(super) async fn absent(client: &Client, order: &Order, named: &mut Vec<String>) -> Vec<String> {
     let waiting = order.channel_counts.iter().filter(|(_, counts)| counts.pending > 0);
-    let waiting: Vec<_> = waiting.filter(|(channel, _)| !told.contains(channel)).collect();
+    let waiting: Vec<_> = waiting.filter(|(channel, _)| !named.contains(channel)).collect();
     // A scheduled order needs no courier yet.
     if waiting.is_empty() || order.status == "scheduled" {
         return Vec::new();
@@ -28,7 +28,7 @@ pub(super) async fn absent(client: &Client, order: &Order, told: &mut Vec<String
     let mut lines = Vec::new();
     for (channel, counts) in waiting {
         if !is_online(channel) {
-            told.push(channel.clone());
+            named.push(channel.clone());
             lines.push(line(channel, counts.pending));
         }
     }

@@ -69,7 +69,7 @@ async fn drain(
 }
 
 /// Orders that have ended so far.
-fn ended(server: &PrivateServer) -> anyhow::Result<u64> {
+pub(crate) fn ended(server: &PrivateServer) -> anyhow::Result<u64> {
     let mut sum = 0;
     let seconds = std::time::Duration::from_secs(86_400).as_secs();
     let now = posthaste_model::Clock::now(&posthaste_model::SystemClock).0 / 1_000 / seconds;

@@ -11,10 +11,13 @@ mod lateness;
 mod limits;
 mod mail;
 mod memory;
+mod nginx;
 mod numbers;
 mod orders;
+mod provider;
 mod service;
 mod show;
+mod sink;
 
 use std::process::ExitCode;
 
@@ -60,6 +63,8 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// Messages per second into a real HTTP provider. Needs the `posthaste` binary in the same folder, and nginx
+    Provider(provider::Options),
     /// Memory of a pending order, of a delivery of a big order, and of an idle courier
     Memory {
         /// Pending orders
@@ -109,6 +114,9 @@ enum What {
     /// A courier as a separate process, used by the other commands
     #[command(hide = true)]
     Courier(courier::Options),
+    /// A provider as a separate process, used by the other commands
+    #[command(hide = true)]
+    Sink(sink::Options),
 }
 
 /// Options of all measurements.
@@ -138,6 +146,7 @@ async fn work(what: What) -> anyhow::Result<()> {
         What::Lateness { pending, common } => lateness::measure(pending, common).await,
         What::Enqueue { orders, deliveries, common } => enqueue::measure(orders, deliveries, common).await,
         What::Drain { messages, common } => drain::measure(messages, common).await,
+        What::Provider(options) => provider::measure(options).await,
         What::Memory { orders, common } => memory::measure(orders, common).await,
         What::Http { orders, recipients, common } => http::measure(orders, recipients, common).await,
         What::Numbers { orders, common } => numbers::measure(orders, common).await,
@@ -145,6 +154,7 @@ async fn work(what: What) -> anyhow::Result<()> {
         What::Channels { common } => channels::measure(common).await,
         What::Show { people } => show::run(people).await,
         What::Courier(options) => courier::run(options).await,
+        What::Sink(options) => sink::run(options).await,
     }
 }
 

@@ -10,11 +10,16 @@ use super::leased_parcels::Id;
 use super::{Engine, Note};
 use crate::panic_guard::noticed;
 use crate::probe::Point;
+use crate::transport::Batching;
 
 /// Maximum number of deliveries per begin call.
 const MOST_DELIVERIES: usize = 2_000;
 /// Maximum number of parcels per begin call.
 const MOST_PARCELS: usize = 200;
+
+/// How many deliveries are begun ahead of the calls: those that leave within this time. A call that becomes free finds
+/// its next message begun, and many deliveries are begun together instead of one with each free call.
+const STOCK: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// How long deliveries of a partition that confirms nothing wait before they are tried again.
 const UNCONFIRMED: std::time::Duration = std::time::Duration::from_millis(500);
@@ -38,13 +43,43 @@ impl Engine {
     /// How many more envelopes the free calls have room for; with `bulk`, the share reserved for urgent ones is left
     /// out.
     pub(super) fn free_deliveries(&self, bulk: bool) -> usize {
+        let now = Instant::now();
         let size = self.capabilities.batching.size();
+        let calls = if bulk { self.bulk_places() } else { self.pace.concurrency().max(1) };
+        let busy = self.calls * size + self.begun_ahead(now) + self.beyond_unsettled();
+        (calls * size + self.stock(now)).saturating_sub(busy)
+    }
+
+    /// How many calls may carry bulk deliveries: the rest is kept for urgent ones.
+    pub(super) fn bulk_places(&self) -> usize {
         let calls = self.pace.concurrency();
-        let reserve = if bulk { calls * usize::from(self.settings.urgent_reserve) / 100 } else { 0 };
+        calls.saturating_sub(calls * usize::from(self.settings.urgent_reserve) / 100).max(1)
+    }
+
+    /// Envelopes that are begun, or are being begun, and are in no call yet.
+    fn begun_ahead(&self, now: Instant) -> usize {
         let batching = self.capabilities.batching;
         let queued: usize = self.batches.iter().map(|batch| batch.cost(batching)).sum();
-        let busy = self.calls * size + queued + self.starting.room(Instant::now()) + self.beyond_unsettled();
-        (calls.saturating_sub(reserve).max(1) * size).saturating_sub(busy)
+        queued + self.starting.room(now)
+    }
+
+    /// How many envelopes may be begun beyond the free calls. If the process died now they would be in doubt like
+    /// unconfirmed reports, so both together stay below the allowed number. Calls of several envelopes are filled in
+    /// another way, and with a rate of its own a channel has no calls to keep busy.
+    fn stock(&self, now: Instant) -> usize {
+        if self.capabilities.batching != Batching::Single || self.capabilities.rate.is_some() {
+            return 0;
+        }
+        let spare = self.settings.max_unsettled.saturating_sub(self.unreported_here());
+        self.outflow.within(now, STOCK).min(spare)
+    }
+
+    /// Whether it is time to begin more: a call is free, or half of the stock is gone. In between, each call that
+    /// ends would begin one delivery, and a begin costs the server twenty times what one delivery of many costs.
+    pub(super) fn needs_more(&self, now: Instant) -> bool {
+        let stock = self.stock(now);
+        let ahead = (self.calls + self.begun_ahead(now)).saturating_sub(self.bulk_places());
+        stock == 0 || ahead <= stock / 2
     }
 
     /// Unconfirmed reports above the allowed number. They reduce the room for new sends, so that a courier that dies
@@ -52,11 +87,12 @@ impl Engine {
     /// do not count, since nothing more is begun there.
     fn beyond_unsettled(&self) -> usize {
         let allowed = self.settings.max_unsettled.max(self.capabilities.batching.size());
-        let reported_later = self.held.reports_away();
-        self.settles
-            .unreported(|p| self.held.is_away(p))
-            .saturating_sub(reported_later)
-            .saturating_sub(allowed)
+        self.unreported_here().saturating_sub(allowed)
+    }
+
+    /// Unconfirmed reports of reachable partitions.
+    fn unreported_here(&self) -> usize {
+        self.settles.unreported(|p| self.held.is_away(p)).saturating_sub(self.held.reports_away())
     }
 
     /// Begins the deliveries that can be on the wire within `begin_ahead`.
@@ -75,6 +111,9 @@ impl Engine {
         }
         if self.held.has_suspects() || self.alone {
             self.begin_suspect(now);
+            return;
+        }
+        if !self.held.urgent_waits() && !self.needs_more(now) {
             return;
         }
         let allowed = self.pace.allowance(now, self.settings.begin_ahead);

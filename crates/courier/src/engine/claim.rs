@@ -142,6 +142,13 @@ impl Engine {
             let a_parcel = self.meter.deliveries_a_parcel();
             u32::try_from(deliveries.div_ceil(a_parcel)).unwrap_or(most).min(most)
         };
+        // Parcels of one delivery are begun by the claim itself, so no more are taken than can be begun: to begin them
+        // later would cost the server as much again.
+        let need = if self.begins_with_claim() && self.meter.deliveries_a_parcel() == 1 {
+            self.free_deliveries(true).min(need)
+        } else {
+            need
+        };
         // There is always room for urgent parcels; bulk parcels fill the need.
         let bulk = parcels(need);
         let urgent = if self.held.urgent_waits() { bulk } else { bulk.max(1) };
@@ -194,17 +201,17 @@ impl Engine {
 
     /// How many deliveries the claim itself may begin: those that would go on the wire at once.
     fn begin_with_claim(&mut self, now: Instant) -> usize {
-        let batched = matches!(self.capabilities.batching, Batching::SameOrder(_) | Batching::Groups { .. });
-        if self.capabilities.tokens
-            || batched
-            || self.alone
-            || self.held.has_suspects()
-            || self.held.runnable() > 0
-        {
+        if !self.begins_with_claim() || self.held.runnable() > 0 {
             return 0;
         }
         let allowed = self.pace.allowance(now, self.settings.begin_ahead);
         self.free_deliveries(true).min(allowed)
+    }
+
+    /// Whether claims of this channel may begin deliveries at all.
+    fn begins_with_claim(&self) -> bool {
+        let batched = matches!(self.capabilities.batching, Batching::SameOrder(_) | Batching::Groups { .. });
+        !self.capabilities.tokens && !batched && !self.alone && !self.held.has_suspects()
     }
 
     /// A moment of the server's clock on our monotonic clock, never in the past.
@@ -351,7 +358,9 @@ impl Engine {
 
     /// Room became free: claim again from partitions with ready parcels left.
     pub(super) fn feed_hungry(&mut self, now: Instant) {
-        if self.held.runnable() > self.pace.concurrency() * self.capabilities.batching.size() {
+        if self.held.runnable() > self.pace.concurrency() * self.capabilities.batching.size()
+            || (self.held.runnable() == 0 && !self.needs_more(now))
+        {
             return;
         }
         let feeds = |partition: &&mut Partition| partition.hungry && !self.starting.is_doubted(partition.p);

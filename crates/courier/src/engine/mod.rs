@@ -6,6 +6,7 @@ mod claim;
 mod intake;
 mod lease;
 mod leased_parcels;
+mod outflow;
 mod repeats;
 mod reports;
 mod send;
@@ -76,6 +77,10 @@ pub(crate) struct Engine {
     batches: std::collections::VecDeque<send::Batch>,
     /// Calls on the wire.
     calls: usize,
+    /// Those of them that carry bulk deliveries.
+    bulk_calls: usize,
+    /// How fast deliveries leave.
+    outflow: outflow::Outflow,
     /// Room kept for deliveries that are being begun, in envelopes.
     starting: starting::Starting,
     /// A suspect delivery is on the wire: nothing else is begun.
@@ -147,6 +152,8 @@ impl Engine {
             settles: settle::Settles::default(),
             batches: std::collections::VecDeque::new(),
             calls: 0,
+            bulk_calls: 0,
+            outflow: outflow::Outflow::new(now),
             starting: starting::Starting::default(),
             alone: false,
             next_check: None,

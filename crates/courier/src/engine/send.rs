@@ -124,10 +124,12 @@ impl Engine {
             }
         }
         while self.calls < self.pace.concurrency() {
+            let bulk = self.bulk_calls < self.bulk_places();
             let ready = |batch: &Batch| !self.fills(batch, now);
             let urgent =
                 self.batches.iter().position(|batch| batch.priority == Priority::Urgent && ready(batch));
-            let Some(first) = urgent.or_else(|| self.batches.iter().position(ready)) else { break };
+            let next = urgent.or_else(|| self.batches.iter().position(ready).filter(|_| bulk));
+            let Some(first) = next else { break };
             let Some(batch) = self.batches.remove(first) else { break };
             self.start_send(batch, now);
         }
@@ -160,6 +162,7 @@ impl Engine {
 
     fn start_send(&mut self, batch: Batch, now: Instant) {
         self.calls += 1;
+        self.bulk_calls += usize::from(batch.priority == Priority::Bulk);
         let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
         let Batch { priority, deliveries, deadline, start_by, .. } = batch;
         let cut = self.cut.clone();
@@ -204,6 +207,7 @@ impl Engine {
 
     pub(super) fn on_sent(&mut self, done: SendDone) {
         self.calls -= 1;
+        self.bulk_calls -= usize::from(done.priority == Priority::Bulk);
         if self.alone && self.calls == 0 {
             self.alone = false;
         }
@@ -212,6 +216,7 @@ impl Engine {
         // A call that was not made says nothing about the provider.
         if let Some(took) = done.took {
             self.meter.sent(took, done.priority);
+            self.outflow.left(Instant::now(), done.deliveries.len());
             self.adapt(&outcomes);
         }
         self.report_all(done.deliveries, outcomes);

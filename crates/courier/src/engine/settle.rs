@@ -17,6 +17,10 @@ const MOST_PARCELS: usize = 200;
 const MOST_REPORTS: usize = 2_000;
 /// Maximum concurrent calls to all partitions that answer, and to each one that does not.
 const MOST_CALLS: usize = 4;
+/// Reports that are worth a call of their own while another call to their partition is in progress. Fewer wait for its
+/// answer and go together: a call costs the server as much as several reports, and nothing but their own confirmation
+/// waits for them.
+const WORTH_A_CALL: usize = 100;
 /// How long a call may take before its partition counts as not answering.
 const SLOW: Duration = Duration::from_millis(300);
 /// Settlements this recent are repeated when the server may have lost them.
@@ -62,6 +66,9 @@ impl Settles {
         let hangs =
             |calls: &&Vec<Instant>| calls.iter().any(|begun| now.saturating_duration_since(*begun) >= SLOW);
         let own = self.calls.get(&p);
+        if own.is_some_and(|calls| !hangs(&calls)) && self.unsettled.get() < WORTH_A_CALL {
+            return false;
+        }
         let answering = self.calls.values().filter(|calls| !hangs(calls)).map(Vec::len).sum::<usize>();
         own.map_or(0, Vec::len) < MOST_CALLS && (answering < MOST_CALLS || own.as_ref().is_some_and(hangs))
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{Batching, Capabilities, Envelope, Outcome, Transport};
+use posthaste_courier::{Batching, Capabilities, Envelope, Outcome, Settings, Transport};
 use posthaste_model::{Channel, OrderId, State};
 use posthaste_store::Store;
 use tokio::time::Instant;
@@ -62,12 +62,17 @@ impl Transport for Counting {
 
 /// Submits and sends orders of these sizes; returns the maximum number of deliveries in progress at one time.
 async fn most_under_way(house: &House, capabilities: Capabilities, orders: &[u32]) -> u64 {
+    most_with(house, capabilities, 0, orders).await
+}
+
+/// The same where up to `max_unsettled` deliveries without a stored outcome are allowed, which may be begun ahead.
+async fn most_with(house: &House, capabilities: Capabilities, max_unsettled: usize, orders: &[u32]) -> u64 {
     let counting = Counting::new(house, capabilities);
     for deliveries in orders {
         let order_id = house.deliveries(*deliveries).await;
         counting.orders.lock().unwrap().push(order_id);
     }
-    let courier = house.courier(Arc::clone(&counting), brisk()).await;
+    let courier = house.courier(Arc::clone(&counting), Settings { max_unsettled, ..brisk() }).await;
     let placed = counting.orders.lock().unwrap().clone();
     for order_id in &placed {
         house.ended(order_id).await;
@@ -96,6 +101,13 @@ async fn deliveries_of_a_big_order() {
     let house = House::open().await;
     let most = most_under_way(&house, capabilities(Batching::Single, 4), &[200]).await;
     assert!((1..=4).contains(&most), "{most}");
+}
+
+#[tokio::test]
+async fn what_is_begun_ahead_of_the_calls_is_bounded() {
+    let house = House::open().await;
+    let most = most_with(&house, capabilities(Batching::Single, 4), 3, &[600]).await;
+    assert!((5..=4 + 3).contains(&most), "some are begun ahead, and at most three: {most}");
 }
 
 #[tokio::test]

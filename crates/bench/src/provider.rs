@@ -201,7 +201,7 @@ fn delivery(index: u32) -> Delivery {
 
 async fn tell_each(store: &Store, messages: u32) -> anyhow::Result<()> {
     let channel: Channel = "sms".parse()?;
-    let mut told = stream::iter(0..messages)
+    let mut accepted = stream::iter(0..messages)
         .map(|n| {
             let channel = channel.clone();
             async move {
@@ -216,7 +216,7 @@ async fn tell_each(store: &Store, messages: u32) -> anyhow::Result<()> {
             }
         })
         .buffer_unordered(256);
-    while let Some(result) = told.next().await {
+    while let Some(result) = accepted.next().await {
         result?;
     }
     Ok(())

@@ -60,7 +60,7 @@ pub(crate) async fn measure(options: Options) -> anyhow::Result<()> {
                 for &couriers in &options.couriers {
                     for big in [false, true] {
                         // About five seconds at most where the provider is the limit.
-                        let most = if latency_ms == 0 { u64::MAX } else { at_once * 5_000 / latency_ms };
+                        let most = (at_once * 5_000).checked_div(latency_ms).unwrap_or(u64::MAX);
                         let messages = options.messages.min(u32::try_from(most).unwrap_or(u32::MAX));
                         let case = Case { messages, latency_ms, at_once, couriers, big };
                         case.run(options.common, &mut figures).await?;

@@ -135,8 +135,10 @@ fn around(path: &Path) -> String {
     let segments: Vec<_> = path.iter().collect();
     let Some((last, before)) = segments.split_last() else { return String::new() };
     let mut out = of_segments(before.iter().copied());
+    // Unless the names before it had to be left out.
     if let Segment::Map { key } = last
         && is_field_name(key)
+        && out.matches('/').count() == before.len()
     {
         out.push('/');
         out.push_str(key);

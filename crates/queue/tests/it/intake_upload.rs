@@ -41,7 +41,7 @@ async fn an_invalid_line_refuses_the_upload_and_leaves_nothing() {
         ),
         (format!("{{\"id\":\"{CANARY}"), "15002", "malformed_json"),
         ("7".to_owned(), "15002", "wrong_type"),
-        (json!({"id": "x", "admin": CANARY}).to_string(), "15002", "unknown_field"),
+        (json!({"id": "x", "admin": CANARY}).to_string(), "15002/admin", "unknown_field"),
     ] {
         let mut body = lines(&head(), (0..15_000).map(recipient));
         body.extend_from_slice(format!("{bad}\n").as_bytes());

@@ -20,7 +20,7 @@ DIFFERS := crates/rig crates/protocol
 STEPS := setup setup-ci fmt-check lua tidy alerts deny clippy docs test test-peers test-scripts
 FULL_STEPS := $(filter-out test-scripts,$(STEPS)) test-servers test-nested schemathesis
 
-.PHONY: help run show bench fuzz setup setup-ci fmt fmt-check clippy docs lua tidy alerts deny servers test test-peers test-scripts test-servers test-nested schemathesis ci ci-full
+.PHONY: help run show bench bench-peers fuzz setup setup-ci fmt fmt-check clippy docs lua tidy alerts deny servers test test-peers test-scripts test-servers test-nested schemathesis ci ci-full
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,11 @@ bench: setup ## the figures of docs/benchmarks.md, about 35 minutes
 	@target/release/posthaste-bench numbers
 	@target/release/posthaste-bench mail
 	@target/release/posthaste-bench channels
+
+bench-peers: setup ## Posthaste beside BullMQ, Sidekiq, Celery and apalis, which it installs into target/peers; about 40 minutes (ARGS, as in "--only bullmq --runs 1")
+	@$(CARGO) build --quiet --locked --release -p posthaste-bench -p posthaste
+	@CARGO="$(CARGO)" crates/bench/peers/install.sh target/peers
+	@target/release/posthaste-bench peers $(ARGS)
 
 setup: ## install what is missing: a server for the tests, luacheck, a C compiler
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust with rustup, see https://rustup.rs"; exit 1; }

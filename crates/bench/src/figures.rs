@@ -42,7 +42,8 @@ impl Figures {
     }
 }
 
-fn show(value: f64) -> String {
+/// A value as the tables show it.
+pub(crate) fn show(value: f64) -> String {
     if value.abs() >= 1_000.0 {
         let digits = format!("{value:.0}");
         let mut out = String::new();

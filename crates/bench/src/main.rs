@@ -14,6 +14,7 @@ mod memory;
 mod nginx;
 mod numbers;
 mod orders;
+mod peers;
 mod provider;
 mod service;
 mod show;
@@ -105,6 +106,9 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// BullMQ, Sidekiq, Celery and apalis beside Posthaste: real requests to the same nginx. Needs what `make
+    /// bench-peers` installs, and the `posthaste` binary in the same folder
+    Peers(peers::Options),
     /// Demo: one message to many people over all channels, on a private server, into transports that discard it
     Show {
         /// People
@@ -152,6 +156,7 @@ async fn work(what: What) -> anyhow::Result<()> {
         What::Numbers { orders, common } => numbers::measure(orders, common).await,
         What::Mail { messages, common } => mail::measure(messages, common).await,
         What::Channels { common } => channels::measure(common).await,
+        What::Peers(options) => peers::measure(options).await,
         What::Show { people } => show::run(people).await,
         What::Courier(options) => courier::run(options).await,
         What::Sink(options) => sink::run(options).await,

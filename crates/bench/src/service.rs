@@ -88,6 +88,11 @@ impl Service {
         Ok(url.split("://").last().unwrap_or(url).trim_end_matches('/').to_owned())
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Peak and current resident memory in bytes.
     pub(crate) fn memory(&self) -> anyhow::Result<(u64, u64)> {
         let status = procfs::process::Process::new(i32::try_from(self.child.id())?)?.status()?;

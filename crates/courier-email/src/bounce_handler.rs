@@ -85,7 +85,7 @@ impl BounceHandler {
                     format!("{attempt} complaint"),
                     NoticeMoment::Received(Instant::now()),
                 );
-                leaves(self.feedback.as_ref(), &attempt, &notice).await.map(Some)
+                unsubscribe_recipient(self.feedback.as_ref(), &attempt, &notice).await.map(Some)
             }
             BounceReport::Nothing(_) => Ok(None),
         }
@@ -102,7 +102,7 @@ impl BounceHandler {
 }
 
 /// Suppresses the address of an attempt for the sender of its order.
-pub(crate) async fn leaves(
+pub(crate) async fn unsubscribe_recipient(
     feedback: &dyn FeedbackSink,
     attempt: &AttemptId,
     notice: &ConsentNotice,

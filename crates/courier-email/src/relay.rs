@@ -162,7 +162,7 @@ impl Relay {
     }
 
     /// It deferred a message. True if it has deferred different ones and accepted none in between.
-    pub(crate) fn asks_to_wait(&self, message: MessageIds, until: Instant) -> bool {
+    pub(crate) fn pause_until(&self, message: MessageIds, until: Instant) -> bool {
         let mut rest = self.rest();
         let first = *rest.requested.get_or_insert(message);
         rest.until = Some(until);

@@ -272,7 +272,7 @@ impl Relays {
             Ok(outcome) => Tried::Said(outcome),
             Err(ReplyAction::Relay) => {
                 let wait = found.after.unwrap_or(self.skip_relay_for);
-                if relay.asks_to_wait(letter.identity, Instant::now() + wait) {
+                if relay.pause_until(letter.identity, Instant::now() + wait) {
                     tracing::warn!(
                         event = "relay.paused",
                         %relay,

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
-use crate::bounce_handler::leaves;
+use crate::bounce_handler::unsubscribe_recipient;
 use crate::hmac_tag::{HmacTags, Purpose};
 use crate::settings::{BadSetting, UnsubscribeSettings};
 
@@ -174,7 +174,9 @@ impl Port {
         // Each click is a new notice: a person who clicks after an operator deleted the suppression wants it back.
         let notice = ConsentNotice::received(Instant::now());
         let (status, result, says) =
-            match timeout(FEEDBACK_TIMEOUT, leaves(self.feedback.as_ref(), attempt, &notice)).await {
+            match timeout(FEEDBACK_TIMEOUT, unsubscribe_recipient(self.feedback.as_ref(), attempt, &notice))
+                .await
+            {
                 Ok(Ok(ReceiptResult::Changed)) => (
                     StatusCode::OK,
                     "stored",

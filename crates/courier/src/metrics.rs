@@ -66,6 +66,11 @@ impl Meter {
         self.with_flow(|flow| flow.a_parcel.clamp(1.0, 500.0) as usize)
     }
 
+    /// Whether lately nearly all parcels had one delivery.
+    pub(crate) fn parcels_are_single(&self) -> bool {
+        self.with_flow(|flow| flow.a_parcel < 1.05)
+    }
+
     pub(crate) fn wake(&self, source: &'static str) {
         counter!("posthaste_wakeups_total", "channel" => self.channel.clone(), "source" => source)
             .increment(1);

@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::metrics::Meter;
 
 /// How often it is reported again. Readers take a courier that is quiet for three times as long for silent.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(4);
 /// The shortest time between two reports.
 const AT_LEAST: Duration = Duration::from_millis(250);
 /// How often the backlog is measured.
-const MEASURE_EVERY: Duration = Duration::from_secs(5);
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
 /// How long the last report may take when the courier stops.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -113,7 +113,7 @@ pub(crate) struct StateReport {
 }
 
 impl StateReport {
-    /// Reports every change, and at least every two seconds, for as long as it is polled.
+    /// Reports every change, and at least every four seconds, for as long as it is polled.
     pub(crate) async fn run(self) {
         let mut changes = self.meter.board().doing.subscribe();
         let mut measured: Option<Instant> = None;

@@ -66,7 +66,7 @@ impl Engine {
     /// How many envelopes may be begun beyond the free calls. If the process died now they would be in doubt like
     /// unconfirmed reports, so both together stay below the allowed number. Calls of several envelopes are filled in
     /// another way, and with a rate of its own a channel has no calls to keep busy.
-    fn stock(&self, now: Instant) -> usize {
+    pub(super) fn stock(&self, now: Instant) -> usize {
         if self.capabilities.batching != Batching::Single || self.capabilities.rate.is_some() {
             return 0;
         }

@@ -142,9 +142,11 @@ impl Engine {
             let a_parcel = self.meter.deliveries_a_parcel();
             u32::try_from(deliveries.div_ceil(a_parcel)).unwrap_or(most).min(most)
         };
-        // Parcels of one delivery are begun by the claim itself, so no more are taken than can be begun: to begin them
-        // later would cost the server as much again.
-        let need = if self.begins_with_claim() && self.meter.deliveries_a_parcel() == 1 {
+        // At high rates, parcels of one delivery are begun by the claim itself, so no more are taken than can be begun:
+        // to begin them later would cost the server as much again. At low rates nothing would ask again soon for what
+        // is left, since only calls that end do.
+        let busy = self.stock(Instant::now()) > 0;
+        let need = if busy && self.begins_with_claim() && self.meter.parcels_are_single() {
             self.free_deliveries(true).min(need)
         } else {
             need
@@ -306,8 +308,9 @@ impl Engine {
             let under = Under { fence: answer.fence, lease_until, window, now: answer.now };
             self.take_in(done.p, claimed, suppressed, under);
         }
-        if some {
-            // The first claims take few parcels; claim more at once while there are free calls.
+        // The first claims take few parcels; claim more at once while there are free calls. A claim that took nothing
+        // had kept room from other partitions.
+        if some || (done.begin > 0 && self.room().1 > 0) {
             self.feed_hungry(now);
         }
     }

@@ -15,9 +15,11 @@ struct Empty {}
 struct Sections {
     bounces: Empty,
     courier: Empty,
+    gateway: Empty,
     http: Empty,
     keys: Empty,
     orders: Empty,
+    sms: Empty,
     smtp: Empty,
     telegram: Empty,
     trackers: Empty,

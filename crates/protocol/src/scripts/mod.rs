@@ -78,6 +78,8 @@ scripts!(
     claim_unresolved,
     /// Stores a new API key.
     create_key,
+    /// Takes an address off a suppression list.
+    delete_suppression,
     /// Accepts an order.
     enqueue,
     /// Ends deliveries that will never be claimed.
@@ -90,8 +92,6 @@ scripts!(
     free_idempotency_key,
     /// Stops all processes because the database went back.
     halt,
-    /// Takes an address off a suppression list.
-    delete_suppression,
     /// Limits the rate of calls of an API key.
     limit_rate,
     /// Takes messages out of a quota.

@@ -12,6 +12,7 @@ use posthaste_protocol::scripts::fail_parcel::FailParcel;
 use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase};
 use posthaste_protocol::scripts::limit_sms::{LimitSms, QuotaStep, SmsLimits};
 use posthaste_protocol::scripts::list_in_doubt::{DoubtIndex, ListInDoubt};
+use posthaste_protocol::scripts::measure_backlog::{BacklogPlace, MeasureBacklog};
 use posthaste_protocol::scripts::open_server_run::OpenServerRun;
 use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::put_alias::PutAlias;
@@ -21,6 +22,7 @@ use posthaste_rig::Connection;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
+use crate::courier_reports::report;
 use crate::db::{Db, EPOCH, channel};
 use crate::random_step::any_act;
 use crate::random_walk::Walk;
@@ -124,6 +126,12 @@ fn take_quota(db: &Db) {
     });
 }
 
+fn report_and_measure(db: &Db) {
+    let (channel, courier) = (channel("email"), "c1".parse().expect("an id"));
+    db.reply(&report(db, &channel, &courier, 1));
+    db.reply(&MeasureBacklog { keys: &db.keys, channel: &channel, from: BacklogPlace::START, limit: 500 });
+}
+
 /// The database goes back, and is recovered.
 fn go_back(db: &Db) {
     let (keys, channel, halted) = (&db.keys, &channel("email"), db.now());
@@ -161,6 +169,7 @@ fn every_key_touched_has_the_tag_of_the_first_one() {
         db.reply(&PutAlias { name: &format!("name-{round}"), order: &"u1:5".parse().expect("an order id") });
         take_quota(&db);
         park_and_fail(&db);
+        report_and_measure(&db);
         go_back(&db);
         let word = format!("end of round {round}");
         db.raw(&["ECHO", &word]);

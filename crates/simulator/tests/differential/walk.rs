@@ -187,7 +187,7 @@ impl<'p> Walk<'p> {
                 self.of_channel(act)
             }
             55 => {
-                let act = self.rng.random_range(0..12);
+                let act = self.rng.random_range(0..14);
                 match act {
                     0..3 => self.of_sender(act),
                     3..12 => self.of_caller(act - 3),

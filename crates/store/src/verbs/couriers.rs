@@ -14,8 +14,8 @@ use crate::store::Store;
 /// stopped.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// A courier reports what it does every two seconds; one that has been quiet for this long is silent.
-const QUIET: Duration = Duration::from_secs(6);
+/// A courier reports what it does every four seconds; one that has been quiet for this long is silent.
+const QUIET: Duration = Duration::from_secs(12);
 
 /// What the couriers of a channel do: the best that one of them does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -189,8 +189,8 @@ mod tests {
             (&[report("a", Stopped, 100)], 100, "stopped", Some("Stopped a")),
             (&[report("a", Stopped, 100), report("b", Resting, 100)], 100, "resting", Some("Resting b")),
             (&[report("a", Resting, 100), report("b", Paused, 100)], 100, "paused", Some("Paused b")),
-            (&[report("a", Working, 6_001), report("b", Stopped, 100)], 100, "stopped", Some("Stopped b")),
-            (&[report("a", Working, 6_001)], 100, "silent", None),
+            (&[report("a", Working, 12_001), report("b", Stopped, 100)], 100, "stopped", Some("Stopped b")),
+            (&[report("a", Working, 12_001)], 100, "silent", None),
         ];
         for (reports, seen_ago, state, why) in cases {
             let at = if *seen_ago == 0 { UnixMs(0) } else { UnixMs(NOW.0 - seen_ago) };

@@ -45,7 +45,7 @@ async fn the_state_of_a_channel_is_what_its_couriers_report() {
     let aged =
         |ago: u64, holds: u64| format!("1 stopped {} {} {} 0 why", now - 90_000, now - ago, now + holds);
     server.command(&["HSET", "channels:{0}", "email", &(now - 20_000).to_string()]).unwrap();
-    server.command(&["HSET", "courier_states:{0}", "email:c1", &aged(7_000, 5_000)]).unwrap();
+    server.command(&["HSET", "courier_states:{0}", "email:c1", &aged(13_000, 5_000)]).unwrap();
     assert_eq!(seen().await.state, ChannelState::Silent);
     server
         .command(&["HSET", "courier_states:{0}", "email:c1", &format!("1 stopped 1 1 {} 0 why", now - 1)])

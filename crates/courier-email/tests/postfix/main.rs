@@ -21,7 +21,7 @@ use posthaste_courier::{Outcome, Transport};
 use posthaste_model::{Content, Reason, Text};
 use posthaste_rig::eventually;
 
-use house::{envelope, send, transport};
+use house::{coded, envelope, send, transport};
 use postfix::Postfix;
 
 fn saying(text: &str) -> Arc<Content> {
@@ -72,10 +72,10 @@ async fn what_it_takes_is_in_the_mailbox_as_it_was_written() {
 async fn its_replies_are_understood() {
     let postfix = Postfix::start();
     let transport = transport(&[postfix.plain()], &[]);
-    let unknown = send(&transport, &envelope("nobody@mail.example")).await;
+    let unknown = coded(&transport, &envelope("nobody@mail.example")).await;
     assert_eq!(unknown.code().to_string(), "550 5.1.1");
     assert_eq!(unknown.uncoded(), Outcome::HardRefusal(Reason::InvalidAddress.into()));
-    let elsewhere = send(&transport, &envelope("a@elsewhere.example")).await;
+    let elsewhere = coded(&transport, &envelope("a@elsewhere.example")).await;
     assert_eq!(elsewhere.code().to_string(), "554 5.7.1");
     assert_eq!(
         elsewhere.uncoded(),
@@ -84,7 +84,7 @@ async fn its_replies_are_understood() {
     );
     let mut big = envelope("a@mail.example");
     big.content = saying(&"A long line of a long message.\n".repeat(20_000));
-    let big = send(&transport, &big).await;
+    let big = coded(&transport, &big).await;
     assert_eq!(big.code().to_string(), "552 5.3.4");
     assert_eq!(big.uncoded(), Outcome::Failed(Reason::Rejected.into()), "552 5.3.4");
     assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);

@@ -45,7 +45,7 @@ bench: setup ## the figures of docs/benchmarks.md, about 35 minutes
 	@target/release/posthaste-bench mail
 	@target/release/posthaste-bench channels
 
-bench-peers: setup ## Posthaste beside BullMQ, Sidekiq, Celery and apalis, which it installs into target/peers; about 40 minutes (ARGS, as in "--only bullmq --runs 1")
+bench-peers: setup ## Posthaste beside BullMQ, Sidekiq, Celery and apalis, which it installs into target/peers (ARGS, as in "--only bullmq --runs 1")
 	@$(CARGO) build --quiet --locked --release -p posthaste-bench -p posthaste
 	@CARGO="$(CARGO)" crates/bench/peers/install.sh target/peers
 	@target/release/posthaste-bench peers $(ARGS)

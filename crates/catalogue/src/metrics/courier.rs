@@ -143,7 +143,7 @@ const METRICS: &[Metric] = &[
         MetricUnit::Seconds,
         &[CHANNEL],
         "Time since the oldest delivery that is not sent yet was due, whatever was tried since; 0 if none is overdue. \
-         Measured every 5 s in all partitions. The queue exports it as well, for every channel.",
+         Measured in all partitions, by the queue every 5 s for every channel, and by a courier every 10 s.",
         "Act when it keeps growing: posthaste_channel_state says what the channel does.",
     ),
     counter(

@@ -250,8 +250,8 @@ impl Results {
              - Lateness: 2,000 jobs fall due over 10 s while {} others are due tomorrow; from the due time to the arrival. \
              apalis knows whole seconds only. Sidekiq looks each second instead of every five.\n\n\
              BullMQ removes what is done (`removeOnComplete`), as the others do; Posthaste keeps its history. Celery runs \
-             with threads, its fastest pool here. apalis's waiting jobs are moved to its list beforehand, because its own \
-             script fails with more than 8,000 at once.\n\nVersions: {}.\n",
+             with threads, its fastest pool here. apalis's waiting jobs are moved to its list beforehand, because by its \
+             source its own script fails above some 8,000 at once.\n\nVersions: {}.\n",
             thousands(messages),
             pending.join(" or "),
             self.versions.join("; "),

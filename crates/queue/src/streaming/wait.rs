@@ -20,6 +20,9 @@ use crate::order_response::{OrderView, Provenance};
 use crate::parameters::{OrderIdPath, Parameters, flag, number};
 use crate::problem::{Problem, ProblemDocument};
 
+/// The highest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
+const HIGHEST_REVISION: u64 = (1 << 53) - 1;
+
 /// Query of the long poll.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +35,7 @@ pub(super) struct WaitQuery {
     #[param(value_type = Option<u32>, minimum = 0, maximum = 60)]
     timeout_seconds: Option<String>,
     /// Count changes from this revision, so that none between two polls is missed; default: from now on.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_i64)]
     since_revision: Option<String>,
     /// Whether to wait even after the order is finished, for receipts that arrive later; default `false`.
     #[param(value_type = Option<bool>)]
@@ -71,7 +74,8 @@ pub(super) async fn wait(
     let touches = number("min_changes", requested.min_changes.as_deref(), 1..=16, 1)?;
     let seconds = number("timeout_seconds", requested.timeout_seconds.as_deref(), 0..=60, 10)?;
     let since = requested.since_revision.as_deref();
-    let since = since.map(|since| number("since_revision", Some(since), 0..=u64::MAX, 0)).transpose()?;
+    let since =
+        since.map(|since| number("since_revision", Some(since), 0..=HIGHEST_REVISION, 0)).transpose()?;
     let ends = !flag("after_finish", requested.after_finish.as_deref())?;
     let poll = Poll { touches, since, until: Instant::now() + Duration::from_secs(seconds), ends };
     let (order, timed_out) = poll.run(&state, &caller, &order_id).await?;

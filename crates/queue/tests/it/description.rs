@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use posthaste_queue::api::openapi_json;
+use serde_json::Value;
 
 use crate::client::get;
 use crate::service::Service;
@@ -101,6 +102,28 @@ fn every_body_has_an_example_that_fits_its_schema() {
 }
 
 /// The example of the description is an order that is accepted.
+/// A number without a bound in the description is one that clients and the parser may see differently.
+#[test]
+fn every_number_in_a_query_has_its_bounds() {
+    let description: Value = serde_json::from_str(&openapi_json()).expect("JSON");
+    let paths = description["paths"].as_object().expect("paths");
+    let operations = paths.iter().flat_map(|(path, ops)| {
+        ops.as_object().into_iter().flat_map(|ops| ops.values()).map(move |one| (path, one))
+    });
+    let mut found = 0;
+    for (path, operation) in operations {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let schema = &parameter["schema"];
+            if schema["type"] == "integer" {
+                found += 1;
+                let both = schema["minimum"].is_u64() && schema["maximum"].is_u64();
+                assert!(both, "{path} {}: {schema}", parameter["name"]);
+            }
+        }
+    }
+    assert!(found >= 5, "{found} numbers");
+}
+
 #[tokio::test]
 async fn the_example_of_an_order_is_accepted() {
     let service = Service::start().await;

@@ -109,6 +109,7 @@ async fn paths_methods_and_parameters() {
         ("GET", "/v1/orders/u1.1/deliveries?cursor=canary7f3a", 422, "invalid_parameter"),
         ("GET", "/v1/orders/u1.1/deliveries?channel=CANARY", 422, "invalid_parameter"),
         ("GET", "/v1/orders/u1.1/wait?timeout_seconds=61", 422, "invalid_parameter"),
+        ("GET", "/v1/orders/u1.1/wait?since_revision=9007199254740992", 422, "invalid_parameter"),
         ("GET", "/v1/orders/u1.1/wait?min_changes=17", 422, "invalid_parameter"),
         ("GET", "/v1/senders/a:canary7f3a/daily-limit", 422, "invalid_parameter"),
         ("DELETE", "/v1/api-keys/canary7f3a", 422, "invalid_parameter"),
